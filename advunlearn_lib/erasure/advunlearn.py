@@ -1,0 +1,117 @@
+r"""AdvUnlearn (Zhang et al., NeurIPS 2024): erase against adversarial prompts, retain on the rest.
+
+    upper level  min_theta  L_ESD(theta, c*)  +  gamma  E_r || eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2
+    lower level  c* = argmin over d of  || eps(z_t, t, T(c + d)) - eps_0(z_t, t, c) ||^2
+
+d is one free token embedding (prefix), moved K steps against the sign of its gradient from a random vocabulary row:
+PGD, and for K = 1 FGSM, the paper's Fast AT. gamma = 0 is AT-ESD. Paper: equations 4-6, algorithm 1; official
+``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.esd import ESD, ESDOptions
+from advunlearn_lib.errors import UserError
+from advunlearn_lib.model import LatentDiffusion
+from advunlearn_lib.prompts import Layout, place, token_count
+from advunlearn_lib.trajectories import Resampler
+
+
+class AdvUnlearnOptions(ESDOptions):
+    """ESD's options and those of attack and retain regularisation."""
+
+    QUIRKS: ClassVar[dict[str, str]] = ESDOptions.QUIRKS | {
+        "word_count": "the concept's length is counted in words, so the second token of 'tench' is lost",
+        "drop_last_update": "the attack returns the prompt from before its last update",
+        "accumulate_gradients": "the attack sums its gradients over the K steps",
+        "adam_attack": "the attack takes Adam's steps instead of the gradient's sign",
+        "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
+    }
+
+    component: str = "text_encoder"
+    group: str = "full"
+    attack_steps: int = Field(4, ge=0, description="K; 1 is Fast AT, 0 no attack")
+    attack_lr: float = Field(5e-3, gt=0)
+    attack_tokens: int = Field(1, ge=1)
+    layout: Layout = "prefix"
+    init: Literal["random", "latest"] = "random"
+    warm_up: int = Field(0, ge=0, description="first iterations, without attack (official: 200 of 1000)")
+    retain_weight: float = Field(0.3, ge=0, description="gamma")
+    retain_batch: int = Field(4, ge=1)
+    retain_per_prompt: int = Field(2, ge=1)
+
+
+class AdvUnlearn(ESD):
+    """ESD whose concept prompt is attacked anew at each iteration, plus the retain loss."""
+
+    options: AdvUnlearnOptions
+
+    def __init__(
+        self, frozen: LatentDiffusion, options: AdvUnlearnOptions, concept: list[str], bank: Resampler, retain: Resampler | None
+    ) -> None:
+        super().__init__(frozen, options, concept, bank)
+        if options.retain_weight > 0 and retain is None:
+            raise UserError("AdvUnlearn with retain_weight > 0 needs a retain set")
+        self.retain = retain
+        if retain is not None:
+            self.retain_ids = frozen.tokenize(retain.prompts)
+        self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
+        if "word_count" in options.quirks:
+            self.counts = [len(prompt.split()) for prompt in concept]
+
+    def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """Attack, then the upper level's loss."""
+        options = self.options
+        if "separate_retain_step" in options.quirks and iteration % 2 == 1:
+            return self.retain_loss(generator)
+        chosen = int(torch.randint(len(self.concept), (), generator=generator))
+        ids = self.ids[chosen : chosen + 1]
+        words = self.model.token_embeds(ids)
+        if iteration >= options.warm_up and options.attack_steps > 0:
+            words = self.attack(chosen, generator)
+        total = self.erase_loss(chosen, self.model.encode(ids, words), generator)
+        if options.retain_weight > 0 and "separate_retain_step" not in options.quirks:
+            total = total + options.retain_weight * self.retain_loss(generator)
+        return total
+
+    def retain_loss(self, generator: torch.Generator) -> Tensor:
+        """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over retain prompts drawn without replacement."""
+        assert self.retain is not None
+        which = torch.randperm(len(self.retain), generator=generator)[: self.options.retain_batch]
+        draw = self.retain.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
+        return F.mse_loss(self.predict(draw, self.model.encode(self.retain_ids[which])), draw.eps_prompt)
+
+    def attack(self, chosen: int, generator: torch.Generator) -> Tensor:
+        """Token embeddings [1, l, d] of the concept prompt with the adversarial rows in place. Not differentiable."""
+        options, quirks = self.options, self.options.quirks
+        ids, count = self.ids[chosen : chosen + 1], self.counts[chosen]
+        words = self.model.token_embeds(ids)
+        rows = count if options.layout == "add" else options.attack_tokens
+        table = self.model.text_encoder.get_input_embeddings().weight
+        start = table[torch.randint(len(table), (rows,), generator=generator)][None]
+        if options.init == "latest" and f"d{chosen}" in self.state:
+            start = self.state[f"d{chosen}"]
+        d = start.detach().clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([d], options.attack_lr) if "adam_attack" in quirks else None
+        total, before = torch.zeros_like(d), d.detach().clone()
+        for _ in range(options.attack_steps):
+            draw = self.draw(chosen, generator)
+            embeds = self.model.encode(ids, place(words, d, count, options.layout))
+            (gradient,) = torch.autograd.grad(F.mse_loss(self.predict(draw, embeds), draw.eps_prompt), d)
+            total = total + gradient if "accumulate_gradients" in quirks else gradient
+            before = d.detach().clone()
+            if optimizer is not None:
+                d.grad = total.clone()
+                optimizer.step()
+            else:
+                d.data -= options.attack_lr * total.sign()
+        found = before if "drop_last_update" in quirks else d.detach()
+        self.state[f"d{chosen}"] = found.clone()
+        return place(words, found, count, options.layout)
