@@ -18,7 +18,7 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm.auto import tqdm
+from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.model import LatentDiffusion
@@ -122,7 +122,7 @@ class Bank(Resampler):
 
     def _sample(self, batch: int) -> dict[str, Tensor]:
         columns: tuple[list[Tensor], ...] = ([], [], [])
-        for start in tqdm(range(0, len(self), batch), desc="sample paths", leave=False, disable=None):
+        for start in tqdm(range(0, len(self), batch), desc="sample paths", leave=False):
             noise, embeds = self.start(range(start, min(start + batch, len(self))))
             path = run_path(self.frozen, noise, embeds, self.empty, self.steps, self.guidance_scale, self.steps)
             for column, values in zip(columns, path, strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib import checkpoint
 from advunlearn_lib.erasure.advunlearn import AdvUnlearn, AdvUnlearnOptions
@@ -89,7 +89,7 @@ def train(method: ESD, seed: int = 0, path: Path | None = None, save_every: floa
         start, losses, seconds = meta["step"], meta["losses"], meta["seconds"]
         method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
     saved = time.monotonic()
-    bar = tqdm(range(start, options.iterations), initial=start, total=options.iterations, desc="erase", leave=False, disable=None)
+    bar = tqdm(range(start, options.iterations), initial=start, total=options.iterations, desc="erase", leave=False)
     for iteration in bar:
         began = time.monotonic()
         loss = method.loss(iteration, torch.Generator().manual_seed(seed * 1_000_003 + iteration))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.pocket import atlas

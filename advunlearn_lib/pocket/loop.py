@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
-from tqdm.auto import tqdm
+from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib import checkpoint
 

@@ -1,0 +1,7 @@
+"""Attacks on erased models, one a file."""
+
+from advunlearn_lib.attacks.base import AttackedPrompt, Budget, Judge, PromptResult
+from advunlearn_lib.attacks.unlearndiffatk import unlearndiffatk
+
+ATTACKS = {"UnlearnDiffAtk": unlearndiffatk}
+__all__ = ["ATTACKS", "AttackedPrompt", "Budget", "Judge", "PromptResult", "unlearndiffatk"]

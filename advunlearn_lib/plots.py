@@ -1,0 +1,39 @@
+"""Pictures for people: grids of samples, one row a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+from torch import Tensor
+
+sns.set_theme(style="white", context="paper")
+
+
+def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, divide: int = 0) -> Figure:
+    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column; a gap after ``divide`` columns."""
+    figure, axes = plt.subplots(len(rows), len(columns), figsize=(1.25 * len(columns) + 1.4, 1.3 * len(rows) + 0.8), squeeze=False)
+    for line, (label, images) in zip(axes, rows.items(), strict=True):
+        for axis, image, column in zip(line, images, columns, strict=True):
+            axis.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            sns.despine(ax=axis, left=True, bottom=True)
+            if line is axes[0]:
+                axis.set_title(column, fontsize=6, wrap=True)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    figure.tight_layout()
+    if divide:
+        for line in axes[:, divide:]:
+            for axis in line:
+                box = axis.get_position()
+                axis.set_position((box.x0 + 0.015, box.y0, box.width, box.height))
+    return figure
+
+
+def save(figure: Figure, path: Path, stamp: str) -> None:
+    """Write a PNG with the stamp in its metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Description": stamp})

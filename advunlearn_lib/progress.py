@@ -1,0 +1,12 @@
+"""The progress bar: a widget in a notebook a person has open, plain text where ``reproduce.sh`` runs it."""
+
+from __future__ import annotations
+
+import os
+
+if os.environ.get("ADVUNLEARN_PLAIN_PROGRESS"):
+    from tqdm import tqdm
+else:
+    from tqdm.auto import tqdm
+
+__all__ = ["tqdm"]
