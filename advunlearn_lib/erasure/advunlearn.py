@@ -62,9 +62,12 @@ class AdvUnlearn(ESD):
         self.retain = retain
         if retain is not None:
             self.retain_ids = frozen.tokenize(retain.prompts)
+        self.attacked_ids = self.ids
         self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
         if "word_count" in options.quirks:
-            self.counts = [len(prompt.split()) for prompt in concept]
+            self.counts, k = [len(prompt.split()) for prompt in concept], options.attack_tokens
+            cut = [torch.cat([row[: 1 + n], row[1 + n + k :], row[-1:].expand(k)]) for row, n in zip(self.ids, self.counts, strict=True)]
+            self.attacked_ids = torch.stack(cut)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """Attack, then the upper level's loss."""
@@ -73,9 +76,8 @@ class AdvUnlearn(ESD):
             return self.retain_loss(generator)
         chosen = int(torch.randint(len(self.concept), (), generator=generator))
         ids = self.ids[chosen : chosen + 1]
-        words = self.model.token_embeds(ids)
-        if iteration >= options.warm_up and options.attack_steps > 0:
-            words = self.attack(chosen, generator)
+        attacked = iteration >= options.warm_up and options.attack_steps > 0
+        words = self.attack(chosen, generator) if attacked else self.model.token_embeds(ids)
         total = self.erase_loss(chosen, self.model.encode(ids, words), generator)
         if options.retain_weight > 0 and "separate_retain_step" not in options.quirks:
             total = total + options.retain_weight * self.retain_loss(generator)
@@ -91,7 +93,7 @@ class AdvUnlearn(ESD):
     def attack(self, chosen: int, generator: torch.Generator) -> Tensor:
         """Token embeddings [1, l, d] of the concept prompt with the adversarial rows in place. Not differentiable."""
         options, quirks = self.options, self.options.quirks
-        ids, count = self.ids[chosen : chosen + 1], self.counts[chosen]
+        ids, count = self.attacked_ids[chosen : chosen + 1], self.counts[chosen]
         words = self.model.token_embeds(ids)
         rows = count if options.layout == "add" else options.attack_tokens
         table = self.model.text_encoder.get_input_embeddings().weight

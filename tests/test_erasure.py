@@ -1,0 +1,168 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from advunlearn_lib.erasure import AdvUnlearnOptions, ESDOptions, erase, prepare, train
+from advunlearn_lib.erasure.parameters import UNET_GROUPS, select
+from advunlearn_lib.errors import UserError
+from advunlearn_lib.prompts import place
+
+SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4}
+ADVERSARIAL = SMALL | {"attack_steps": 2, "retain_per_prompt": 1}
+RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
+
+
+def changed(model, other, component):
+    before, after = (dict(getattr(m, component).named_parameters()) for m in (model, other))
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_esd_loss_is_the_formula(model):
+    method = prepare(model, ["church"], ESDOptions(**SMALL, batch=3, eta=0.7))
+    ours = method.loss(0, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    torch.randint(1, (), generator=generator)
+    total = 0.0
+    draw = method.draw(0, generator)
+    for z, t, e0, ep in zip(draw.latents, draw.timesteps, draw.eps_empty, draw.eps_prompt):
+        predicted = model.predict_noise(z[None], t[None], model.encode_prompts(["church"]))[0]
+        total += F.mse_loss(predicted, e0 - 0.7 * (ep - e0)).item() / 3
+    assert ours.item() == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize(("component", "group"), [("unet", "xattn"), ("unet", "noxattn"), ("text_encoder", "layers-2"), ("text_encoder", "full")])
+def test_only_the_group_is_trained(model, component, group):
+    erased = erase(model, "church", "esd", component=component, group=group, lr=1e-3, **SMALL)
+    wanted = set(select(getattr(model, component), component, group))
+    moved = changed(model, erased.model, component)
+    assert moved <= wanted and len(moved) > 0.9 * len(wanted)
+    other = "unet" if component == "text_encoder" else "text_encoder"
+    assert getattr(erased.model, other) is getattr(model, other)
+
+
+def test_groups(model):
+    assert {n.split(".")[2] for n in select(model.text_encoder, "text_encoder", "layers-3")} <= {"0", "1", "2"}
+    prefix = select(model.text_encoder, "text_encoder", "layers-2", prefix_match=True)
+    assert {n.split("layers.")[1].split(".")[0] for n in prefix} == {"0", "1", "10", "11"}
+    full = set(select(model.text_encoder, "text_encoder", "full"))
+    assert not any("embed" in name for name in full) and any("final_layer_norm" in name for name in full)
+    sizes = {group: len(select(model.unet, "unet", group)) for group in UNET_GROUPS}
+    assert sizes["xattn"] + sizes["noxattn"] < sizes["full"] == len(list(model.unet.parameters()))
+    assert 0 < sizes["xlayer"] < sizes["xattn"] and 0 < sizes["selflayer"] < sizes["selfattn"]
+
+
+def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
+    options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": 1}, attack_lr=0.02, retain_weight=0)
+    method = prepare(model, ["tench"], options)
+    generator = torch.Generator().manual_seed(1)
+    words = method.attack(0, generator)
+    generator = torch.Generator().manual_seed(1)
+    table = model.text_encoder.get_input_embeddings().weight
+    start = table[torch.randint(len(table), (1,), generator=generator)][None].clone().requires_grad_(True)
+    draw, ids = method.draw(0, generator), method.ids
+    clean = model.token_embeds(ids)
+    embeds = model.encode(ids, place(clean, start, 2, "prefix")).expand(4, -1, -1)
+    loss = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt)
+    (gradient,) = torch.autograd.grad(loss, start)
+    assert torch.allclose(words[:, 1:2], start - 0.02 * gradient.sign(), atol=1e-5)
+    assert torch.equal(words[:, 2:4], clean[:, 1:3])  # both tokens of "tench" stay
+    after = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, model.encode(ids, words).expand(4, -1, -1)), draw.eps_prompt)
+    assert after < loss
+
+
+def signs_of_sums(model, steps, lr):
+    """A slow plain loop of the attack whose gradients pile up."""
+    method = prepare(model, ["tench"], AdvUnlearnOptions(**ADVERSARIAL, retain_weight=0))
+    generator, total = torch.Generator().manual_seed(1), 0.0
+    table, clean = model.text_encoder.get_input_embeddings().weight, model.token_embeds(method.ids)
+    d = table[torch.randint(len(table), (1,), generator=generator)][None].clone()
+    for _ in range(steps):
+        draw, d = method.draw(0, generator), d.detach().requires_grad_(True)
+        embeds = model.encode(method.ids, place(clean, d, 2, "prefix")).expand(4, -1, -1)
+        total = total + torch.autograd.grad(F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt), d)[0]
+        d = d - lr * total.sign()
+    return d.detach()
+
+
+def test_quirks_do_what_they_say(model):
+    def attacked(quirks, steps=2, **extra):
+        options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": steps}, retain_weight=0, quirks=quirks, **extra)
+        return prepare(model, ["tench"], options).attack(0, torch.Generator().manual_seed(1))
+
+    plain, one_step = attacked(set()), attacked(set(), steps=1)
+    assert torch.equal(attacked({"drop_last_update"}), one_step) and not torch.equal(one_step, plain)
+    table = model.text_encoder.get_input_embeddings().weight
+    row = attacked({"drop_last_update"}, steps=1)[0, 1]
+    assert (table - row).abs().sum(-1).min() < 1e-5  # its only update dropped: an un-attacked vocabulary row
+
+    tench = model.token_embeds(model.tokenize(["tench"]))
+    assert torch.equal(plain[:, 2:4], tench[:, 1:3])
+    lost = attacked({"word_count"})
+    assert torch.equal(lost[:, 2], tench[:, 1]) and torch.equal(lost[:, 3], tench[:, 3])  # the second token is gone
+
+    assert not torch.equal(attacked({"adam_attack"}), plain)
+    steady = attacked({"accumulate_gradients"}, steps=3, attack_lr=1e-6)
+    summed = signs_of_sums(model, steps=3, lr=1e-6)
+    assert torch.allclose(steady[:, 1:2], summed, atol=1e-7)
+    draw = prepare(model, ["church"], ESDOptions(**SMALL, quirks={"noise_level_mismatch"})).draw(0, torch.Generator().manual_seed(2))
+    right = prepare(model, ["church"], ESDOptions(**SMALL)).draw(0, torch.Generator().manual_seed(2))
+    gap = draw.timesteps - right.timesteps
+    assert torch.equal(draw.latents, right.latents) and ((gap >= 39) & (gap <= 58) | (draw.timesteps == 999)).all()
+    separate = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, quirks={"separate_retain_step"}), RETAIN)
+    assert separate.loss(1, torch.Generator().manual_seed(0)).item() == separate.retain_loss(torch.Generator().manual_seed(0)).item()
+
+
+def test_latest_init_starts_from_the_last_attack(model):
+    method = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, init="latest", retain_weight=0, attack_lr=1e-9))
+    first = method.attack(0, torch.Generator().manual_seed(1))
+    assert torch.allclose(method.attack(0, torch.Generator().manual_seed(2)), first, atol=1e-6)
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "unet"])
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component):
+    options = AdvUnlearnOptions(**ADVERSARIAL, component=component, lr=1e-3, init="latest")
+    whole = train(prepare(model, ["church"], options, RETAIN), seed=3)
+
+    class Stop(Exception):
+        pass
+
+    method, path = prepare(model, ["church"], options, RETAIN), tmp_path / "checkpoint.safetensors"
+    plain = method.loss
+
+    def stopping(iteration, generator):
+        if iteration == 2:
+            raise Stop
+        return plain(iteration, generator)
+
+    method.loss = stopping
+    with pytest.raises(Stop):
+        train(method, seed=3, path=path, save_every=-1)
+    resumed = train(prepare(model, ["church"], options, RETAIN), seed=3, path=path)
+    assert resumed.losses == pytest.approx(whole.losses, rel=1e-4)
+    ours, theirs = (dict(getattr(e.model, component).named_parameters()) for e in (resumed, whole))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+def test_erased_parts_load_in_plain_libraries(model, tmp_path):
+    for component, loader in (("text_encoder", CLIPTextModel), ("unet", UNet2DConditionModel)):
+        group = "full" if component == "text_encoder" else "xattn"
+        erased = erase(model, "church", "esd", component=component, group=group, lr=1e-3, **SMALL)
+        erased.save_pretrained(tmp_path / component)
+        loaded = loader.from_pretrained(tmp_path / component)
+        ours = getattr(erased.model, component).state_dict()
+        assert all(torch.equal(value, ours[name]) for name, value in loaded.state_dict().items())
+
+
+def test_bad_input(model):
+    with pytest.raises(UserError, match="unknown method 'esdd'; did you mean 'esd'"):
+        erase(model, "church", "esdd")
+    with pytest.raises(UserError, match="unknown quirk"):
+        erase(model, "church", "esd", quirks={"nope"})
+    with pytest.raises(UserError, match="needs a retain set"):
+        erase(model, "church", "advunlearn", **ADVERSARIAL)
+    with pytest.raises(UserError, match="unknown UNet group"):
+        erase(model, "church", "esd", group="everything", **SMALL)
+    with pytest.raises(UserError, match="no tokens"):
+        erase(model, "", "esd", **SMALL)

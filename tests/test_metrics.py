@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+
+from advunlearn_lib.attacks import PromptResult
+from advunlearn_lib.errors import UserError
+from advunlearn_lib.metrics.asr import attack_success_rate, share
+from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
+from advunlearn_lib.metrics.fid import frechet_distance
+from advunlearn_lib.metrics.judges import Classifier, LabelJudge
+from advunlearn_lib.pocket.prompts import fresh_scenes
+from advunlearn_lib.pocket.world import OBJECTS
+from advunlearn_lib.profiles import POCKET
+
+
+def test_wilson_is_the_closed_form():
+    k, n, z = 30, 142, 1.959963984540054
+    centre, half = (k / n + z * z / 2 / n), z * math.sqrt(k / n * (1 - k / n) / n + z * z / 4 / n / n)
+    estimate = share(k, n)
+    assert estimate.value == pytest.approx(100 * k / n)
+    assert estimate.low == pytest.approx(100 * (centre - half) / (1 + z * z / n))
+    assert estimate.high == pytest.approx(100 * (centre + half) / (1 + z * z / n))
+
+
+def test_asr_counts_successes_without_and_with_attack():
+    rows = [(True, True), (False, True), (False, False), (False, False)]
+    results = [PromptResult(prompt="p", seed=0, before=b, after=a, adversarial="p", step=0) for b, a in rows]
+    asr, before = attack_success_rate(results)
+    assert (asr.value, before.value, asr.n) == (50, 25, 4)
+
+
+def test_fid_is_the_formula():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(300, 5)), rng.normal(0.3, 1.4, size=(250, 5))
+    s, t = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
+    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
+    estimate = frechet_distance(torch.tensor(real), torch.tensor(fake), resamples=30)
+    assert estimate.value == pytest.approx(expected, rel=1e-3)
+    assert estimate.low < estimate.value < estimate.high and estimate.n == 250
+    assert frechet_distance(torch.tensor(real), torch.tensor(real), resamples=0).value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return fresh_scenes(POCKET.sprites, 96)
+
+
+@pytest.fixture(scope="module")
+def images(scenes):
+    return torch.from_numpy(scenes.images).permute(0, 3, 1, 2).float() / 255
+
+
+def test_clip_score_is_the_cosine(scenes, images):
+    model, processor = clip = load_clip(POCKET.clip)
+    captions = [scene.caption for scene in scenes.scenes][:6]
+    with torch.no_grad():
+        pictures = model.get_image_features(images[:6].round(decimals=8) * 2 - 1).pooler_output
+        texts = torch.cat([model.get_text_features(**processor(text=[c], return_tensors="pt")).pooler_output for c in captions])
+    expected = torch.cosine_similarity(pictures, texts).clamp(min=0)
+    assert np.allclose(clip_scores(clip, images[:6], captions), expected.numpy(), atol=1e-3)
+    right = mean_clip_score(clip, images, [scene.caption for scene in scenes.scenes])
+    wrong = mean_clip_score(clip, images, [scene.caption for scene in scenes.scenes[1:] + scenes.scenes[:1]])
+    assert right.low > wrong.high
+
+
+def test_judges_know_the_world(scenes, images):
+    judge = Classifier(POCKET.judges / "judge-object")
+    guesses = judge.probabilities(images).argmax(-1)
+    photos = [i for i, scene in enumerate(scenes.scenes) if scene.style == 0]
+    assert np.mean([judge.labels[guesses[i]] == OBJECTS[scenes.scenes[i].thing] for i in photos]) > 0.9
+    weapon = LabelJudge(judge, list(POCKET.concepts["nudity"].labels))
+    assert weapon(images).tolist() == [judge.labels[g] in POCKET.concepts["nudity"].labels for g in guesses]
+    assert judge.features(images).shape == (96, 192)
+
+
+def test_unknown_labels_and_folders_are_named(tmp_path):
+    judge = Classifier(POCKET.judges / "judge-object")
+    with pytest.raises(UserError, match="knows no label 'dragon'"):
+        LabelJudge(judge, ["dragon"])
+    with pytest.raises(UserError, match="cannot load an image classifier"):
+        Classifier(tmp_path)
