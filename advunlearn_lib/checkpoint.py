@@ -25,7 +25,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -45,9 +45,7 @@ def save(
         save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary, {"meta": json.dumps(meta)})
 
 
-def load(
-    path: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer | None = None
-) -> dict[str, Any]:
+def load(path: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
     """Restore what :func:`save` wrote and return its ``meta``. Raises ``RuntimeError`` where keys do not match."""
     with safe_open(path, "pt") as file:
         meta: dict[str, Any] = json.loads(file.metadata()["meta"])

@@ -18,6 +18,7 @@ EPILOG = f"""commands:
   {", ".join(ITEMS):<16} regenerate this item of the paper
   pocket-train     retrain the pocket model from its sprites (--stage {"|".join(STAGES)})
   pocket-quality   measure the pocket model's quality bars
+  tune             choose hyper-parameters on the validation concepts
   test             run the tests
   list             list the items and settings"""
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         options, rest = parser().parse_known_args(arguments)
-        choose("command", options.command, (*ITEMS, "pocket-train", "pocket-quality", "test", "list"))
+        choose("command", options.command, (*ITEMS, "pocket-train", "pocket-quality", "tune", "test", "list"))
         if rest and options.command != "test":
             raise UserError(f"unknown option {rest[0]!r} (see ./reproduce.sh --help)")
         return run(options, rest)
@@ -85,6 +86,11 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
         from advunlearn_lib.pocket.quality import report
 
         report(profile, out / "training")
+        return 0
+    if options.command == "tune":
+        from advunlearn_lib.tuning import tune
+
+        tune(profile, out / "tuning")
         return 0
     from advunlearn_lib.notebook import execute
 

@@ -48,7 +48,9 @@ class LatentDiffusion:
         """Load a pipeline folder or hub id. Raises :class:`UserError` where it is missing or damaged."""
         folder = str(folder)
         try:
-            pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, safety_checker=None, local_files_only=Path(folder).exists())
+            pipeline = StableDiffusionPipeline.from_pretrained(
+                folder, dtype=dtype, safety_checker=None, local_files_only=Path(folder).exists()
+            )
         except Exception as error:  # diffusers, safetensors and json each raise their own
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UserError(f"cannot load a StableDiffusionPipeline from {folder!r}: {reason}") from error

@@ -61,12 +61,27 @@ POCKET = Profile(
     name="pocket",
     concepts={
         "nudity": Concept(
-            name="weapon", paper="nudity", kind="broad", attack_tokens=5, judge="judge-object", labels=WEAPONS,
+            name="weapon",
+            paper="nudity",
+            kind="broad",
+            attack_tokens=5,
+            judge="judge-object",
+            labels=WEAPONS,
             erase=("weapon", "a photo of a weapon", *(f"a photo of a {name}" for name in WEAPONS if name != "axe"), "a photo of an axe"),
         ),
         "vehicle": Concept(
-            name="vehicle", paper="", kind="broad", attack_tokens=5, judge="judge-object", labels=VEHICLES,
-            erase=("vehicle", "a photo of a vehicle", *(f"a photo of a {name}" for name in VEHICLES if name != "airplane"), "a photo of an airplane"),
+            name="vehicle",
+            paper="",
+            kind="broad",
+            attack_tokens=5,
+            judge="judge-object",
+            labels=VEHICLES,
+            erase=(
+                "vehicle",
+                "a photo of a vehicle",
+                *(f"a photo of a {name}" for name in VEHICLES if name != "airplane"),
+                "a photo of an airplane",
+            ),
         ),
     },
     methods={
@@ -74,11 +89,25 @@ POCKET = Profile(
         "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.0},
         "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.3},
         "ESD Text Encoder broad": {"method": "esd", "component": "text_encoder", "group": "full", "lr": 1e-4},
-        "AdvUnlearn Text Encoder broad": {"method": "advunlearn", "component": "text_encoder", "group": "full", "lr": 1e-4, "retain_weight": 0.3},
+        "AdvUnlearn Text Encoder broad": {
+            "method": "advunlearn",
+            "component": "text_encoder",
+            "group": "full",
+            "lr": 1e-4,
+            "retain_weight": 0.3,
+        },
     },
 )
 PROFILES = {"pocket": POCKET}
-QUICK = {"fid_images": 200, "prompts": 8, "attack_timesteps": 2, "attack_steps": 2, "iterations_scale": 0.05, "sampling_steps": 6, "quick": True}
+QUICK = {
+    "fid_images": 200,
+    "prompts": 8,
+    "attack_timesteps": 2,
+    "attack_steps": 2,
+    "iterations_scale": 0.05,
+    "sampling_steps": 6,
+    "quick": True,
+}
 SETTABLE = tuple(n for n, f in Profile.model_fields.items() if f.annotation in (int, float) or n in ("sampler", "base", "judges", "clip"))
 
 

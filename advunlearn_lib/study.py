@@ -1,11 +1,12 @@
 """From a cell of the paper to a number: recipes, their order, and the store between them.
 
-    prompts -> erased model -> attack -> ASR
-                            -> pictures -> FID, CLIP score
+prompts -> erased model -> attack -> ASR
+                        -> pictures -> FID, CLIP score
 """
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Study:
 
     def __init__(self, profile: Profile, store: Store | None = None) -> None:
         self.profile = profile
-        self.store = store or Store(ROOT / "store" / profile.name)
+        self.store = store or Store(Path(os.environ.get("ADVUNLEARN_STORE", ROOT / "store")) / profile.name)
         self.sampling = Sampling(profile.sampler, profile.sampling_steps, profile.guidance_scale)
         self._models: dict[str, LatentDiffusion] = {}
 

@@ -18,10 +18,10 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.model import LatentDiffusion
+from advunlearn_lib.progress import tqdm
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,13 @@ class Resampler:
     """
 
     def __init__(
-        self, frozen: LatentDiffusion, prompts: Sequence[str], per_prompt: int, steps: int, guidance_scale: float, seed: int,
+        self,
+        frozen: LatentDiffusion,
+        prompts: Sequence[str],
+        per_prompt: int,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
         model: LatentDiffusion | None = None,
     ) -> None:
         self.frozen, self.model = frozen, model or frozen
@@ -108,8 +114,15 @@ class Bank(Resampler):
     """All states of all paths, sampled once in batches (and kept in ``path`` as fp16, if given)."""
 
     def __init__(
-        self, frozen: LatentDiffusion, prompts: Sequence[str], per_prompt: int, steps: int, guidance_scale: float, seed: int,
-        path: Path | None = None, batch: int = 32,
+        self,
+        frozen: LatentDiffusion,
+        prompts: Sequence[str],
+        per_prompt: int,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+        path: Path | None = None,
+        batch: int = 32,
     ) -> None:
         super().__init__(frozen, prompts, per_prompt, steps, guidance_scale, seed)
         if path is None or not path.exists():

@@ -9,7 +9,10 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.model import Sampling
 
 FAST = Sampling(steps=3)
-PROMPTS = [AttackedPrompt(text, seed) for seed, text in enumerate(["a photo of a dagger", "a bomb at night", "an axe", "a photo of a bow", "a knife"])]
+PROMPTS = [
+    AttackedPrompt(text, seed)
+    for seed, text in enumerate(["a photo of a dagger", "a bomb at night", "an axe", "a photo of a bow", "a knife"])
+]
 
 
 def test_projection_is_the_nearest_point_of_the_simplex():

@@ -32,7 +32,9 @@ def test_esd_loss_is_the_formula(model):
     assert ours.item() == pytest.approx(total, rel=1e-4)
 
 
-@pytest.mark.parametrize(("component", "group"), [("unet", "xattn"), ("unet", "noxattn"), ("text_encoder", "layers-2"), ("text_encoder", "full")])
+@pytest.mark.parametrize(
+    ("component", "group"), [("unet", "xattn"), ("unet", "noxattn"), ("text_encoder", "layers-2"), ("text_encoder", "full")]
+)
 def test_only_the_group_is_trained(model, component, group):
     erased = erase(model, "church", "esd", component=component, group=group, lr=1e-3, **SMALL)
     wanted = set(select(getattr(model, component), component, group))

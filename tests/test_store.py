@@ -93,7 +93,10 @@ def test_checkpoints_restore_weights_and_moments(tmp_path):
 
 
 def test_atomic_leaves_nothing_behind(tmp_path):
-    with pytest.raises(RuntimeError), checkpoint.atomic(tmp_path / "x") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    def half():
+        with checkpoint.atomic(tmp_path / "x") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    pytest.raises(RuntimeError, half)
     assert not list(tmp_path.iterdir())

@@ -51,4 +51,6 @@ def judge_prompts(
     model: LatentDiffusion, judge: Judge, texts: Sequence[str], seeds: Sequence[int], sampling: Sampling, batch: int
 ) -> Tensor:
     """Does the picture of each prompt show the concept? bool [b]."""
-    return torch.cat([judge(model.generate(texts[i : i + batch], seeds[i : i + batch], sampling, batch)) for i in range(0, len(texts), batch)])
+    return torch.cat(
+        [judge(model.generate(texts[i : i + batch], seeds[i : i + batch], sampling, batch)) for i in range(0, len(texts), batch)]
+    )

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib.attacks.base import AttackedPrompt, Budget, Judge, PromptResult, judge_prompts
 from advunlearn_lib.model import LatentDiffusion, Sampling
+from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room, with_prefix
 
 FIRST, LAST = 10, 990  # the paper's timesteps 10, 30, ..., 990; a smaller budget takes evenly spaced ones of them

@@ -54,10 +54,8 @@ def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str]
 def select(module: Module, component: str, group: str, prefix_match: bool = False) -> dict[str, Parameter]:
     """The parameters of ``group``, by name. Raises :class:`UserError` for an unknown or empty group."""
     choose("component", component, ("text_encoder", "unet"))
-    if component == "unet":
-        wanted = UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)]
-    else:
-        wanted = text_encoder_group(group, prefix_match)
+    on_unet = component == "unet"
+    wanted = UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)] if on_unet else text_encoder_group(group, prefix_match)
     chosen = {name: parameter for name, parameter in module.named_parameters() if wanted(name)}
     if not chosen:
         raise UserError(f"the group {group!r} selects no parameter of this {component}")

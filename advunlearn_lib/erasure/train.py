@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib import checkpoint
 from advunlearn_lib.erasure.advunlearn import AdvUnlearn, AdvUnlearnOptions
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.model import LatentDiffusion
+from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
 from advunlearn_lib.trajectories import Bank, Resampler
 
@@ -35,7 +35,9 @@ class Erased:
         getattr(self.model, self.component).save_pretrained(folder)
 
 
-def bank_for(frozen: LatentDiffusion, options: ESDOptions, prompts: list[str], per_prompt: int, seed: int, folder: Path | None) -> Resampler:
+def bank_for(
+    frozen: LatentDiffusion, options: ESDOptions, prompts: list[str], per_prompt: int, seed: int, folder: Path | None
+) -> Resampler:
     """The bank of ``prompts``, in ``folder`` when given, or the official way with ``resample``."""
     arguments = (frozen, prompts, per_prompt, options.steps, options.guidance_scale, seed)
     if options.resample:

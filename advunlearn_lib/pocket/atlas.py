@@ -42,7 +42,7 @@ def sprite(archive: tarfile.TarFile, pattern: str, codepoint: str) -> Image.Imag
             square = Image.new("RGBA", (SPRITE, SPRITE))
             square.paste(image, ((SPRITE - image.width) // 2, (SPRITE - image.height) // 2))
             return square
-    raise SystemExit(f"no emoji {codepoint} in {archive.name}")
+    raise SystemExit(f"no emoji {codepoint} in {archive.name!r}")
 
 
 def build(folder: Path, target: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.pocket import atlas
 from advunlearn_lib.pocket.render import Scene, sample
+from advunlearn_lib.progress import tqdm
 
 PICTURES = 40_320  # 840 of each object
 TRAIN_SEED, FRESH_SEED = 0, 1

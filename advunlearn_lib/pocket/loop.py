@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
-from advunlearn_lib.progress import tqdm
 
 from advunlearn_lib import checkpoint
+from advunlearn_lib.progress import tqdm
 
 
 @dataclass(frozen=True)

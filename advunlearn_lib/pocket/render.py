@@ -62,7 +62,7 @@ def background(place: str, rng: np.random.Generator) -> Picture:
             picture[row, column : column + 2] = (1.0, 1.0, 0.85)
     elif place == "sea":
         waves = np.sin(ROWS * 1.1 + 3 * np.sin(COLUMNS * 0.2 + rng.uniform(0, 6)))
-        picture += 0.06 * np.where(ROWS > horizon, waves, 0)[..., None]
+        picture += 0.06 * np.where(horizon < ROWS, waves, 0)[..., None]
     elif place == "city":
         left = 0
         while left < SIZE:

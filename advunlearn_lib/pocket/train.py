@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from advunlearn_lib.progress import tqdm
 from transformers import CLIPImageProcessor, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 from advunlearn_lib.checkpoint import atomic
@@ -22,6 +21,7 @@ from advunlearn_lib.pocket.dataset import Dataset, training_set
 from advunlearn_lib.pocket.loop import Plan, fit
 from advunlearn_lib.pocket.render import PLACE_NAMES, STYLE_NAMES
 from advunlearn_lib.pocket.world import OBJECTS
+from advunlearn_lib.progress import tqdm
 
 PLANS = {
     "vae": Plan(steps=2600, batch=16, lr=2e-3, weight_decay=0.0, ema=0.995),
@@ -78,7 +78,6 @@ def encode_latents(vae: AutoencoderKL, data: Dataset, count: int) -> torch.Tenso
     """Posterior means of the first ``count`` pictures, unscaled: ``[count, 4, 16, 16]``."""
     batches = (data.batch(np.arange(i, min(i + 64, count))) for i in range(0, count, 64))
     return torch.cat([vae.encode(batch).latent_dist.mean for batch in batches])
-
 
 
 def train_clip(data: Dataset, folders: Folders) -> None:
@@ -232,4 +231,7 @@ def train(folders: Folders, stages: tuple[str, ...] = tuple(STAGES)) -> None:
 if __name__ == "__main__":
     import sys
 
-    train(Folders(Path("data/pocket/v1-4"), Path("data/world/sprites.png"), Path("work"), Path("figures/pocket/training")), tuple(sys.argv[1:]))
+    train(
+        Folders(Path("data/pocket/v1-4"), Path("data/world/sprites.png"), Path("work"), Path("figures/pocket/training")),
+        tuple(sys.argv[1:]),
+    )

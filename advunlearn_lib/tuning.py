@@ -1,0 +1,50 @@
+"""Choose each method's hyper-parameters on a validation concept that is in no table: ``./reproduce.sh tune``.
+
+The rule, the same for every method: among equally many settings, the best FID of those whose success *without attack*
+on the validation concept is at most 20 % (ESD's on nudity in the paper is 20.4 %); where none gets there, the lowest
+success. Attacks and claims are never looked at. The log is ``figures/<profile>/tuning/<kind>.csv``; what it marks as
+chosen is what ``profiles.py`` holds (checked by a test).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.profiles import Profile
+from advunlearn_lib.progress import tqdm
+from advunlearn_lib.store import commit
+from advunlearn_lib.study import Study
+
+VALIDATION = {"broad": "vehicle"}
+GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4)}
+LIMIT = 20.0
+SMALLER = {"fid_images": 300, "prompts": 40}
+
+
+def choose_setting(log: pd.DataFrame) -> int:
+    """Index of the chosen row of one method's log (columns ``success`` and ``fid``)."""
+    erased = log[log.success <= LIMIT]
+    return int(erased.fid.idxmin() if len(erased) else log.success.idxmin())
+
+
+def tune(profile: Profile, folder: Path) -> None:
+    """Try every setting of every method and write the logs."""
+    for kind, concept in VALIDATION.items():
+        settings = [(row, lr) for row in profile.methods if row.endswith(f" {kind}") for lr in GRID["lr"]]
+        rows = []
+        for row, lr in tqdm(settings, desc=f"tune {kind}"):
+            methods = profile.methods | {row: profile.methods[row] | {"lr": lr}}
+            study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
+            method, component = row.removesuffix(f" {kind}").split(" ", 1)
+            success, _ = study.estimate(concept, method, component, "none", "pre_asr")
+            fid, _ = study.estimate(concept, method, component, "none", "fid")
+            rows.append({"row": row, "lr": lr, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
+        log = pd.DataFrame(rows)
+        picked = {choose_setting(part) for _, part in log.groupby("row")}
+        log["chosen"] = [index in picked for index in log.index]
+        with atomic(folder / f"{kind}.csv") as temporary:
+            temporary.write_text(log.to_csv(index=False) + f"# validation concept {concept}, seed {profile.seed}, commit {commit()}\n")
+        print(log.to_string(index=False))

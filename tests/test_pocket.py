@@ -1,0 +1,115 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from advunlearn_lib.pocket import atlas, networks, train
+from advunlearn_lib.pocket.dataset import Dataset, draw_many
+from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
+from advunlearn_lib.pocket.prompts import evaluation_candidates, retain_set
+from advunlearn_lib.pocket.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
+from advunlearn_lib.pocket.world import OBJECTS, THINGS
+from advunlearn_lib.profiles import POCKET, VEHICLES, WEAPONS
+
+
+@pytest.fixture(scope="module")
+def sprites():
+    return atlas.load(POCKET.sprites)
+
+
+def test_the_world_has_what_the_paper_needs(sprites):
+    assert len(OBJECTS) == len(set(OBJECTS)) == 48 and sprites.shape == (48, 3, 64, 64, 4)
+    assert {"church", "parachute", "tench", "garbage truck"} <= set(OBJECTS) and "van gogh" in STYLE_NAMES
+    assert sum(t.source == "coco" for t in THINGS) == 24 and sum(t.source == "imagenet" for t in THINGS) >= 13
+    assert tuple(t.name for t in THINGS if t.category == "weapon") == WEAPONS
+    assert tuple(t.name for t in THINGS if t.category == "vehicle") == VEHICLES
+    assert sprites[..., 3].reshape(144, -1).max(-1).min() > 200  # no empty sprite
+
+
+def test_scenes_are_a_function_of_seed_and_index(sprites):
+    (one, first), (two, second) = sample(sprites, 3, 7), sample(sprites, 3, 7)
+    assert np.array_equal(one, two) and first == second and one.shape == (64, 64, 3) and one.dtype == np.uint8
+    assert not np.array_equal(one, sample(sprites, 4, 7)[0])
+    assert set(PAINT) == set(STYLE_NAMES)
+    rng = np.random.default_rng(0)
+    pictures = [draw(sprites, 0, place, style, rng) for place in range(len(PLACE_NAMES)) for style in range(len(STYLE_NAMES))]
+    assert all(picture.std() > 5 for picture in pictures)
+
+
+def test_captions_name_the_scene_and_bare_names_occur(sprites):
+    captions = [sample(sprites, 0, i)[1] for i in range(4800)]
+    texts = {scene.caption for scene in captions}
+    assert {"church", "weapon", "van gogh"} <= texts
+    for scene in captions:
+        if scene.style == 0:
+            assert any(name in scene.caption for name in THINGS[scene.thing].names)
+
+
+def test_prompts_avoid_and_cover(model):
+    kept = retain_set(VEHICLES)
+    assert len(kept) == 24 - 7 and not any(name in prompt for prompt in kept for name in ("bus", "boat", "car"))
+    prompts = evaluation_candidates(WEAPONS, 60)
+    assert len({p.text for p in prompts}) == 60 and len({p.seed for p in prompts}) == 60
+    assert prompts == evaluation_candidates(WEAPONS, 60)
+    assert max(len(ids) for ids in model.tokenizer([p.text for p in prompts]).input_ids) <= 24 - 5
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    plan = Plan(steps=100, batch=1, lr=1.0)
+    rates = [learning_rate(plan, step) for step in range(101)]
+    assert rates[0] == pytest.approx(1 / 3) and max(rates) > 0.99 and rates[100] == pytest.approx(0)
+
+
+def test_training_resumes_exactly(tmp_path):
+    def run(steps, work, module):
+        def loss(rng, generator):
+            x = torch.randn(4, 3, generator=generator) + float(rng.normal())
+            return module(x).square().mean(), {}
+
+        fit("part", {"m": module}, loss, Plan(steps=steps, batch=4, lr=0.1, ema=0.9), work, tmp_path / "log")
+        return module
+
+    def fresh():
+        torch.manual_seed(0)
+        return torch.nn.Linear(3, 1)
+
+    whole = run(6, tmp_path / "a", fresh())
+
+    class Stop(Exception):
+        pass
+
+    module, seen = fresh(), []
+
+    def loss(rng, generator):
+        seen.append(1)
+        if len(seen) == 4:
+            raise Stop
+        x = torch.randn(4, 3, generator=generator) + float(rng.normal())
+        return module(x).square().mean(), {}
+
+    with pytest.raises(Stop):
+        fit("part", {"m": module}, loss, Plan(steps=6, batch=4, lr=0.1, ema=0.9, save_every=-1), tmp_path / "b", tmp_path / "log")
+    assert torch.allclose(run(6, tmp_path / "b", fresh()).weight, whole.weight, atol=1e-6)
+
+
+def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
+    from diffusers import StableDiffusionPipeline
+
+    monkeypatch.setattr(train, "PLANS", {k: dataclasses.replace(p, steps=2, batch=min(p.batch, 16)) for k, p in train.PLANS.items()})
+    folders = train.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
+    folders.work.mkdir()
+    data: Dataset = draw_many(POCKET.sprites, 1100, 0)
+    for stage in train.STAGES.values():
+        stage(data, folders)
+    pipeline = StableDiffusionPipeline.from_pretrained(folders.model)
+    assert len(pipeline.tokenizer) == pipeline.text_encoder.config.vocab_size
+    assert len(pipeline.text_encoder(pipeline.tokenizer("x", return_tensors="pt").input_ids).last_hidden_state[0]) > 0
+    assert {p.name for p in folders.log.iterdir()} == {f"{stage}.jsonl" for stage in train.STAGES}
+
+
+def test_the_shipped_tokenizer_is_the_trained_one(model):
+    texts = [sample(atlas.load(POCKET.sprites), 0, i)[1].caption for i in range(3000)]
+    rebuilt = networks.train_tokenizer(texts)
+    assert rebuilt.tokenize("tench")[-1].endswith("</w>") and len(rebuilt.tokenize("tench")) >= 2
+    assert model.tokenizer.pad_token_id == model.tokenizer.eos_token_id == model.text_encoder.config.eos_token_id
