@@ -57,13 +57,15 @@ def test_clip_score_is_the_cosine(scenes, images):
     model, processor = clip = load_clip(POCKET.clip)
     captions = [scene.caption for scene in scenes.scenes][:6]
     with torch.no_grad():
-        pictures = model.get_image_features(images[:6].round(decimals=8) * 2 - 1).pooler_output
-        texts = torch.cat([model.get_text_features(**processor(text=[c], return_tensors="pt")).pooler_output for c in captions])
+        pictures = model.get_image_features(images[:6] * 2 - 1)
+        texts = torch.cat([model.get_text_features(**processor(text=[c], return_tensors="pt")) for c in captions])
     expected = torch.cosine_similarity(pictures, texts).clamp(min=0)
-    assert np.allclose(clip_scores(clip, images[:6], captions), expected.numpy(), atol=1e-3)
-    right = mean_clip_score(clip, images, [scene.caption for scene in scenes.scenes])
-    wrong = mean_clip_score(clip, images, [scene.caption for scene in scenes.scenes[1:] + scenes.scenes[:1]])
-    assert right.low > wrong.high
+    assert np.allclose(clip_scores(clip, images[:6], captions), expected.mean().numpy(), atol=1e-3)
+    every = [scene.caption for scene in scenes.scenes][:80]
+    right, wrong = mean_clip_score(clip, images[:80], every), mean_clip_score(clip, images[:80], every[1:] + every[:1])
+    assert right.low > wrong.high and right.n == 80
+    with pytest.raises(UserError, match="multiple of 20"):
+        mean_clip_score(clip, images[:7], every[:7])
 
 
 def test_judges_know_the_world(scenes, images):

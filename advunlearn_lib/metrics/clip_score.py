@@ -13,24 +13,43 @@ from torch import Tensor
 from torchmetrics.functional.multimodal.clip_score import clip_score
 from transformers import CLIPModel, CLIPProcessor
 
+from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate
 
 
-def load_clip(folder: str | Path) -> Any:
+BLOCK = 20  # pictures scored at once; the bootstrap resamples blocks
+
+
+class TensorCLIP(CLIPModel):  # type: ignore[misc]
+    """A ``CLIPModel`` whose features are tensors, as torchmetrics 1.9 expects; transformers 5 wraps them."""
+
+    def get_text_features(self, *args: Any, **kwargs: Any) -> Any:
+        """Projected text features [n, d]."""
+        return super().get_text_features(*args, **kwargs).pooler_output
+
+    def get_image_features(self, *args: Any, **kwargs: Any) -> Any:
+        """Projected picture features [n, d]."""
+        return super().get_image_features(*args, **kwargs).pooler_output
+
+
+def load_clip(folder: str | Path) -> tuple[TensorCLIP, CLIPProcessor]:
     """(model, processor) of a CLIP folder or hub id, in fp32."""
-    return CLIPModel.from_pretrained(folder).float().eval(), CLIPProcessor.from_pretrained(folder)
+    return TensorCLIP.from_pretrained(folder).float().eval(), CLIPProcessor.from_pretrained(folder)
 
 
 @torch.no_grad()
-def clip_scores(clip: Any, images: Tensor, captions: Sequence[str]) -> np.ndarray:
-    """max(cos, 0) of each picture in [0, 1] with its caption: [n]."""
+def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) -> np.ndarray:
+    """Mean max(cos, 0) of pictures in [0, 1] with their captions, for each block of 20: [ceil(n / 20)]."""
     pixels = (images * 255).round().to(torch.uint8)
-    scores = [float(clip_score(pixel, caption, lambda: clip)) for pixel, caption in zip(pixels, captions, strict=True)]
+    blocks = range(0, len(pixels), BLOCK)
+    scores = [float(clip_score(list(pixels[i : i + BLOCK]), list(captions[i : i + BLOCK]), lambda: clip)) for i in blocks]
     return np.array(scores) / 100
 
 
-def mean_clip_score(clip: Any, images: Tensor, captions: Sequence[str], seed: int = 0) -> Estimate:
-    """Mean CLIP score with a bootstrap interval over pictures."""
+def mean_clip_score(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str], seed: int = 0) -> Estimate:
+    """Mean CLIP score with a bootstrap interval over blocks of pictures; n must be a multiple of 20."""
+    if len(images) % BLOCK or len(images) < 2 * BLOCK:
+        raise UserError(f"CLIP score needs a multiple of {BLOCK} pictures, at least {2 * BLOCK}, not {len(images)}")
     scores = clip_scores(clip, images, captions)
     interval = bootstrap((scores,), np.mean, n_resamples=1000, method="percentile", rng=np.random.default_rng(seed)).confidence_interval
-    return Estimate(value=float(scores.mean()), low=float(interval.low), high=float(interval.high), n=len(scores))
+    return Estimate(value=float(scores.mean()), low=float(interval.low), high=float(interval.high), n=len(images))
