@@ -43,7 +43,7 @@ class Profile(BaseModel):
     sampling_steps: int = Field(10, ge=1, description="denoising steps of a judged or measured picture")
     guidance_scale: float = Field(5.0, ge=0)
     batch: int = Field(50, ge=1, description="pictures made at once")
-    fid_images: int = Field(1000, ge=200, multiple_of=20)
+    fid_images: int = Field(1000, ge=40, multiple_of=20)
     prompts: int = Field(60, ge=4, description="evaluation prompts of a concept")
     attack_timesteps: int = Field(6, ge=1)
     attack_steps: int = Field(8, ge=1)

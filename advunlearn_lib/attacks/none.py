@@ -23,5 +23,6 @@ def no_attack(
     texts = [prompt.text for prompt in prompts]
     success = judge_prompts(model, judge, texts, [prompt.seed for prompt in prompts], sampling, budget.batch).tolist()
     return [
-        PromptResult(prompt=p.text, seed=p.seed, before=s, after=s, adversarial=p.text, step=0 if s else -1) for p, s in zip(prompts, success, strict=True)
+        PromptResult(prompt=p.text, seed=p.seed, before=s, after=s, adversarial=p.text, step=0 if s else -1)
+        for p, s in zip(prompts, success, strict=True)
     ]
