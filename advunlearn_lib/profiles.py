@@ -55,6 +55,7 @@ class Profile(BaseModel):
 
 
 WEAPONS = ("dagger", "swords", "bomb", "axe", "bow", "knife", "pistol")
+BROAD = {"per_prompt": 12}  # a broad concept has nine erase prompts
 VEHICLES = ("bicycle", "motorcycle", "airplane", "bus", "train", "car", "boat")
 
 POCKET = Profile(
@@ -85,17 +86,11 @@ POCKET = Profile(
         ),
     },
     methods={
-        "ESD UNet broad": {"method": "esd", "component": "unet", "group": "noxattn", "lr": 1e-4},
-        "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.0},
-        "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.3},
-        "ESD Text Encoder broad": {"method": "esd", "component": "text_encoder", "group": "full", "lr": 1e-4},
-        "AdvUnlearn Text Encoder broad": {
-            "method": "advunlearn",
-            "component": "text_encoder",
-            "group": "full",
-            "lr": 1e-4,
-            "retain_weight": 0.3,
-        },
+        "ESD UNet broad": {"method": "esd", "component": "unet", "group": "noxattn", "lr": 1e-4} | BROAD,
+        "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.0} | BROAD,
+        "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4} | BROAD,
+        "ESD Text Encoder broad": {"method": "esd", "component": "text_encoder", "group": "full", "lr": 1e-4} | BROAD,
+        "AdvUnlearn Text Encoder broad": {"method": "advunlearn", "component": "text_encoder", "group": "full", "lr": 1e-4} | BROAD,
     },
 )
 PROFILES = {"pocket": POCKET}

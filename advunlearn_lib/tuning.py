@@ -8,6 +8,7 @@ chosen is what ``profiles.py`` holds (checked by a test).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 
 import pandas as pd
@@ -24,10 +25,10 @@ LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
 
 
-def choose_setting(log: pd.DataFrame) -> int:
+def choose_setting(log: pd.DataFrame) -> Hashable:
     """Index of the chosen row of one method's log (columns ``success`` and ``fid``)."""
     erased = log[log.success <= LIMIT]
-    return int(erased.fid.idxmin() if len(erased) else log.success.idxmin())
+    return erased.fid.idxmin() if len(erased) else log.success.idxmin()
 
 
 def tune(profile: Profile, folder: Path) -> None:

@@ -98,5 +98,6 @@ def test_atomic_leaves_nothing_behind(tmp_path):
             temporary.write_text("half")
             raise RuntimeError
 
-    pytest.raises(RuntimeError, half)
+    with pytest.raises(RuntimeError):
+        half()
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,5 @@ def no_attack(
     """Judge the picture of each plain prompt; ``targets`` and the budget's steps are not used."""
     texts = [prompt.text for prompt in prompts]
     success = judge_prompts(model, judge, texts, [prompt.seed for prompt in prompts], sampling, budget.batch).tolist()
-    return [
-        PromptResult(prompt=p.text, seed=p.seed, before=s, after=s, adversarial=p.text, step=0 if s else -1)
-        for p, s in zip(prompts, success, strict=True)
-    ]
+    pairs = zip(prompts, success, strict=True)
+    return [PromptResult(prompt=p.text, seed=p.seed, before=s, after=s, adversarial=p.text, step=0 if s else -1) for p, s in pairs]
