@@ -23,7 +23,7 @@ def run(*words):
     (["table3", "--seed", "-1"], "seed"),
     (["table3", "--set", "fid_image=5"], "did you mean 'fid_images'? (allowed: "),
     (["table3", "--set", "fid_images=many"], "fid_images='many': input should be a valid integer"),
-    (["table3", "--set", "fid_images=3"], "greater than or equal to 40"),
+    (["table3", "--set", "fid_images=20"], "greater than or equal to 40"),
     (["table3", "--set", "prompts"], "takes name=value"),
     (["pocket-train", "--stage", "gan"], "invalid choice"),
     ([], "required"),

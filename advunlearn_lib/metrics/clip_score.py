@@ -16,7 +16,6 @@ from transformers import CLIPModel, CLIPProcessor
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate
 
-
 BLOCK = 20  # pictures scored at once; the bootstrap resamples blocks
 
 

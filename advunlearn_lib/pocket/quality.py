@@ -45,8 +45,11 @@ def matches(profile: Profile, images: Tensor, captions: list[str], truth: list[i
     """Does pocket-CLIP pick each picture's caption among all ``captions``?"""
     model, processor = load_clip(profile.clip)
     arrays = list((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
-    logits = model(**processor(text=captions, images=arrays, return_tensors="pt", padding=True)).logits_per_image
-    return (logits.argmax(-1) == torch.tensor(truth)).tolist()
+    inputs = processor(text=captions, images=arrays, return_tensors="pt", padding=True)
+    texts = model.get_text_features(inputs.input_ids, inputs.attention_mask)
+    pictures = model.get_image_features(inputs.pixel_values)
+    similar = torch.cosine_similarity(pictures[:, None], texts[None], dim=-1)
+    return (similar.argmax(-1) == torch.tensor(truth)).tolist()
 
 
 def contact_sheet(images: Tensor, columns: int) -> Image.Image:
