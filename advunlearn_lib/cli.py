@@ -77,7 +77,8 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
         return 0
     writable(out)
     if options.command == "pocket-train":
-        from advunlearn_lib.pocket.train import Folders, train
+        from advunlearn_lib.pocket.common import Folders
+        from advunlearn_lib.pocket.train import train
 
         folders = Folders(profile.base, profile.sprites, ROOT / "work", out / "training")
         train(folders, (options.stage,) if options.stage else STAGES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -30,6 +31,18 @@ def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, divide:
             for axis in line:
                 box = axis.get_position()
                 axis.set_position((box.x0 + 0.015, box.y0, box.width, box.height))
+    return figure
+
+
+def training_curves(log: Path) -> Figure:
+    """Loss of every part of the pocket model against its steps; ``log`` holds one ``.jsonl`` a part."""
+    parts = sorted(log.glob("*.jsonl"))
+    figure, axes = plt.subplots(1, len(parts), figsize=(3 * len(parts), 2.6), squeeze=False)
+    for axis, part in zip(axes[0], parts, strict=True):
+        rows = pd.read_json(part, lines=True)
+        sns.lineplot(data=rows, x="step", y="loss", ax=axis, linewidth=1)
+        axis.set(title=part.stem, xlabel="training step", ylabel="loss", yscale="log")
+    figure.tight_layout()
     return figure
 
 

@@ -20,7 +20,7 @@ from transformers import CLIPTextModel
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget, PromptResult
 from advunlearn_lib.attacks.base import judge_prompts
 from advunlearn_lib.erasure import METHODS, prepare, train
-from advunlearn_lib.errors import choose
+from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip, mean_clip_score
 from advunlearn_lib.metrics.fid import frechet_distance
@@ -148,6 +148,8 @@ class Study:
                 found += [prompt for prompt, good in zip(part, success, strict=True) if good]
                 if len(found) >= self.profile.prompts:
                     break
+            if len(found) < self.profile.prompts:
+                raise UserError(f"the base model shows {concept.name!r} on {len(found)} of {len(candidates)} prompts only; {self.profile.prompts} are needed")
             found = found[: self.profile.prompts]
             images = self.base.generate([p.text for p in found], [p.seed for p in found], self.sampling, batch)
             save_file({"latents": self.base.encode_images(images).contiguous()}, folder / "targets.safetensors")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from advunlearn_lib.pocket import atlas, networks, train
+from advunlearn_lib.pocket import atlas, common, networks, train
 from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
 from advunlearn_lib.pocket.prompts import evaluation_candidates, retain_set
@@ -96,8 +96,9 @@ def test_training_resumes_exactly(tmp_path):
 def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     from diffusers import StableDiffusionPipeline
 
-    monkeypatch.setattr(train, "PLANS", {k: dataclasses.replace(p, steps=2, batch=min(p.batch, 16)) for k, p in train.PLANS.items()})
-    folders = train.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
+    for name, plan in common.PLANS.items():
+        monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))
+    folders = common.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
     folders.work.mkdir()
     data: Dataset = draw_many(POCKET.sprites, 1100, 0)
     for stage in train.STAGES.values():
@@ -105,7 +106,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     pipeline = StableDiffusionPipeline.from_pretrained(folders.model)
     assert len(pipeline.tokenizer) == pipeline.text_encoder.config.vocab_size
     assert len(pipeline.text_encoder(pipeline.tokenizer("x", return_tensors="pt").input_ids).last_hidden_state[0]) > 0
-    assert {p.name for p in folders.log.iterdir()} == {f"{stage}.jsonl" for stage in train.STAGES}
+    assert {p.name for p in folders.log.iterdir()} == {f"{part}.jsonl" for part in common.PLANS}
 
 
 def test_the_shipped_tokenizer_is_the_trained_one(model):

@@ -38,6 +38,13 @@ def learning_rate(plan: Plan, step: int) -> float:
     return plan.lr * min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
 
 
+def forget_after(log: Path, step: int) -> None:
+    """Drop the rows of a log that a resumed run will write again."""
+    if log.exists():
+        rows = [line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        log.write_text("".join(rows))
+
+
 def fit(name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Plan, work: Path, log: Path) -> None:
     """Minimise ``loss(numpy_rng, torch_rng) -> (tensor, extras)`` over all parameters of ``modules``.
 
@@ -55,6 +62,7 @@ def fit(name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Pla
     if ema is not None:
         ema.shadow_params, ema.optimization_step = [p.data for p in shadow], start
     log.mkdir(parents=True, exist_ok=True)
+    forget_after(log / f"{name}.jsonl", start)
     saved, began = time.monotonic(), time.monotonic()
     bar = tqdm(range(start, plan.steps), initial=start, total=plan.steps, desc=name, mininterval=5)
     for step in bar:

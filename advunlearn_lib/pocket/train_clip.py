@@ -1,0 +1,62 @@
+"""Stage *clip*: the tokenizer, the text tower that the UNet will listen to, and the vision tower that scores pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import CLIPModel, CLIPProcessor, CLIPTextModel
+
+from advunlearn_lib.pocket import networks
+from advunlearn_lib.pocket.common import PLANS, Folders, image_processor, save_half, tokenize
+from advunlearn_lib.pocket.dataset import Dataset
+from advunlearn_lib.pocket.loop import fit
+
+
+def train_clip(data: Dataset, folders: Folders) -> None:
+    """The tokenizer, then text and vision tower by CLIP's symmetric contrastive loss over a batch."""
+    torch.manual_seed(1)
+    tokenizer = networks.train_tokenizer(scene.caption for scene in data.scenes)
+    clip, plan = networks.build_clip(tokenizer), PLANS["clip"]
+    ids = tokenize(tokenizer, [scene.caption for scene in data.scenes])
+    target = torch.arange(plan.batch)
+
+    def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
+        words = ids[index]
+        longest = int((words != tokenizer.eos_token_id).sum(-1).max()) + 1  # later positions cannot be seen by the pooled token
+        logits = clip(input_ids=words[:, :longest], pixel_values=data.batch(index)).logits_per_image
+        value = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+        return value, {"match": (logits.argmax(-1) == target).float().mean().item()}
+
+    fit("clip", {"clip": clip}, loss, plan, folders.work, folders.log)
+    train_vision(clip, ids, data, folders)
+    save_half(clip, folders.model.parent / "clip")
+    CLIPProcessor(image_processor(), tokenizer).save_pretrained(folders.model.parent / "clip")
+    tokenizer.save_pretrained(folders.model / "tokenizer")
+    text_encoder = CLIPTextModel(clip.config.text_config)
+    text_encoder.load_state_dict(clip.text_model.state_dict())
+    save_half(text_encoder, folders.model / "text_encoder")
+
+
+def train_vision(clip: CLIPModel, ids: torch.Tensor, data: Dataset, folders: Folders) -> None:
+    """The vision tower alone goes on, against the finished text tower's features: a third of the cost a sample."""
+    plan = PLANS["clip_vision"]
+    clip.text_model.requires_grad_(False)
+    clip.text_projection.requires_grad_(False)
+    distinct, which = ids.unique(dim=0, return_inverse=True)
+    with torch.no_grad():
+        texts = torch.cat([clip.get_text_features(part).pooler_output for part in distinct.split(256)])
+        texts = F.normalize(texts, dim=-1)
+
+    def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
+        mine = which[index]
+        pictures = F.normalize(clip.get_image_features(data.batch(index)).pooler_output, dim=-1)
+        logits = clip.logit_scale.exp() * pictures @ texts[mine].T
+        same = (mine[:, None] == mine[None]).float()  # equal captions are equally right
+        target = same / same.sum(-1, keepdim=True)
+        value = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+        return value, {"match": (same.gather(1, logits.argmax(-1, keepdim=True)) > 0).float().mean().item()}
+
+    fit("clip_vision", {"clip": clip}, loss, plan, folders.work, folders.log)
