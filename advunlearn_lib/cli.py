@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing")
     p.add_argument("--out", type=Path, help="where results go (default: figures/<profile>)")
     p.add_argument("--stage", choices=STAGES, help="pocket-train: this stage only")
+    p.add_argument("--budget", action="store_true", help="tune: the attack's budget instead of the methods")
     return p
 
 
@@ -89,9 +90,9 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
         report(profile, out / "training")
         return 0
     if options.command == "tune":
-        from advunlearn_lib.tuning import tune
+        from advunlearn_lib.tuning import tune, tune_budget
 
-        tune(profile, out / "tuning")
+        (tune_budget if options.budget else tune)(profile, out / "tuning")
         return 0
     from advunlearn_lib.notebook import execute
 

@@ -4,11 +4,15 @@ The rule, the same for every method: among equally many settings, the best FID o
 on the validation concept is at most 20 % (ESD's on nudity in the paper is 20.4 %); where none gets there, the lowest
 success. Attacks and claims are never looked at. The log is ``figures/<profile>/tuning/<kind>.csv``; what it marks as
 chosen is what ``profiles.py`` holds (checked by a test).
+
+The attack's budget is set on the validation concept's ESD (UNet) model alone: timesteps and steps are doubled in turn
+until doubling adds less than two points of ASR, and then frozen for all (``budget.csv``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +27,8 @@ VALIDATION = {"broad": "vehicle"}
 GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4)}
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
+BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), each twice the one before
+ENOUGH = 2.0
 
 
 def choose_setting(log: pd.DataFrame) -> Hashable:
@@ -49,3 +55,22 @@ def tune(profile: Profile, folder: Path) -> None:
         with atomic(folder / f"{kind}.csv") as temporary:
             temporary.write_text(log.to_csv(index=False) + f"# validation concept {concept}, seed {profile.seed}, commit {commit()}\n")
         print(log.to_string(index=False))
+
+
+def choose_budget(asr: Sequence[float]) -> int:
+    """Index of the first budget whose doubling adds less than two points; the last one where none does."""
+    return next((i for i, (now, double) in enumerate(pairwise(asr)) if double - now < ENOUGH), len(asr) - 1)
+
+
+def tune_budget(profile: Profile, folder: Path) -> None:
+    """Measure ASR on the validation concept's ESD (UNet) model under growing budgets."""
+    rows = []
+    for timesteps, steps in tqdm(BUDGETS, desc="attack budget"):
+        study = Study(profile.model_copy(update={"attack_timesteps": timesteps, "attack_steps": steps}))
+        asr, _ = study.estimate(VALIDATION["broad"], "ESD", "UNet", "UnlearnDiffAtk", "asr")
+        rows.append({"timesteps": timesteps, "steps": steps, "asr": asr.value, "low": asr.low, "high": asr.high})
+    log = pd.DataFrame(rows)
+    log["chosen"] = log.index == choose_budget(log.asr.tolist())
+    with atomic(folder / "budget.csv") as temporary:
+        temporary.write_text(log.to_csv(index=False) + f"# seed {profile.seed}, commit {commit()}\n")
+    print(log.to_string(index=False))

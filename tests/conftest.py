@@ -6,8 +6,6 @@ import torch
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.profiles import POCKET
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="session")
 def model() -> LatentDiffusion:

@@ -38,7 +38,7 @@ class AdvUnlearnOptions(ESDOptions):
     component: str = "text_encoder"
     group: str = "full"
     attack_steps: int = Field(4, ge=0, description="K; 1 is Fast AT, 0 no attack")
-    attack_lr: float = Field(5e-3, gt=0)
+    attack_lr: float = Field(1.25e-2, gt=0, description="K steps may move a coordinate by two standard deviations, as the paper's do")
     attack_tokens: int = Field(1, ge=1)
     layout: Layout = "prefix"
     init: Literal["random", "latest"] = "random"
