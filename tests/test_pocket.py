@@ -9,7 +9,7 @@ from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
 from advunlearn_lib.pocket.prompts import evaluation_candidates, retain_set
 from advunlearn_lib.pocket.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
-from advunlearn_lib.pocket.world import OBJECTS, THINGS
+from advunlearn_lib.pocket.world import OBJECTS, THINGS, caption
 from advunlearn_lib.profiles import POCKET, VEHICLES, WEAPONS
 
 
@@ -37,13 +37,13 @@ def test_scenes_are_a_function_of_seed_and_index(sprites):
     assert all(picture.std() > 5 for picture in pictures)
 
 
-def test_captions_name_the_scene_and_bare_names_occur(sprites):
-    captions = [sample(sprites, 0, i)[1] for i in range(4800)]
-    texts = {scene.caption for scene in captions}
-    assert {"church", "weapon", "van gogh"} <= texts
-    for scene in captions:
-        if scene.style == 0:
-            assert any(name in scene.caption for name in THINGS[scene.thing].names)
+def test_captions_name_the_scene_and_bare_names_occur():
+    rng = np.random.default_rng(0)
+    for thing, name, style in ((0, "church", "photo"), (4, "weapon", "photo"), (0, "van gogh", "van gogh")):
+        assert name in {caption(thing, "nowhere", style, rng) for _ in range(1000)}
+    for thing in THINGS:
+        for place in PLACE_NAMES:
+            assert any(name in caption(OBJECTS.index(thing.name), place, "photo", rng) for name in thing.names)
 
 
 def test_prompts_avoid_and_cover(model):
@@ -109,8 +109,9 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     assert {p.name for p in folders.log.iterdir()} == {f"{part}.jsonl" for part in common.PLANS}
 
 
-def test_the_shipped_tokenizer_is_the_trained_one(model):
-    texts = [sample(atlas.load(POCKET.sprites), 0, i)[1].caption for i in range(3000)]
-    rebuilt = networks.train_tokenizer(texts)
-    assert rebuilt.tokenize("tench")[-1].endswith("</w>") and len(rebuilt.tokenize("tench")) >= 2
+def test_tokenizers_keep_rare_words_in_pieces(model):
+    rebuilt = networks.train_tokenizer(["a photo of a tench", "a weapon in the snow"] * 50)
+    for tokenizer in (rebuilt, model.tokenizer):
+        assert len(tokenizer.tokenize("tench")) >= 2 and len(tokenizer.tokenize("weapon")) >= 2
+        assert tokenizer.decode(tokenizer("a tench").input_ids, skip_special_tokens=True).strip() == "a tench"
     assert model.tokenizer.pad_token_id == model.tokenizer.eos_token_id == model.text_encoder.config.eos_token_id
