@@ -43,7 +43,8 @@ def test_captions_name_the_scene_and_bare_names_occur():
         assert name in {caption(thing, "nowhere", style, rng) for _ in range(1000)}
     for thing in THINGS:
         for place in PLACE_NAMES:
-            assert any(name in caption(OBJECTS.index(thing.name), place, "photo", rng) for name in thing.names)
+            words = caption(OBJECTS.index(thing.name), place, "photo", rng)
+            assert any(name in words for name in thing.names)
 
 
 def test_prompts_avoid_and_cover(model):
