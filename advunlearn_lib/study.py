@@ -149,9 +149,8 @@ class Study:
                 if len(found) >= self.profile.prompts:
                     break
             if len(found) < self.profile.prompts:
-                raise UserError(
-                    f"the base model shows {concept.name!r} on {len(found)} of {len(candidates)} prompts only; {self.profile.prompts} are needed"
-                )
+                shown = f"the base model shows {concept.name!r} on {len(found)} of {len(candidates)} prompts"
+                raise UserError(f"{shown}; {self.profile.prompts} are needed")
             found = found[: self.profile.prompts]
             images = self.base.generate([p.text for p in found], [p.seed for p in found], self.sampling, batch)
             save_file({"latents": self.base.encode_images(images).contiguous()}, folder / "targets.safetensors")
