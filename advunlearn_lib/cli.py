@@ -14,6 +14,12 @@ from advunlearn_lib.store import ROOT
 
 ITEMS = ("table3",)
 STAGES = ("vae", "clip", "judge", "unet")
+QUIET = {  # the libraries' loading bars and notices would drown ours
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore",
+}
 EPILOG = f"""commands:
   {", ".join(ITEMS):<16} regenerate this item of the paper
   pocket-train     retrain the pocket model from its sprites (--stage {"|".join(STAGES)})
@@ -48,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     try:
         options, rest = parser().parse_known_args(arguments)
         choose("command", options.command, (*ITEMS, "pocket-train", "pocket-quality", "tune", "test", "list"))
