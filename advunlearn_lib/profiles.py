@@ -40,7 +40,7 @@ class Profile(BaseModel):
     sprites: Path = DATA / "world" / "sprites.png"
     seed: int = Field(0, ge=0)
     sampler: Literal["ddim", "dpm++", "lms"] = "dpm++"
-    sampling_steps: int = Field(10, ge=1, description="denoising steps of a judged or measured picture")
+    sampling_steps: int = Field(8, ge=1, description="denoising steps of a judged or measured picture")
     guidance_scale: float = Field(5.0, ge=0)
     batch: int = Field(50, ge=1, description="pictures made at once")
     fid_images: int = Field(1000, ge=40, multiple_of=20)
@@ -95,12 +95,12 @@ POCKET = Profile(
 )
 PROFILES = {"pocket": POCKET}
 QUICK = {
-    "fid_images": 200,
+    "fid_images": 60,
     "prompts": 8,
     "attack_timesteps": 2,
     "attack_steps": 2,
     "iterations_scale": 0.05,
-    "sampling_steps": 6,
+    "sampling_steps": 4,
     "quick": True,
 }
 SETTABLE = tuple(n for n, f in Profile.model_fields.items() if f.annotation in (int, float) or n in ("sampler", "base", "judges", "clip"))

@@ -24,7 +24,7 @@ from advunlearn_lib.store import commit
 from advunlearn_lib.study import Study
 
 VALIDATION = {"broad": "vehicle"}
-GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4)}
+GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)}
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
 BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), each twice the one before
