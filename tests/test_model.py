@@ -1,9 +1,12 @@
+import shutil
+
 import pytest
 import torch
 from transformers import CLIPTextModel
 
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.model import LatentDiffusion, Sampling
+from advunlearn_lib.profiles import POCKET
 
 
 def test_token_embeds_stand_in_for_ids(model):
@@ -33,8 +36,6 @@ def test_generation_does_not_depend_on_the_batch(model):
 def test_plain_diffusers_draws_the_same_picture(model):
     from diffusers import StableDiffusionPipeline
 
-    from advunlearn_lib.profiles import POCKET
-
     pipeline = StableDiffusionPipeline.from_pretrained(POCKET.base, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline("a photo of a dog", latents=model.noise([3]), num_inference_steps=4, guidance_scale=5.0, output_type="pt").images
@@ -54,6 +55,15 @@ def test_missing_and_damaged_models_are_one_line(tmp_path):
         LatentDiffusion.load(tmp_path)
     with pytest.raises(UserError) as error:
         LatentDiffusion.load(tmp_path / "nothing")
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_file_is_one_line(tmp_path):
+    shutil.copytree(POCKET.base, tmp_path / "model")
+    weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot load") as error:
+        LatentDiffusion.load(tmp_path / "model")
     assert "\n" not in str(error.value)
 
 
