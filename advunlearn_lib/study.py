@@ -99,11 +99,11 @@ class Study:
         return self.common() | {"model": erased, "prompts": self.prompts_recipe(name), "attack": attack, "budget": budget.model_dump()}
 
     def quality_recipe(self, name: str, method: str, component: str) -> Recipe:
-        """FID and CLIP score of one model; independent of the concept for the base model."""
+        """FID and CLIP score of one model, on captions without the concept (COCO has next to no nudity either)."""
         profile = self.profile
         erased = key_of(self.erase_recipe(name, method, component))
         networks = {"judge": fingerprint(profile.judges / "judge-object"), "clip": fingerprint(profile.clip)}
-        return self.common() | {"model": erased, "images": profile.fid_images} | networks
+        return self.common() | {"model": erased, "images": profile.fid_images, "avoid": list(self.concept(name).labels)} | networks
 
     # -- cells -----------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Study:
 
         def compute(folder: Path) -> dict[str, Any]:
             count = self.profile.fid_images
-            scenes = fresh_scenes(self.profile.sprites, count)
+            scenes = fresh_scenes(self.profile.sprites, count, recipe["avoid"])
             captions = [scene.caption for scene in scenes.scenes]
             with tqdm(total=count, desc="pictures", leave=False) as bar:
                 images = self.model(name, method, component).generate(

@@ -7,7 +7,7 @@ import torch
 from advunlearn_lib.pocket import atlas, common, networks, train
 from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
-from advunlearn_lib.pocket.prompts import evaluation_candidates, retain_set
+from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.pocket.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
 from advunlearn_lib.pocket.world import OBJECTS, THINGS, caption
 from advunlearn_lib.profiles import POCKET, VEHICLES, WEAPONS
@@ -53,6 +53,8 @@ def test_prompts_avoid_and_cover(model):
     prompts = evaluation_candidates(WEAPONS, 60)
     assert len({p.text for p in prompts}) == 60 and len({p.seed for p in prompts}) == 60
     assert prompts == evaluation_candidates(WEAPONS, 60)
+    scenes = fresh_scenes(POCKET.sprites, 90, WEAPONS).scenes
+    assert len(scenes) == 90 and {OBJECTS[scene.thing] for scene in scenes} == set(OBJECTS) - set(WEAPONS)
     assert max(len(ids) for ids in model.tokenizer([p.text for p in prompts]).input_ids) <= 24 - 5
 
 
@@ -101,7 +103,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))
     folders = common.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
     folders.work.mkdir()
-    data: Dataset = draw_many(POCKET.sprites, 1100, 0)
+    data: Dataset = draw_many(POCKET.sprites, range(1100), 0)
     for stage in train.STAGES.values():
         stage(data, folders)
     pipeline = StableDiffusionPipeline.from_pretrained(folders.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -43,12 +44,12 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def draw_many(sprites_path: Path, count: int, seed: int) -> Dataset:
-    """Scenes 0 .. count-1 of the stream ``seed``, drawn on all cores."""
+def draw_many(sprites_path: Path, indices: Sequence[int], seed: int) -> Dataset:
+    """Scenes ``indices`` of the stream ``seed``, drawn on all cores."""
     sprites = atlas.load(sprites_path)
     work = partial(sample, sprites, seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        drawn = list(tqdm(pool.map(work, range(count), chunksize=256), total=count, desc="draw", disable=count < 2000))
+        drawn = list(tqdm(pool.map(work, indices, chunksize=256), total=len(indices), desc="draw", disable=len(indices) < 2000))
     return Dataset(np.stack([image for image, _ in drawn]), [scene for _, scene in drawn])
 
 
@@ -56,7 +57,7 @@ def training_set(sprites_path: Path, work: Path) -> Dataset:
     """The training pictures, from ``work`` when already drawn."""
     images, scenes = work / "images.npy", work / "scenes.json"
     if not scenes.exists():
-        data = draw_many(sprites_path, PICTURES, TRAIN_SEED)
+        data = draw_many(sprites_path, range(PICTURES), TRAIN_SEED)
         with atomic(images) as temporary:
             np.save(temporary, data.images)
         with atomic(scenes) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +27,10 @@ def evaluation_candidates(labels: Sequence[str], count: int) -> list[AttackedPro
     return [AttackedPrompt(text, seed) for text, seed in found.items()]
 
 
-def fresh_scenes(sprites: Path, count: int) -> Dataset:
-    """Pictures and captions that no training saw: the reference of FID and the judge."""
-    return draw_many(sprites, count, FRESH_SEED)
+def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = ()) -> Dataset:
+    """``count`` pictures and captions that no training saw, of objects not in ``avoid``."""
+    stream = (index for index in itertools.count() if OBJECTS[index % len(OBJECTS)] not in avoid)
+    return draw_many(sprites, list(itertools.islice(stream, count)), FRESH_SEED)
 
 
 def retain_set(avoid: Sequence[str], source: str = "coco") -> list[str]:
