@@ -19,21 +19,24 @@ def token_count(ids: Tensor, eos_token_id: int) -> int:
     return int((ids == eos_token_id).int().argmax()) - 1
 
 
-def place(concept: Tensor, adversarial: Tensor, length: int, layout: Layout) -> Tensor:
-    """Put ``adversarial`` [b, k, d] into the token embeddings ``concept`` [b, l, d] of a prompt of ``length`` tokens.
+def place(concept: Tensor, adversarial: Tensor, lengths: Sequence[int], layout: Layout) -> Tensor:
+    """Put ``adversarial`` [b, k, d] into the token embeddings ``concept`` [b, l, d] of prompts of ``lengths`` tokens.
 
     With s the start token, c the concept's tokens, e the end token and its padding, d the adversarial rows:
-    prefix ``s d c e``, suffix ``s c d e``, replace ``s d e``, add ``s c+d e`` (then k = length). Paper, section 4 and
-    appendix F; official ``attack_util.py``.
+    prefix ``s d c e``, suffix ``s c d e``, replace ``s d e``, add ``s c+d e`` (one row of d a token, k >= length).
+    Paper, section 4 and appendix F; official ``attack_util.py``.
     """
-    start, words, rest = concept[:, :1], concept[:, 1 : 1 + length], concept[:, 1 + length :]
-    parts = {
-        "prefix": (start, adversarial, words, rest),
-        "suffix": (start, words, adversarial, rest),
-        "replace": (start, adversarial, rest, rest[:, -1:].expand_as(words)),
-        "add": (start, words + adversarial if layout == "add" else words, rest),
-    }[layout]
-    return torch.cat(parts, 1)[:, : concept.shape[1]]
+    rows = []
+    for tokens, d, n in zip(concept, adversarial, lengths, strict=True):
+        start, words, rest = tokens[:1], tokens[1 : 1 + n], tokens[1 + n :]
+        parts = {
+            "prefix": (start, d, words, rest),
+            "suffix": (start, words, d, rest),
+            "replace": (start, d, rest, rest[-1:].expand_as(words)),
+            "add": (start, words + d[:n] if layout == "add" else words, rest),
+        }[layout]
+        rows.append(torch.cat(parts)[: len(tokens)])
+    return torch.stack(rows)
 
 
 def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> list[int]:

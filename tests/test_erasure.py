@@ -11,6 +11,7 @@ from advunlearn_lib.prompts import place
 
 SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4}
 ADVERSARIAL = SMALL | {"attack_steps": 2, "retain_per_prompt": 1}
+PATHS = torch.arange(4)
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
 
 
@@ -23,9 +24,8 @@ def test_esd_loss_is_the_formula(model):
     method = prepare(model, ["church"], ESDOptions(**SMALL, batch=3, eta=0.7))
     ours = method.loss(0, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
-    torch.randint(1, (), generator=generator)
     total = 0.0
-    draw = method.draw(0, generator)
+    draw = method.draw(method.choose(generator), generator)
     for z, t, e0, ep in zip(draw.latents, draw.timesteps, draw.eps_empty, draw.eps_prompt):
         predicted = model.predict_noise(z[None], t[None], model.encode_prompts(["church"]))[0]
         total += F.mse_loss(predicted, e0 - 0.7 * (ep - e0)).item() / 3
@@ -71,18 +71,18 @@ def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
     options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": 1}, attack_lr=1e-4, retain_weight=0)
     method = prepare(model, ["tench"], options)
     generator = torch.Generator().manual_seed(1)
-    words = method.attack(0, generator)
+    words = method.attack(PATHS, generator)
     generator = torch.Generator().manual_seed(1)
     table = model.text_encoder.get_input_embeddings().weight
-    start = table[torch.randint(len(table), (1,), generator=generator)][None].clone().requires_grad_(True)
-    draw, ids = method.draw(0, generator), method.ids
+    start = table[torch.randint(len(table), (4, 1), generator=generator)].clone().requires_grad_(True)
+    draw, ids = method.draw(PATHS, generator), method.ids.expand(4, -1)
     clean = model.token_embeds(ids)
-    embeds = model.encode(ids, place(clean, start, 2, "prefix")).expand(4, -1, -1)
+    embeds = model.encode(ids, place(clean, start, [2] * 4, "prefix"))
     loss = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt)
     (gradient,) = torch.autograd.grad(loss, start)
     assert torch.allclose(words[:, 1:2], start - 1e-4 * gradient.sign(), atol=1e-7)
     assert torch.equal(words[:, 2:4], clean[:, 1:3])  # both tokens of "tench" stay
-    after = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, model.encode(ids, words).expand(4, -1, -1)), draw.eps_prompt)
+    after = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, model.encode(ids, words)), draw.eps_prompt)
     assert after < loss
 
 
@@ -90,11 +90,12 @@ def signs_of_sums(model, steps, lr):
     """A slow plain loop of the attack whose gradients pile up."""
     method = prepare(model, ["tench"], AdvUnlearnOptions(**ADVERSARIAL, retain_weight=0))
     generator, total = torch.Generator().manual_seed(1), 0.0
-    table, clean = model.text_encoder.get_input_embeddings().weight, model.token_embeds(method.ids)
-    d = table[torch.randint(len(table), (1,), generator=generator)][None].clone()
+    ids = method.ids.expand(4, -1)
+    table, clean = model.text_encoder.get_input_embeddings().weight, model.token_embeds(ids)
+    d = table[torch.randint(len(table), (4, 1), generator=generator)].clone()
     for _ in range(steps):
-        draw, d = method.draw(0, generator), d.detach().requires_grad_(True)
-        embeds = model.encode(method.ids, place(clean, d, 2, "prefix")).expand(4, -1, -1)
+        draw, d = method.draw(PATHS, generator), d.detach().requires_grad_(True)
+        embeds = model.encode(ids, place(clean, d, [2] * 4, "prefix"))
         total = total + torch.autograd.grad(F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt), d)[0]
         d = d - lr * total.sign()
     return d.detach()
@@ -103,7 +104,7 @@ def signs_of_sums(model, steps, lr):
 def test_quirks_do_what_they_say(model):
     def attacked(quirks, steps=2, **extra):
         options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": steps}, retain_weight=0, quirks=quirks, **extra)
-        return prepare(model, ["tench"], options).attack(0, torch.Generator().manual_seed(1))
+        return prepare(model, ["tench"], options).attack(PATHS, torch.Generator().manual_seed(1))
 
     plain, one_step = attacked(set()), attacked(set(), steps=1)
     assert torch.equal(attacked({"drop_last_update"}), one_step) and not torch.equal(one_step, plain)
@@ -112,16 +113,16 @@ def test_quirks_do_what_they_say(model):
     assert (table - row).abs().sum(-1).min() < 1e-5  # its only update dropped: an un-attacked vocabulary row
 
     tench = model.token_embeds(model.tokenize(["tench"]))
-    assert torch.equal(plain[:, 2:4], tench[:, 1:3])
+    assert torch.equal(plain[:, 2:4], tench[:, 1:3].expand(4, -1, -1))
     lost = attacked({"word_count"})
-    assert torch.equal(lost[:, 2], tench[:, 1]) and torch.equal(lost[:, 3], tench[:, 3])  # the second token is gone
+    assert all(torch.equal(row[2], tench[0, 1]) and torch.equal(row[3], tench[0, 3]) for row in lost)  # the second token is gone
 
     assert not torch.equal(attacked({"adam_attack"}), plain)
     steady = attacked({"accumulate_gradients"}, steps=3, attack_lr=1e-6)
     summed = signs_of_sums(model, steps=3, lr=1e-6)
     assert torch.allclose(steady[:, 1:2], summed, atol=1e-7)
-    draw = prepare(model, ["church"], ESDOptions(**SMALL, quirks={"noise_level_mismatch"})).draw(0, torch.Generator().manual_seed(2))
-    right = prepare(model, ["church"], ESDOptions(**SMALL)).draw(0, torch.Generator().manual_seed(2))
+    draw = prepare(model, ["church"], ESDOptions(**SMALL, quirks={"noise_level_mismatch"})).draw(PATHS, torch.Generator().manual_seed(2))
+    right = prepare(model, ["church"], ESDOptions(**SMALL)).draw(PATHS, torch.Generator().manual_seed(2))
     gap = draw.timesteps - right.timesteps
     assert torch.equal(draw.latents, right.latents) and ((gap >= 39) & (gap <= 58) | (draw.timesteps == 999)).all()
     separate = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, quirks={"separate_retain_step"}), RETAIN)
@@ -130,8 +131,9 @@ def test_quirks_do_what_they_say(model):
 
 def test_latest_init_starts_from_the_last_attack(model):
     method = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, init="latest", retain_weight=0, attack_lr=1e-9))
-    first = method.attack(0, torch.Generator().manual_seed(1))
-    assert torch.allclose(method.attack(0, torch.Generator().manual_seed(2)), first, atol=1e-6)
+    first = method.attack(PATHS, torch.Generator().manual_seed(1))
+    again = method.attack(PATHS, torch.Generator().manual_seed(2))
+    assert torch.allclose(again, first[-1:].expand(4, -1, -1), atol=1e-6)
 
 
 @pytest.mark.parametrize("component", ["text_encoder", "unet"])

@@ -23,7 +23,8 @@ def test_place_is_list_surgery(layout, rows):
         "replace": s + d + e + [e[-1]] * 3,
         "add": s + [a + b for a, b in zip(c, d)] + e if layout == "add" else [],
     }[layout][:total]
-    assert torch.equal(place(concept, adversarial, length, layout)[0], torch.stack(expected))
+    ours = place(concept.expand(2, -1, -1), adversarial.expand(2, -1, -1), [length, length], layout)
+    assert torch.equal(ours[0], torch.stack(expected)) and torch.equal(ours[1], ours[0])
 
 
 def test_bad_prompts_are_named(model):

@@ -74,11 +74,11 @@ class AdvUnlearn(ESD):
         options = self.options
         if "separate_retain_step" in options.quirks and iteration % 2 == 1:
             return self.retain_loss(generator)
-        chosen = int(torch.randint(len(self.concept), (), generator=generator))
-        ids = self.ids[chosen : chosen + 1]
+        which = self.choose(generator)
         attacked = iteration >= options.warm_up and options.attack_steps > 0
-        words = self.attack(chosen, generator) if attacked else self.model.token_embeds(ids)
-        total = self.erase_loss(chosen, self.model.encode(ids, words), generator)
+        ids = self.ids[self.bank.prompt_index[which]]
+        words = self.attack(which, generator) if attacked else self.model.token_embeds(ids)
+        total = self.erase_loss(which, self.model.encode(ids, words), generator)
         if options.retain_weight > 0 and "separate_retain_step" not in options.quirks:
             total = total + options.retain_weight * self.retain_loss(generator)
         return total
@@ -90,22 +90,18 @@ class AdvUnlearn(ESD):
         draw = self.retain.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
         return F.mse_loss(self.predict(draw, self.model.encode(self.retain_ids[which])), draw.eps_prompt)
 
-    def attack(self, chosen: int, generator: torch.Generator) -> Tensor:
-        """Token embeddings [1, l, d] of the concept prompt with the adversarial rows in place. Not differentiable."""
+    def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
+        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place. Not differentiable."""
         options, quirks = self.options, self.options.quirks
-        ids, count = self.attacked_ids[chosen : chosen + 1], self.counts[chosen]
+        prompts = self.bank.prompt_index[which]
+        ids, counts = self.attacked_ids[prompts], [self.counts[prompt] for prompt in prompts]
         words = self.model.token_embeds(ids)
-        rows = count if options.layout == "add" else options.attack_tokens
-        table = self.model.text_encoder.get_input_embeddings().weight
-        start = table[torch.randint(len(table), (rows,), generator=generator)][None]
-        if options.init == "latest" and f"d{chosen}" in self.state:
-            start = self.state[f"d{chosen}"]
-        d = start.detach().clone().requires_grad_(True)
+        d = self.start(prompts, max(counts) if options.layout == "add" else options.attack_tokens, generator)
         optimizer = torch.optim.Adam([d], options.attack_lr) if "adam_attack" in quirks else None
         total, before = torch.zeros_like(d), d.detach().clone()
         for _ in range(options.attack_steps):
-            draw = self.draw(chosen, generator)
-            embeds = self.model.encode(ids, place(words, d, count, options.layout))
+            draw = self.draw(which, generator)
+            embeds = self.model.encode(ids, place(words, d, counts, options.layout))
             (gradient,) = torch.autograd.grad(F.mse_loss(self.predict(draw, embeds), draw.eps_prompt), d)
             total = total + gradient if "accumulate_gradients" in quirks else gradient
             before = d.detach().clone()
@@ -115,5 +111,15 @@ class AdvUnlearn(ESD):
             else:
                 d.data -= options.attack_lr * total.sign()
         found = before if "drop_last_update" in quirks else d.detach()
-        self.state[f"d{chosen}"] = found.clone()
-        return place(words, found, count, options.layout)
+        self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), found, strict=True)}
+        return place(words, found, counts, options.layout)
+
+    def start(self, prompts: Tensor, rows: int, generator: torch.Generator) -> Tensor:
+        """Where the attack starts: random vocabulary rows [b, k, d], or with "latest" each prompt's last attack."""
+        table = self.model.text_encoder.get_input_embeddings().weight
+        start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
+        if self.options.init == "latest":
+            for row, prompt in enumerate(prompts.tolist()):
+                last = self.state.get(f"d{prompt}", start[row])[:rows]
+                start[row, : len(last)] = last
+        return start.requires_grad_(True)

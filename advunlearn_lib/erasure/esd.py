@@ -33,7 +33,7 @@ class ESDOptions(BaseModel):
     group: str = "noxattn"
     iterations: int = Field(150, ge=1)
     lr: float = Field(1e-4, gt=0)
-    batch: int = Field(4, ge=1)
+    batch: int = Field(8, ge=1, description="samples a step, each with a concept prompt and a noise level of its own")
     eta: float = Field(1.0, gt=0)
     steps: int = Field(20, ge=2, description="DDIM steps of the sampling path")
     guidance_scale: float = Field(3.0, ge=0)
@@ -59,24 +59,27 @@ class ESD:
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """The loss of one iteration; all randomness comes from ``generator``."""
-        chosen = int(torch.randint(len(self.concept), (), generator=generator))
-        return self.erase_loss(chosen, self.model.encode(self.ids[chosen : chosen + 1]), generator)
+        which = self.choose(generator)
+        ids = self.ids[self.bank.prompt_index[which]]
+        return self.erase_loss(which, self.model.encode(ids), generator)
 
-    def erase_loss(self, chosen: int, prompt_embeds: Tensor, generator: torch.Generator) -> Tensor:
-        """L above for concept prompt ``chosen``, which the current model sees as ``prompt_embeds`` [1, l, d]."""
-        draw = self.draw(chosen, generator)
+    def choose(self, generator: torch.Generator) -> Tensor:
+        """A batch of sampling paths [b], and with them of concept prompts."""
+        return torch.randint(len(self.bank), (self.options.batch,), generator=generator)
+
+    def erase_loss(self, which: Tensor, prompt_embeds: Tensor, generator: torch.Generator) -> Tensor:
+        """L above on paths ``which``, whose prompts the current model sees as ``prompt_embeds`` [b, l, d]."""
+        draw = self.draw(which, generator)
         target = draw.eps_empty - self.options.eta * (draw.eps_prompt - draw.eps_empty)
         return F.mse_loss(self.predict(draw, prompt_embeds), target)
 
     def predict(self, draw: Draw, prompt_embeds: Tensor) -> Tensor:
         """The current model's noise prediction for a draw."""
-        return self.model.predict_noise(draw.latents, draw.timesteps, prompt_embeds.expand(len(draw.latents), -1, -1))
+        return self.model.predict_noise(draw.latents, draw.timesteps, prompt_embeds)
 
-    def draw(self, chosen: int, generator: torch.Generator) -> Draw:
-        """A batch from the paths of concept prompt ``chosen``."""
-        paths = (self.bank.prompt_index == chosen).nonzero()[:, 0]
-        which = paths[torch.randint(len(paths), (self.options.batch,), generator=generator)]
-        draw = self.bank.at(which, torch.randint(self.options.steps, (self.options.batch,), generator=generator))
+    def draw(self, which: Tensor, generator: torch.Generator) -> Draw:
+        """A random point on each path."""
+        draw = self.bank.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
         return mismatched(self.frozen, draw, self.ids, generator) if "noise_level_mismatch" in self.options.quirks else draw
 
 
