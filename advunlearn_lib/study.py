@@ -105,6 +105,14 @@ class Study:
         networks = {"judge": fingerprint(profile.judges / "judge-object"), "clip": fingerprint(profile.clip)}
         return self.common() | {"model": erased, "images": profile.fid_images, "avoid": list(self.concept(name).labels)} | networks
 
+    def cell(self, name: str, method: str, component: str, attack: str, metric: str) -> tuple[str, Recipe]:
+        """The store's kind and recipe behind a number. ``metric``: asr, pre_asr, fid, clip, or "model" for the model itself."""
+        if metric == "model":
+            return "erase", self.erase_recipe(name, method, component)
+        if metric in ("asr", "pre_asr"):
+            return "attack", self.attack_recipe(name, method, component, attack)
+        return "quality", self.quality_recipe(name, method, component)
+
     # -- cells -----------------------------------------------------------------------------------------------------
 
     def model(self, name: str, method: str, component: str) -> LatentDiffusion:
@@ -194,8 +202,9 @@ class Study:
         return {metric: Estimate(**value) for metric, value in record["result"].items()}
 
     def estimate(self, name: str, method: str, component: str, attack: str, metric: str) -> tuple[Estimate, str]:
-        """One cell of a table and the key of the recipe behind it. ``metric``: asr, pre_asr, fid or clip."""
-        if metric in ("asr", "pre_asr"):
-            asr, pre = attack_success_rate(self.attack(name, method, component, attack))
-            return asr if metric == "asr" else pre, key_of(self.attack_recipe(name, method, component, attack))
-        return self.quality(name, method, component)[metric], key_of(self.quality_recipe(name, method, component))
+        """One number and the key of the recipe behind it. ``metric``: asr, pre_asr, fid or clip."""
+        kind, recipe = self.cell(name, method, component, attack, metric)
+        if kind == "quality":
+            return self.quality(name, method, component)[metric], key_of(recipe)
+        asr, pre = attack_success_rate(self.attack(name, method, component, attack))
+        return asr if metric == "asr" else pre, key_of(recipe)

@@ -18,13 +18,13 @@ from pathlib import Path
 import pandas as pd
 
 from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.parallel import Cell, compute
 from advunlearn_lib.profiles import Profile
-from advunlearn_lib.progress import tqdm
 from advunlearn_lib.store import commit
 from advunlearn_lib.study import Study
 
 VALIDATION = {"broad": "vehicle"}
-GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)}
+GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4)}
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
 BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), each twice the one before
@@ -40,14 +40,18 @@ def choose_setting(log: pd.DataFrame) -> Hashable:
 def tune(profile: Profile, folder: Path) -> None:
     """Try every setting of every method and write the logs."""
     for kind, concept in VALIDATION.items():
-        settings = [(row, lr) for row in profile.methods if row.endswith(f" {kind}") for lr in GRID["lr"]]
+        studies = []
+        for row in (row for row in profile.methods if row.endswith(f" {kind}")):
+            for lr in GRID["lr"]:
+                methods = profile.methods | {row: profile.methods[row] | {"lr": lr}}
+                study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
+                method, component = row.removesuffix(f" {kind}").split(" ", 1)
+                studies.append((row, lr, study, (concept, method, component, "none")))
+        tasks = [(study.profile, Cell(*cell, metric)) for _, _, study, cell in studies for metric in ("pre_asr", "fid")]
+        compute(tasks, studies[0][2].store, f"tune {kind}")
         rows = []
-        for row, lr in tqdm(settings, desc=f"tune {kind}"):
-            methods = profile.methods | {row: profile.methods[row] | {"lr": lr}}
-            study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
-            method, component = row.removesuffix(f" {kind}").split(" ", 1)
-            success, _ = study.estimate(concept, method, component, "none", "pre_asr")
-            fid, _ = study.estimate(concept, method, component, "none", "fid")
+        for row, lr, study, cell in studies:
+            success, fid = study.estimate(*cell, "pre_asr")[0], study.estimate(*cell, "fid")[0]
             rows.append({"row": row, "lr": lr, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
         log = pd.DataFrame(rows)
         picked = {choose_setting(part) for _, part in log.groupby("row")}
@@ -64,10 +68,12 @@ def choose_budget(asr: Sequence[float]) -> int:
 
 def tune_budget(profile: Profile, folder: Path) -> None:
     """Measure ASR on the validation concept's ESD (UNet) model under growing budgets."""
+    cell = Cell(VALIDATION["broad"], "ESD", "UNet", "UnlearnDiffAtk", "asr")
+    studies = [Study(profile.model_copy(update={"attack_timesteps": t, "attack_steps": s})) for t, s in BUDGETS]
+    compute([(study.profile, cell) for study in studies], studies[0].store, "attack budget")
     rows = []
-    for timesteps, steps in tqdm(BUDGETS, desc="attack budget"):
-        study = Study(profile.model_copy(update={"attack_timesteps": timesteps, "attack_steps": steps}))
-        asr, _ = study.estimate(VALIDATION["broad"], "ESD", "UNet", "UnlearnDiffAtk", "asr")
+    for (timesteps, steps), study in zip(BUDGETS, studies, strict=True):
+        asr, _ = study.estimate(*cell)
         rows.append({"timesteps": timesteps, "steps": steps, "asr": asr.value, "low": asr.low, "high": asr.high})
     log = pd.DataFrame(rows)
     log["chosen"] = log.index == choose_budget(log.asr.tolist())

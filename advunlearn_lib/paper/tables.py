@@ -9,7 +9,7 @@ import pandas as pd
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.errors import choose
-from advunlearn_lib.progress import tqdm
+from advunlearn_lib.parallel import Cell, compute
 from advunlearn_lib.study import Study
 
 HERE = Path(__file__).parent
@@ -33,13 +33,15 @@ def reproduce(study: Study, table: str) -> pd.DataFrame:
     choose("table", table, tables())
     reported = read("reported.csv")
     cells = reported[reported.table == table].to_dict("records")
-    rows: list[dict[str, Any]] = []
-    for cell in tqdm(cells, desc=f"table {table}"):
+    tasks = [(study.profile, Cell(*(cell[field] for field in ("concept", "method", "component", "attack", "metric")))) for cell in cells]
+    compute(tasks, study.store, f"table {table}")
+    rows: list[dict[Any, Any]] = []
+    for cell in cells:
         where = (cell["concept"], cell["method"], cell["component"])
         estimate, key = study.estimate(*where, cell["attack"], cell["metric"])
         values = {"reported": cell["value"], "reproduced": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
         stand_in = f"{cell['concept']} ({study.concept(cell['concept']).name})"
-        rows.append(cell | values | {"concept": stand_in, "key": key})
+        rows.append({**cell, **values, "concept": stand_in, "key": key})
     return pd.DataFrame(rows)[COLUMNS]
 
 
