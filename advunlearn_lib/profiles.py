@@ -85,12 +85,12 @@ POCKET = Profile(
             ),
         ),
     },
-    methods={
-        "ESD UNet broad": {"method": "esd", "component": "unet", "group": "noxattn", "lr": 1e-4} | BROAD,
-        "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4, "retain_weight": 0.0} | BROAD,
-        "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 1e-4} | BROAD,
+    methods={  # learning rates: figures/pocket/tuning/broad.csv, chosen on "vehicle" by tuning.py's rule
+        "ESD UNet broad": {"method": "esd", "component": "unet", "group": "noxattn", "lr": 4e-4} | BROAD,
+        "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 2e-4, "retain_weight": 0.0} | BROAD,
+        "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 4e-4} | BROAD,
         "ESD Text Encoder broad": {"method": "esd", "component": "text_encoder", "group": "full", "lr": 1e-4} | BROAD,
-        "AdvUnlearn Text Encoder broad": {"method": "advunlearn", "component": "text_encoder", "group": "full", "lr": 1e-4} | BROAD,
+        "AdvUnlearn Text Encoder broad": {"method": "advunlearn", "component": "text_encoder", "group": "full", "lr": 2e-4} | BROAD,
     },
 )
 PROFILES = {"pocket": POCKET}

@@ -54,3 +54,10 @@ def test_notebooks_are_stripped_and_paired():
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells)
         assert all("".join(cell["source"]) in script.read_text() for cell in cells)
+
+
+def test_the_readme_shows_the_committed_results():
+    readme = (ROOT / "README.md").read_text()
+    for report in ("training/quality.md", "table3.md"):
+        table = (ROOT / "figures" / "pocket" / report).read_text().split("\n\n")[0]
+        assert table in readme, report

@@ -1,6 +1,8 @@
 import pandas as pd
 
-from advunlearn_lib.tuning import choose_budget, choose_setting
+from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.store import ROOT
+from advunlearn_lib.tuning import GRID, choose_budget, choose_setting
 
 
 def test_best_fid_among_the_erased_else_the_lowest_success():
@@ -13,3 +15,11 @@ def test_the_budget_grows_until_doubling_adds_less_than_two_points():
     assert choose_budget([50, 60, 61, 80]) == 1
     assert choose_budget([50, 49]) == 0
     assert choose_budget([50, 60, 70]) == 2
+
+
+def test_the_profile_holds_what_the_log_chose():
+    log = pd.read_csv(ROOT / "figures" / "pocket" / "tuning" / "broad.csv", comment="#")
+    for row, part in log.groupby("row"):
+        chosen = part.loc[choose_setting(part)]
+        assert chosen.chosen and POCKET.methods[row]["lr"] == chosen.lr
+        assert sorted(part.lr) == sorted(GRID["lr"])
