@@ -6,10 +6,14 @@ Small models leave a second thread half idle: two processes of one thread do abo
 
 from __future__ import annotations
 
+import io
 import os
+import signal
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,19 +55,57 @@ def compute(tasks: Sequence[tuple[Profile, Cell]], store: Store, desc: str, work
     if not todo:
         return
     count = min(workers or os.cpu_count() or 1, len(todo))
-    threads = max(1, (os.cpu_count() or 1) // count)
-    with ProcessPoolExecutor(count, get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    context = get_context("spawn")
+    lines: SimpleQueue[tuple[int, str]] = context.SimpleQueue()
+    arguments = (lines, max(1, (os.cpu_count() or 1) // count))
+    with ProcessPoolExecutor(count, context, initializer=set_up, initargs=arguments) as pool:
+        # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
+        hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
         futures = {pool.submit(work, profile, cell, store.root): cell for profile, cell in todo}
+        signal.signal(signal.SIGINT, hear)
         try:
-            bar = tqdm(as_completed(futures), total=len(futures), desc=desc)
-            for future in bar:
-                future.result()
-                bar.set_postfix_str(f"done: {futures[future].label()}")
+            follow(futures, lines, desc)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             raise
+
+
+def follow(futures: dict[Future[None], Cell], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
+    """One bar for all tasks; behind it, what each worker's own bar says now."""
+    pending, now = set(futures), dict[int, str]()
+    with tqdm(total=len(futures), desc=desc) as bar:
+        while pending:
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            while not lines.empty():
+                worker, line = lines.get()
+                now[worker] = line
+            for future in done:
+                future.result()
+                bar.update()
+            bar.set_postfix_str(" | ".join(now.values()))
+
+
+class Relay(io.StringIO):
+    """A worker's stderr: the head of each progress line goes to the parent."""
+
+    def __init__(self, lines: SimpleQueue[tuple[int, str]]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def write(self, text: str) -> int:
+        """Send "attack:  45%" of "attack:  45%|####    | 27/60 [...]"."""
+        head, bar, _ = text.partition("|")
+        if bar:
+            self.lines.put((os.getpid(), head.strip()))
+        return len(text)
+
+
+def set_up(lines: SimpleQueue[tuple[int, str]], threads: int) -> None:
+    """A worker's first act."""
+    torch.set_num_threads(threads)
+    sys.stderr = Relay(lines)
 
 
 def work(profile: Profile, cell: Cell, root: Path) -> None:

@@ -48,7 +48,7 @@ class Profile(BaseModel):
     attack_timesteps: int = Field(6, ge=1)
     attack_steps: int = Field(8, ge=1)
     attack_lr: float = Field(0.01, gt=0)
-    iterations_scale: float = Field(1.0, gt=0, description="multiplies every method's iterations")
+    scale: float = Field(1.0, gt=0, description="multiplies every method's iterations and sampling paths")
     quick: bool = False
     concepts: dict[str, Concept] = {}
     methods: dict[str, dict[str, Any]] = Field({}, description='options by "method component kind"')
@@ -99,7 +99,7 @@ QUICK = {
     "prompts": 8,
     "attack_timesteps": 2,
     "attack_steps": 2,
-    "iterations_scale": 0.05,
+    "scale": 0.05,
     "sampling_steps": 4,
     "quick": True,
 }

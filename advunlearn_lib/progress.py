@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+from diffusers.utils import logging
+
+logging.disable_progress_bar()  # loading is quick; its bars would hide ours
+
 if os.environ.get("ADVUNLEARN_PLAIN_PROGRESS"):
     from tqdm import tqdm
 else:

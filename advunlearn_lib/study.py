@@ -79,7 +79,8 @@ class Study:
         options = dict(self.profile.methods[choose("method", row, self.profile.methods)])
         kind = options.pop("method")
         filled = METHODS[kind](**options)
-        filled = filled.model_copy(update={"iterations": max(2, round(filled.iterations * self.profile.iterations_scale))})
+        scaled = {"iterations", "per_prompt", "retain_per_prompt"} & set(METHODS[kind].model_fields)
+        filled = filled.model_copy(update={name: max(1, round(getattr(filled, name) * self.profile.scale)) for name in scaled})
         recipe |= {"concept": list(concept.erase), "method": kind, "options": filled.model_dump(mode="json")}
         return recipe | {"retain_set": retain_set(concept.labels)}
 

@@ -12,7 +12,7 @@ until doubling adds less than two points of ASR, and then frozen for all (``budg
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +24,22 @@ from advunlearn_lib.store import commit
 from advunlearn_lib.study import Study
 
 VALIDATION = {"broad": "vehicle"}
-GRID = {"lr": (5e-5, 1e-4, 2e-4, 4e-4)}
+RATES = (5e-5, 1e-4, 2e-4, 4e-4)
+GRID = {  # eight settings a method: its learning rate and its own second knob
+    "ESD": {"lr": RATES, "eta": (1.0, 2.0)},
+    "AT-ESD": {"lr": RATES, "eta": (1.0, 2.0)},
+    "AdvUnlearn": {"lr": RATES, "retain_weight": (0.3, 1.0)},
+}
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
 BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), each twice the one before
 ENOUGH = 2.0
+
+
+def settings(method: str) -> list[dict[str, float]]:
+    """All settings of a method's grid."""
+    grid = GRID[method]
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
 def choose_setting(log: pd.DataFrame) -> Hashable:
@@ -42,17 +53,17 @@ def tune(profile: Profile, folder: Path) -> None:
     for kind, concept in VALIDATION.items():
         studies = []
         for row in (row for row in profile.methods if row.endswith(f" {kind}")):
-            for lr in GRID["lr"]:
-                methods = profile.methods | {row: profile.methods[row] | {"lr": lr}}
+            method, component = row.removesuffix(f" {kind}").split(" ", 1)
+            for setting in settings(method):
+                methods = profile.methods | {row: profile.methods[row] | setting}
                 study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
-                method, component = row.removesuffix(f" {kind}").split(" ", 1)
-                studies.append((row, lr, study, (concept, method, component, "none")))
+                studies.append((row, setting, study, (concept, method, component, "none")))
         tasks = [(study.profile, Cell(*cell, metric)) for _, _, study, cell in studies for metric in ("pre_asr", "fid")]
         compute(tasks, studies[0][2].store, f"tune {kind}")
         rows = []
-        for row, lr, study, cell in studies:
+        for row, setting, study, cell in studies:
             success, fid = study.estimate(*cell, "pre_asr")[0], study.estimate(*cell, "fid")[0]
-            rows.append({"row": row, "lr": lr, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
+            rows.append({"row": row, **setting, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
         log = pd.DataFrame(rows)
         picked = {choose_setting(part) for _, part in log.groupby("row")}
         log["chosen"] = [index in picked for index in log.index]

@@ -29,7 +29,7 @@ def test_the_tables_models_have_recipes_of_their_own(study):
 
 def test_a_recipe_says_everything_that_shapes_the_result(study, tmp_path):
     recipe = study.attack_recipe("nudity", "ESD", "UNet", "UnlearnDiffAtk")
-    for change in ("seed=1", "sampling_steps=9", "attack_steps=3", "prompts=50", "iterations_scale=0.5"):
+    for change in ("seed=1", "sampling_steps=9", "attack_steps=3", "prompts=50", "scale=0.5"):
         other = Study(profile("pocket", [change]), Store(tmp_path))
         assert key_of(other.attack_recipe("nudity", "ESD", "UNet", "UnlearnDiffAtk")) != key_of(recipe), change
     same = Study(profile("pocket", ["fid_images=400"]), Store(tmp_path))

@@ -2,7 +2,7 @@ import pandas as pd
 
 from advunlearn_lib.profiles import POCKET
 from advunlearn_lib.store import ROOT
-from advunlearn_lib.tuning import GRID, choose_budget, choose_setting
+from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, settings
 
 
 def test_best_fid_among_the_erased_else_the_lowest_success():
@@ -17,9 +17,16 @@ def test_the_budget_grows_until_doubling_adds_less_than_two_points():
     assert choose_budget([50, 60, 70]) == 2
 
 
+def test_every_method_searches_equally_many_settings():
+    assert {len(settings(method)) for method in GRID} == {8}
+    assert settings("ESD")[1] == {"lr": 5e-5, "eta": 2.0}
+
+
 def test_the_profile_holds_what_the_log_chose():
     log = pd.read_csv(ROOT / "figures" / "pocket" / "tuning" / "broad.csv", comment="#")
     for row, part in log.groupby("row"):
+        grid = GRID[row.split()[0]]
         chosen = part.loc[choose_setting(part)]
-        assert chosen.chosen and POCKET.methods[row]["lr"] == chosen.lr
-        assert sorted(part.lr) == sorted(GRID["lr"])
+        assert chosen.chosen and len(part) == 8
+        assert all(POCKET.methods[row][name] == chosen[name] for name in grid)
+        assert all(set(part[name]) == set(values) for name, values in grid.items())
