@@ -10,9 +10,9 @@ _VERBS = {
     "LatentDiffusion": "advunlearn_lib.model",
     "Sampling": "advunlearn_lib.model",
     "erase": "advunlearn_lib.erasure",
-    "unlearndiffatk": "advunlearn_lib.attacks",
+    "UnlearnDiffAtk": "advunlearn_lib.attacks",
 }
-__all__ = ["LatentDiffusion", "Sampling", "erase", "unlearndiffatk"]
+__all__ = ["LatentDiffusion", "Sampling", "UnlearnDiffAtk", "erase"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class UserError(ValueError):
@@ -18,3 +23,14 @@ def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UserError(f"unknown {kind} {name!r}{hint} (allowed: {', '.join(options)})")
+
+
+def validated(kind: str, model: type[Model], values: dict[str, Any]) -> Model:
+    """``model(**values)``; unknown names and values out of range are a :class:`UserError` of one line."""
+    for name in values:
+        choose(kind, name, model.model_fields)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{kind} {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg'].lower()}") from None

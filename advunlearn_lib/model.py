@@ -135,7 +135,7 @@ class LatentDiffusion:
     @torch.no_grad()
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str] | Tensor,
         seeds: Sequence[int],
         sampling: Sampling,
         batch: int = 64,
@@ -143,14 +143,16 @@ class LatentDiffusion:
     ) -> Tensor:
         """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
 
-        The unconditional prompt "" goes through this model's own text encoder, as the paper's evaluation does.
+        ``prompts`` are texts, or prompt embeddings [b, l, d]. The unconditional prompt "" goes through this model's own
+        text encoder, as the paper's evaluation does.
         """
         scheduler = SAMPLERS[choose("sampler", sampling.sampler, SAMPLERS)]
         pipeline = copy.copy(self.pipeline)
         pipeline.scheduler = scheduler.from_config(self.scheduler.config)
         empty, images = self.encode_prompts([""]), []
         for start in range(0, len(prompts), batch):
-            embeds = self.encode_prompts(prompts[start : start + batch], batch)
+            part = prompts[start : start + batch]
+            embeds = part if isinstance(part, Tensor) else self.encode_prompts(part, batch)
             result = pipeline(
                 prompt_embeds=embeds,
                 negative_prompt_embeds=empty.expand_as(embeds),
@@ -170,3 +172,10 @@ class LatentDiffusion:
         vae = self.pipeline.vae
         mean = vae.encode((2 * images - 1).to(self.device, vae.dtype)).latent_dist.mean
         return torch.as_tensor(mean * vae.config.scaling_factor)
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor, batch: int = 64) -> Tensor:
+        """Pictures in [0, 1] of scaled latents z_0."""
+        vae = self.pipeline.vae
+        parts = [vae.decode(part.to(vae.dtype) / vae.config.scaling_factor).sample for part in latents.split(batch)]
+        return (torch.cat(parts).float().cpu() / 2 + 0.5).clamp(0, 1)

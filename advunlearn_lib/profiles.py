@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.errors import UserError, choose, validated
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 Kind = Literal["broad", "style", "object"]
@@ -115,8 +115,4 @@ def profile(name: str = "pocket", overrides: list[str] | None = None, quick: boo
         if not separator:
             raise UserError(f"--set takes name=value, not {override!r}")
         changes[choose("setting", field, SETTABLE)] = value
-    try:
-        return Profile.model_validate(chosen.model_dump() | changes)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"setting {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg'].lower()}") from None
+    return validated("setting", Profile, chosen.model_dump() | changes)

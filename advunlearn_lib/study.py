@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget, PromptResult
+from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
 from advunlearn_lib.attacks.base import judge_prompts
-from advunlearn_lib.erasure import METHODS, prepare, train
+from advunlearn_lib.erasure import METHODS, Task, prepare, train
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip, mean_clip_score
@@ -78,8 +78,8 @@ class Study:
         row = f"{method} {component} {concept.kind}"
         options = dict(self.profile.methods[choose("method", row, self.profile.methods)])
         kind = options.pop("method")
-        filled = METHODS[kind](**options)
-        scaled = {"iterations", "per_prompt", "retain_per_prompt"} & set(METHODS[kind].model_fields)
+        filled = METHODS[kind].OPTIONS(**options)
+        scaled = {"iterations", "per_prompt", "retain_per_prompt"} & set(type(filled).model_fields)
         filled = filled.model_copy(update={name: max(1, round(getattr(filled, name) * self.profile.scale)) for name in scaled})
         recipe |= {"concept": list(concept.erase), "method": kind, "options": filled.model_dump(mode="json")}
         return recipe | {"retain_set": retain_set(concept.labels)}
@@ -92,6 +92,7 @@ class Study:
 
     def attack_recipe(self, name: str, method: str, component: str, attack: str) -> Recipe:
         """One attack on one model."""
+        choose("attack", attack, ATTACKS)
         profile = self.profile
         budget = Budget(
             tokens=self.concept(name).attack_tokens, timesteps=profile.attack_timesteps, steps=profile.attack_steps, lr=profile.attack_lr
@@ -129,19 +130,13 @@ class Study:
         return self._models[key_of(recipe)]
 
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        options = METHODS[recipe["method"]].model_validate(recipe["options"])
-        banks = self._bank_folder(recipe, "concept"), self._bank_folder(recipe, "retain_set")
-        method = prepare(self.base, recipe["concept"], options, recipe["retain_set"], recipe["seed"], banks)
+        cache = self.store.root / f"data-{recipe['base']}"
+        task = Task(self.base, recipe["concept"], recipe["retain_set"], seed=recipe["seed"], cache=cache)
+        method = prepare(recipe["method"], task, recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         return {"losses": erased.losses, "seconds_per_iteration": erased.seconds_per_iteration}
-
-    def _bank_folder(self, recipe: Recipe, prompts: str) -> Path:
-        """Banks are shared by all methods that draw from the same paths."""
-        fields = ("steps", "guidance_scale", "per_prompt" if prompts == "concept" else "retain_per_prompt")
-        chosen = {field: recipe["options"].get(field) for field in fields}
-        return self.store.root / f"bank-{key_of({'base': recipe['base'], 'seed': recipe['seed'], 'prompts': recipe[prompts]} | chosen)}"
 
     def prompts(self, name: str) -> tuple[list[AttackedPrompt], Tensor]:
         """Prompts on which the base model shows the concept, and the latents z_0 of those pictures."""
@@ -169,18 +164,18 @@ class Study:
         targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
         return [AttackedPrompt(**row) for row in record["result"]], targets
 
-    def attack(self, name: str, method: str, component: str, attack: str = "UnlearnDiffAtk") -> list[PromptResult]:
+    def attack(self, name: str, method: str, component: str, attack: str = "UnlearnDiffAtk") -> AttackResult:
         """Each evaluation prompt's outcome."""
         recipe = self.attack_recipe(name, method, component, attack)
 
-        def compute(folder: Path) -> list[dict[str, Any]]:
+        def compute(folder: Path) -> dict[str, Any]:
             prompts, targets = self.prompts(name)
-            model, judge = self.model(name, method, component), self.judge(self.concept(name))
-            run = ATTACKS[choose("attack", attack, ATTACKS)]
-            results = run(model, prompts, targets, judge, Budget(**recipe["budget"]), self.sampling, self.profile.seed)
-            return [result.model_dump() for result in results]
+            model, judge, budget = self.model(name, method, component), self.judge(self.concept(name)), Budget(**recipe["budget"])
+            clip = load_clip(self.profile.clip) if attack == "PEZ" else None
+            run = ATTACKS[attack](model, judge, budget, self.sampling, self.profile.seed, self.base, clip)
+            return run.run(prompts, targets).model_dump()
 
-        return [PromptResult(**row) for row in self.store.cell("attack", recipe, compute)["result"]]
+        return AttackResult(**self.store.cell("attack", recipe, compute)["result"])
 
     def quality(self, name: str, method: str, component: str) -> dict[str, Estimate]:
         """FID against fresh pictures of the same captions, and CLIP score."""
@@ -207,5 +202,5 @@ class Study:
         kind, recipe = self.cell(name, method, component, attack, metric)
         if kind == "quality":
             return self.quality(name, method, component)[metric], key_of(recipe)
-        asr, pre = attack_success_rate(self.attack(name, method, component, attack))
+        asr, pre = attack_success_rate(self.attack(name, method, component, attack).prompts)
         return asr if metric == "asr" else pre, key_of(recipe)

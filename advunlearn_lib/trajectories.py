@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.checkpoint import cached
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.progress import tqdm
 
@@ -125,13 +124,7 @@ class Bank(Resampler):
         batch: int = 32,
     ) -> None:
         super().__init__(frozen, prompts, per_prompt, steps, guidance_scale, seed)
-        if path is None or not path.exists():
-            self.table = self._sample(batch)
-            if path is not None:
-                with atomic(path) as temporary:
-                    save_file(self.table, temporary)
-        else:
-            self.table = load_file(path)
+        self.table = cached(path, lambda: self._sample(batch))
 
     def _sample(self, batch: int) -> dict[str, Tensor]:
         columns: tuple[list[Tensor], ...] = ([], [], [])

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import torch
 
-from advunlearn_lib.attacks import AttackedPrompt, Budget, unlearndiffatk
-from advunlearn_lib.erasure import AdvUnlearnOptions, prepare, train
+from advunlearn_lib.attacks import AttackedPrompt, Budget, UnlearnDiffAtk
+from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.model import LatentDiffusion, Sampling
 from advunlearn_lib.profiles import POCKET
 
@@ -30,8 +30,8 @@ def main() -> None:
     model = LatentDiffusion.load(POCKET.base)
 
     def training(resample: bool) -> float:
-        options = AdvUnlearnOptions(iterations=6, per_prompt=8, resample=resample)
-        method = prepare(model, ["church"], options, RETAIN)
+        options = {"iterations": 6, "per_prompt": 8, "resample": resample}
+        method = prepare("advunlearn", Task(model, ["church"], RETAIN), options)
         return seconds(lambda: train(method))
 
     plain, bank = training(True), training(False)
@@ -42,7 +42,8 @@ def main() -> None:
 
     def attacking(batch: int) -> float:
         budget = Budget(timesteps=2, steps=4, batch=batch)
-        return seconds(lambda: unlearndiffatk(model, prompts, targets, lambda x: torch.zeros(len(x), dtype=torch.bool), budget, sampling))
+        attack = UnlearnDiffAtk(model, lambda pictures: torch.zeros(len(pictures), dtype=torch.bool), budget, sampling)
+        return seconds(lambda: attack.run(prompts, targets))
 
     single, batched = attacking(1), attacking(12)
     print(f"UnlearnDiffAtk, 12 prompts: one at a time {single:.1f} s, batched {batched:.1f} s, ratio {single / batched:.1f}")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.profiles import POCKET
 
@@ -10,6 +11,11 @@ from advunlearn_lib.profiles import POCKET
 @pytest.fixture(scope="session")
 def model() -> LatentDiffusion:
     return LatentDiffusion.load(POCKET.base)
+
+
+@pytest.fixture(scope="session")
+def clip():
+    return load_clip(POCKET.clip)
 
 
 @pytest.fixture

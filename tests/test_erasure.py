@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from advunlearn_lib.erasure import AdvUnlearnOptions, ESDOptions, erase, prepare, train
+from advunlearn_lib.erasure import Task, erase, prepare, train
 from advunlearn_lib.erasure.parameters import UNET_GROUPS, select
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.prompts import place
@@ -21,7 +21,7 @@ def changed(model, other, component):
 
 
 def test_esd_loss_is_the_formula(model):
-    method = prepare(model, ["church"], ESDOptions(**SMALL, batch=3, eta=0.7))
+    method = prepare("esd", Task(model, ["church"]), SMALL | {"batch": 3, "eta": 0.7})
     ours = method.loss(0, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     total = 0.0
@@ -68,8 +68,7 @@ def test_unet_groups_on_stable_diffusions_own_architecture():
 
 
 def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
-    options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": 1}, attack_lr=1e-4, retain_weight=0)
-    method = prepare(model, ["tench"], options)
+    method = prepare("advunlearn", Task(model, ["tench"]), ADVERSARIAL | {"attack_steps": 1, "attack_lr": 1e-4, "retain_weight": 0})
     generator = torch.Generator().manual_seed(1)
     words = method.attack(PATHS, generator)
     generator = torch.Generator().manual_seed(1)
@@ -88,7 +87,7 @@ def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
 
 def signs_of_sums(model, steps, lr):
     """A slow plain loop of the attack whose gradients pile up."""
-    method = prepare(model, ["tench"], AdvUnlearnOptions(**ADVERSARIAL, retain_weight=0))
+    method = prepare("advunlearn", Task(model, ["tench"]), ADVERSARIAL | {"retain_weight": 0})
     generator, total = torch.Generator().manual_seed(1), 0.0
     ids = method.ids.expand(4, -1)
     table, clean = model.text_encoder.get_input_embeddings().weight, model.token_embeds(ids)
@@ -103,8 +102,8 @@ def signs_of_sums(model, steps, lr):
 
 def test_quirks_do_what_they_say(model):
     def attacked(quirks, steps=2, **extra):
-        options = AdvUnlearnOptions(**ADVERSARIAL | {"attack_steps": steps}, retain_weight=0, quirks=quirks, **extra)
-        return prepare(model, ["tench"], options).attack(PATHS, torch.Generator().manual_seed(1))
+        options = ADVERSARIAL | {"attack_steps": steps, "retain_weight": 0, "quirks": quirks} | extra
+        return prepare("advunlearn", Task(model, ["tench"]), options).attack(PATHS, torch.Generator().manual_seed(1))
 
     plain, one_step = attacked(set()), attacked(set(), steps=1)
     assert torch.equal(attacked({"drop_last_update"}), one_step) and not torch.equal(one_step, plain)
@@ -121,16 +120,17 @@ def test_quirks_do_what_they_say(model):
     steady = attacked({"accumulate_gradients"}, steps=3, attack_lr=1e-6)
     summed = signs_of_sums(model, steps=3, lr=1e-6)
     assert torch.allclose(steady[:, 1:2], summed, atol=1e-7)
-    draw = prepare(model, ["church"], ESDOptions(**SMALL, quirks={"noise_level_mismatch"})).draw(PATHS, torch.Generator().manual_seed(2))
-    right = prepare(model, ["church"], ESDOptions(**SMALL)).draw(PATHS, torch.Generator().manual_seed(2))
+    church = Task(model, ["church"], RETAIN)
+    draw = prepare("esd", church, SMALL | {"quirks": {"noise_level_mismatch"}}).draw(PATHS, torch.Generator().manual_seed(2))
+    right = prepare("esd", church, SMALL).draw(PATHS, torch.Generator().manual_seed(2))
     gap = draw.timesteps - right.timesteps
     assert torch.equal(draw.latents, right.latents) and ((gap >= 39) & (gap <= 58) | (draw.timesteps == 999)).all()
-    separate = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, quirks={"separate_retain_step"}), RETAIN)
+    separate = prepare("advunlearn", church, ADVERSARIAL | {"quirks": {"separate_retain_step"}})
     assert separate.loss(1, torch.Generator().manual_seed(0)).item() == separate.retain_loss(torch.Generator().manual_seed(0)).item()
 
 
 def test_latest_init_starts_from_the_last_attack(model):
-    method = prepare(model, ["church"], AdvUnlearnOptions(**ADVERSARIAL, init="latest", retain_weight=0, attack_lr=1e-9))
+    method = prepare("advunlearn", Task(model, ["church"]), ADVERSARIAL | {"init": "latest", "retain_weight": 0, "attack_lr": 1e-9})
     first = method.attack(PATHS, torch.Generator().manual_seed(1))
     again = method.attack(PATHS, torch.Generator().manual_seed(2))
     assert torch.allclose(again, first[-1:].expand(4, -1, -1), atol=1e-6)
@@ -138,13 +138,14 @@ def test_latest_init_starts_from_the_last_attack(model):
 
 @pytest.mark.parametrize("component", ["text_encoder", "unet"])
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component):
-    options = AdvUnlearnOptions(**ADVERSARIAL, component=component, lr=1e-3, init="latest")
-    whole = train(prepare(model, ["church"], options, RETAIN), seed=3)
+    options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest"}
+    task = Task(model, ["church"], RETAIN)
+    whole = train(prepare("advunlearn", task, options), seed=3)
 
     class Stop(Exception):
         pass
 
-    method, path = prepare(model, ["church"], options, RETAIN), tmp_path / "checkpoint.safetensors"
+    method, path = prepare("advunlearn", task, options), tmp_path / "checkpoint.safetensors"
     plain = method.loss
 
     def stopping(iteration, generator):
@@ -155,7 +156,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path
     method.loss = stopping
     with pytest.raises(Stop):
         train(method, seed=3, path=path, save_every=-1)
-    resumed = train(prepare(model, ["church"], options, RETAIN), seed=3, path=path)
+    resumed = train(prepare("advunlearn", task, options), seed=3, path=path)
     assert resumed.losses == pytest.approx(whole.losses, rel=1e-4)
     ours, theirs = (dict(getattr(e.model, component).named_parameters()) for e in (resumed, whole))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
@@ -176,8 +177,12 @@ def test_bad_input(model):
         erase(model, "church", "esdd")
     with pytest.raises(UserError, match="unknown quirk"):
         erase(model, "church", "esd", quirks={"nope"})
-    with pytest.raises(UserError, match="needs a retain set"):
+    with pytest.raises(UserError, match="AdvUnlearn needs a retain set"):
         erase(model, "church", "advunlearn", **ADVERSARIAL)
+    with pytest.raises(UserError, match="unknown option 'lrr'; did you mean 'lr'"):
+        erase(model, "church", "esd", lrr=1e-3)
+    with pytest.raises(UserError, match="option lr=-1: input should be greater than 0"):
+        erase(model, "church", "esd", lr=-1)
     with pytest.raises(UserError, match="unknown UNet group"):
         erase(model, "church", "esd", group="everything", **SMALL)
     with pytest.raises(UserError, match="no tokens"):

@@ -38,7 +38,7 @@ def test_a_recipe_says_everything_that_shapes_the_result(study, tmp_path):
 
 def test_every_option_of_the_profile_is_valid_and_retains_nothing_erased(study):
     for row, options in POCKET.methods.items():
-        METHODS[options["method"]](**{name: value for name, value in options.items() if name != "method"})
+        METHODS[options["method"]].OPTIONS(**{name: value for name, value in options.items() if name != "method"})
         assert row.split()[-1] in {concept.kind for concept in POCKET.concepts.values()}
     for name, concept in POCKET.concepts.items():
         kept = study.erase_recipe(name, "ESD", "UNet")["retain_set"]

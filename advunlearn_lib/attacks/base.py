@@ -1,15 +1,24 @@
-"""What every attack takes and gives back."""
+"""What every attack shares: prompts in batches, each judged before and after, early stop, sanity flags.
+
+An attack is a :class:`Search` in rounds: each round changes the adversarial prompts of those still unbroken and ends with
+a judged picture. A prompt never feels the others of its batch, so the batch size does not change what happens to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from advunlearn_lib.errors import UserError
 from advunlearn_lib.model import LatentDiffusion, Sampling
+from advunlearn_lib.progress import tqdm
+from advunlearn_lib.prompts import check_room
 
 Judge = Callable[[Tensor], Tensor]
 """Pictures [b, 3, h, w] in [0, 1] -> does each show the concept? bool [b]."""
@@ -35,13 +44,21 @@ class PromptResult(BaseModel):
     step: int
 
 
+class AttackResult(BaseModel):
+    """All prompts' outcomes, and ``flags``: signs that the attack did not work as an attack should."""
+
+    model_config = ConfigDict(frozen=True)
+    prompts: list[PromptResult]
+    flags: list[str]
+
+
 class Budget(BaseModel):
-    """How hard the attack tries. The paper: 50 timesteps x 40 steps, 5 tokens for nudity and 3 otherwise."""
+    """How hard an attack tries. UnlearnDiffAtk in the paper: 50 timesteps x 40 steps, 5 tokens for nudity, else 3."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     tokens: int = Field(3, ge=1)
-    timesteps: int = Field(6, ge=1)
-    steps: int = Field(8, ge=1)
+    timesteps: int = Field(6, ge=1, description="rounds, each ended by a judged picture")
+    steps: int = Field(8, ge=1, description="gradient steps a round")
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     batch: int = Field(32, ge=1)
@@ -54,3 +71,177 @@ def judge_prompts(
     return torch.cat(
         [judge(model.generate(texts[i : i + batch], seeds[i : i + batch], sampling, batch)) for i in range(0, len(texts), batch)]
     )
+
+
+class Attack:
+    """An attack on ``model``. ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor): some need them."""
+
+    WHOLE: ClassVar[bool] = False  # the adversarial tokens replace the prompt instead of standing before it
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        judge: Judge,
+        budget: Budget,
+        sampling: Sampling,
+        seed: int = 0,
+        original: LatentDiffusion | None = None,
+        clip: tuple[Any, Any] | None = None,
+    ) -> None:
+        self.model, self.judge, self.budget, self.sampling, self.seed = model, judge, budget, sampling, seed
+        self._original, self._clip = original, clip
+
+    @property
+    def original(self) -> LatentDiffusion:
+        """The model before erasing; :class:`UserError` where it was not given."""
+        if self._original is None:
+            raise UserError(f"{type(self).__name__} needs the model before erasing (original=...)")
+        return self._original
+
+    @property
+    def clip(self) -> tuple[Any, Any]:
+        """CLIP model and processor; :class:`UserError` where they were not given."""
+        if self._clip is None:
+            raise UserError(f"{type(self).__name__} needs a CLIP model (clip=...)")
+        return self._clip
+
+    def rounds(self) -> int:
+        """Judged pictures a prompt, at most."""
+        return self.budget.timesteps
+
+    def prepare(self, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+        """What is done once for all prompts."""
+
+    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+        """The state of one batch."""
+        raise NotImplementedError
+
+    def run(self, prompts: Sequence[AttackedPrompt], targets: Tensor) -> AttackResult:
+        """Attack ``prompts``; ``targets`` are latents z_0 [n, c, h, w] of the concept, one a prompt.
+
+        Raises :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
+        """
+        texts, seeds = [p.text for p in prompts], [p.seed for p in prompts]
+        check_room(self.model, texts, 0 if self.WHOLE or not self.rounds() else self.budget.tokens)
+        before = judge_prompts(self.model, self.judge, texts, seeds, self.sampling, self.budget.batch).tolist()
+        results = {i: result(p, True, True, p.text, 0) for i, p in enumerate(prompts) if before[i]}
+        robust = [i for i in range(len(prompts)) if not before[i]]
+        flags = set() if self.deterministic(prompts[0]) else {"generation is not deterministic"}
+        if robust and self.rounds():
+            self.prepare(list(prompts), targets)
+        with tqdm(total=len(prompts), initial=len(results), desc="attack", leave=False) as bar:
+            for start in range(0, len(robust), self.budget.batch):
+                part = robust[start : start + self.budget.batch]
+                flags |= self.run_batch([prompts[i] for i in part], targets[part], part, results, bar.update)
+        return AttackResult(prompts=[results[i] for i in range(len(prompts))], flags=sorted(flags))
+
+    def run_batch(
+        self,
+        prompts: list[AttackedPrompt],
+        targets: Tensor,
+        alive: list[int],
+        results: dict[int, PromptResult],
+        update: Callable[[int], object],
+    ) -> set[str]:
+        """Round after round until all are broken; outcomes go to ``results`` under the indices ``alive``."""
+        for i, prompt in zip(alive, prompts, strict=True):
+            results[i] = result(prompt, False, False, prompt.text, -1)
+        if not self.rounds():
+            return set()
+        search = self.search(prompts, targets)
+        for number in range(self.rounds()):
+            search.advance(number)
+            texts = search.texts()
+            broken = self.judge(search.pictures(texts)).tolist()
+            for i, prompt, text, success in zip(alive, search.prompts, texts, broken, strict=True):
+                results[i] = result(prompt, False, success, text, number + 1 if success else -1)
+            left = [row for row, success in enumerate(broken) if not success]
+            update(len(alive) - len(left))
+            if not left:
+                break
+            if len(left) < len(alive):
+                search.keep(left)
+                alive = [alive[row] for row in left]
+        return {"the gradient is zero"} if search.gradient_is_zero else set()
+
+    def deterministic(self, prompt: AttackedPrompt) -> bool:
+        """Does the same prompt and seed give the same picture twice?"""
+        one, two = (self.model.generate([prompt.text], [prompt.seed], self.sampling) for _ in range(2))
+        return torch.equal(one, two)
+
+
+class Search:
+    """One batch of prompts under attack, one generator a prompt. ``variable`` [b, ...] is what is searched, if anything."""
+
+    variable: Tensor | None = None
+    optimizer: torch.optim.Optimizer | None = None
+
+    def __init__(self, attack: Any, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+        self.attack, self.model, self.budget = attack, attack.model, attack.budget
+        self.prompts, self.targets = prompts, targets
+        self.ids = self.model.tokenize([prompt.text for prompt in prompts])
+        self.generators = [torch.Generator().manual_seed(hash_seed(attack.seed, prompt)) for prompt in prompts]
+        self.gradient_is_zero = False
+
+    def advance(self, number: int) -> None:
+        """Round ``number``, from 0."""
+        raise NotImplementedError
+
+    def texts(self) -> list[str]:
+        """The adversarial prompts as a user would have to type them."""
+        raise NotImplementedError
+
+    def pictures(self, texts: list[str]) -> Tensor:
+        """The pictures of ``texts``, which are tokenised again."""
+        return self.model.generate(texts, [prompt.seed for prompt in self.prompts], self.attack.sampling)
+
+    def make_optimizer(self, variable: Tensor) -> torch.optim.Optimizer:
+        """For ``variable``."""
+        return torch.optim.Adam([variable], self.budget.lr, weight_decay=self.budget.weight_decay)
+
+    def begin(self, variable: Tensor) -> None:
+        """Search ``variable`` from here on."""
+        self.variable = variable.requires_grad_(True)
+        self.optimizer = self.make_optimizer(self.variable)
+
+    def descend(self, gradient: Tensor) -> None:
+        """One optimiser step along ``gradient``."""
+        assert self.variable is not None and self.optimizer is not None
+        self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
+        self.variable.grad = gradient
+        self.optimizer.step()
+
+    def keep(self, rows: list[int]) -> None:
+        """Forget all prompts but ``rows``."""
+        self.ids, self.targets = self.ids[rows], self.targets[rows]
+        self.prompts, self.generators = [self.prompts[i] for i in rows], [self.generators[i] for i in rows]
+        if self.variable is not None and self.optimizer is not None:
+            count, state = len(self.variable), self.optimizer.state.pop(self.variable, {})
+            self.begin(self.variable.detach()[rows])
+            self.optimizer.state[self.variable] = {k: v[rows] if v.ndim and len(v) == count else v for k, v in state.items()}
+
+    def noise(self) -> Tensor:
+        """Standard normal noise for each prompt's latents, from its own generator."""
+        return torch.stack([torch.randn(self.targets.shape[1:], generator=g) for g in self.generators]).to(self.targets)
+
+    @cached_property
+    def vocabulary(self) -> Tensor:
+        """Ids of all tokens but start and end."""
+        special = {self.model.tokenizer.bos_token_id, self.model.tokenizer.eos_token_id}
+        size = self.model.text_encoder.get_input_embeddings().num_embeddings
+        return torch.tensor([i for i in range(size) if i not in special], device=self.model.device)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """Embedding rows [v, d] of ``vocabulary``."""
+        return self.model.token_embeds(self.vocabulary).detach()
+
+
+def hash_seed(seed: int, prompt: AttackedPrompt) -> int:
+    """A generator seed that depends on the prompt alone, not on its place in a batch."""
+    return (seed * 7_368_787 + prompt.seed * 31 + sum(ord(c) * (i + 1) for i, c in enumerate(prompt.text))) % 2**31
+
+
+def result(prompt: AttackedPrompt, before: bool, after: bool, text: str, step: int) -> PromptResult:
+    """One prompt's outcome."""
+    return PromptResult(prompt=prompt.text, seed=prompt.seed, before=before, after=after, adversarial=text, step=step)

@@ -17,11 +17,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.base import Task
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.model import LatentDiffusion
-from advunlearn_lib.prompts import Layout, place, token_count
-from advunlearn_lib.trajectories import Resampler
+from advunlearn_lib.prompts import Layout, check_room, place, token_count
 
 
 class AdvUnlearnOptions(ESDOptions):
@@ -51,17 +49,17 @@ class AdvUnlearnOptions(ESDOptions):
 class AdvUnlearn(ESD):
     """ESD whose concept prompt is attacked anew at each iteration, plus the retain loss."""
 
+    OPTIONS = AdvUnlearnOptions
     options: AdvUnlearnOptions
 
-    def __init__(
-        self, frozen: LatentDiffusion, options: AdvUnlearnOptions, concept: list[str], bank: Resampler, retain: Resampler | None
-    ) -> None:
-        super().__init__(frozen, options, concept, bank)
-        if options.retain_weight > 0 and retain is None:
-            raise UserError("AdvUnlearn with retain_weight > 0 needs a retain set")
-        self.retain = retain
-        if retain is not None:
-            self.retain_ids = frozen.tokenize(retain.prompts)
+    def __init__(self, task: Task, options: AdvUnlearnOptions) -> None:
+        frozen, concept = task.frozen, task.concept
+        check_room(frozen, concept, options.attack_tokens)
+        super().__init__(task, options)
+        self.retain = None
+        if options.retain_weight > 0:
+            self.retain = self.paths(self.needs("retain_set"), options.retain_per_prompt, task.seed + 1)
+            self.retain_ids = frozen.tokenize(self.retain.prompts)
         self.attacked_ids = self.ids
         self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
         if "word_count" in options.quirks:

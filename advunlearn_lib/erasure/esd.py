@@ -12,53 +12,55 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.base import Method, Options, Task
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.trajectories import Draw, Resampler
 
 
-class ESDOptions(BaseModel):
-    """What ESD can be told. ``quirks`` name deviations of the official code from the paper, off by default."""
+class ESDOptions(Options):
+    """What ESD can be told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     QUIRKS: ClassVar[dict[str, str]] = {
         "noise_level_mismatch": "the model is told a timestep 39..58 above the noise level of z_t",
         "layer_prefix_match": "'first N layers' also trains layers 10 and 11 for N >= 2",
     }
 
-    component: str = "unet"
-    group: str = "noxattn"
-    iterations: int = Field(150, ge=1)
-    lr: float = Field(1e-4, gt=0)
-    batch: int = Field(8, ge=1, description="samples a step, each with a concept prompt and a noise level of its own")
     eta: float = Field(1.0, gt=0)
     steps: int = Field(20, ge=2, description="DDIM steps of the sampling path")
     guidance_scale: float = Field(3.0, ge=0)
     per_prompt: int = Field(32, ge=1, description="sampling paths kept for each concept prompt")
     resample: bool = Field(False, description="sample from scratch at each draw, as the official code does")
-    quirks: frozenset[str] = frozenset()
 
 
-class ESD:
-    """One training run's state; the loop in ``erasure.train`` calls :meth:`loss` and steps the optimiser."""
+class ESD(Method):
+    """Draws paths of the concept's prompts and points on them."""
 
+    OPTIONS = ESDOptions
     options: ESDOptions
 
-    def __init__(self, frozen: LatentDiffusion, options: ESDOptions, concept: list[str], bank: Resampler) -> None:
-        self.frozen, self.options, self.concept, self.bank = frozen, options, concept, bank
-        self.model = frozen.copy_of(options.component)
-        module = getattr(self.model, options.component)
-        self.trained = select(module, options.component, options.group, "layer_prefix_match" in options.quirks)
-        for parameter in self.trained.values():
-            parameter.requires_grad_(True)
-        self.ids = frozen.tokenize(concept)
-        self.state: dict[str, Tensor] = {}
+    def __init__(self, task: Task, options: ESDOptions) -> None:
+        super().__init__(task, options)
+        self.bank = self.paths(task.concept, options.per_prompt, task.seed)
+
+    def paths(self, prompts: list[str], per_prompt: int, seed: int) -> Resampler:
+        """Sampling paths of ``prompts``; with ``resample`` those of the UNet in training, as the official code's are."""
+        options = self.options
+        paths = self.task.paths(prompts, per_prompt, seed, options.steps, options.guidance_scale, options.resample)
+        if options.resample and options.component == "unet":
+            paths.model = self.model
+        return paths
+
+    def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters of the group."""
+        options = self.options
+        return select(getattr(self.model, options.component), options.component, options.group, "layer_prefix_match" in options.quirks)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
-        """The loss of one iteration; all randomness comes from ``generator``."""
+        """L above for a batch of paths."""
         which = self.choose(generator)
         ids = self.ids[self.bank.prompt_index[which]]
         return self.erase_loss(which, self.model.encode(ids), generator)

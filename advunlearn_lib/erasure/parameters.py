@@ -20,6 +20,7 @@ EARLY_SELF = ("down_blocks.1.attentions.0.", "down_blocks.2.attentions.0.")
 UNET_GROUPS: dict[str, Callable[[str], bool]] = {
     "full": lambda name: True,
     "xattn": lambda name: ".attn2." in name,
+    "xattn-strict": lambda name: ".attn2.to_k." in name or ".attn2.to_v." in name,
     "noxattn": lambda name: ".attn2." not in name and not OUT_OR_TIME.match(name),
     "selfattn": lambda name: ".attn1." in name,
     "notime": lambda name: not OUT_OR_TIME.match(name),

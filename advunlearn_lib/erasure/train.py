@@ -10,15 +10,32 @@ from typing import Any
 import torch
 
 from advunlearn_lib import checkpoint
-from advunlearn_lib.erasure.advunlearn import AdvUnlearn, AdvUnlearnOptions
-from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.erasure.ac import AC
+from advunlearn_lib.erasure.advunlearn import AdvUnlearn
+from advunlearn_lib.erasure.base import Method, Task
+from advunlearn_lib.erasure.erasediff import EraseDiff
+from advunlearn_lib.erasure.esd import ESD
+from advunlearn_lib.erasure.fmn import FMN
+from advunlearn_lib.erasure.salun import SalUn
+from advunlearn_lib.erasure.scissorhands import ScissorHands
+from advunlearn_lib.erasure.spm import SPM
+from advunlearn_lib.erasure.uce import UCE
+from advunlearn_lib.errors import UserError, choose, validated
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
-from advunlearn_lib.trajectories import Bank, Resampler
 
-METHODS: dict[str, type[ESDOptions]] = {"esd": ESDOptions, "advunlearn": AdvUnlearnOptions}
+METHODS: dict[str, type[Method]] = {
+    "esd": ESD,
+    "advunlearn": AdvUnlearn,
+    "fmn": FMN,
+    "uce": UCE,
+    "ac": AC,
+    "spm": SPM,
+    "salun": SalUn,
+    "erasediff": EraseDiff,
+    "scissorhands": ScissorHands,
+}
 
 
 @dataclass
@@ -35,55 +52,26 @@ class Erased:
         getattr(self.model, self.component).save_pretrained(folder)
 
 
-def bank_for(
-    frozen: LatentDiffusion, options: ESDOptions, prompts: list[str], per_prompt: int, seed: int, folder: Path | None
-) -> Resampler:
-    """The bank of ``prompts``, in ``folder`` when given, or the official way with ``resample``."""
-    arguments = (frozen, prompts, per_prompt, options.steps, options.guidance_scale, seed)
-    if options.resample:
-        return Resampler(*arguments)
-    return Bank(*arguments, path=None if folder is None else folder / "bank.safetensors")
-
-
-def prepare(
-    frozen: LatentDiffusion,
-    concept: list[str],
-    options: ESDOptions,
-    retain_set: list[str] | None = None,
-    seed: int = 0,
-    banks: tuple[Path, Path] | None = None,
-) -> ESD:
-    """A method with its banks, ready for :func:`train`. Raises :class:`UserError` for bad prompts or options."""
-    unknown = options.quirks - set(options.QUIRKS)
-    if unknown:
-        choose("quirk", sorted(unknown)[0], options.QUIRKS)
-    if not concept:
+def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
+    """A method ready for :func:`train`. Raises :class:`UserError` for bad prompts or options."""
+    chosen = METHODS[choose("method", method, METHODS)]
+    filled = validated("option", chosen.OPTIONS, options)
+    for quirk in sorted(filled.quirks):
+        choose("quirk", quirk, filled.QUIRKS)
+    if not task.concept:
         raise UserError("no concept prompt given; at least one is needed")
-    adversarial = isinstance(options, AdvUnlearnOptions)
-    check_room(frozen, concept, options.attack_tokens if isinstance(options, AdvUnlearnOptions) else 0)
-    folders = banks or (None, None)
-    bank = bank_for(frozen, options, concept, options.per_prompt, seed, folders[0])
-    if not adversarial:
-        method = ESD(frozen, options, concept, bank)
-    else:
-        assert isinstance(options, AdvUnlearnOptions)
-        retain = None
-        if retain_set and options.retain_weight > 0:
-            retain = bank_for(frozen, options, retain_set, options.retain_per_prompt, seed + 1, folders[1])
-        method = AdvUnlearn(frozen, options, concept, bank, retain)
-    if options.resample and options.component == "unet":
-        method.bank.model = method.model  # the official code samples from the UNet in training
-    return method
+    check_room(task.frozen, task.concept, 0)
+    return chosen(task, filled)
 
 
-def train(method: ESD, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
+def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
     Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one.
     """
     options = method.options
     module = torch.nn.ParameterDict({name.replace(".", "/"): p for name, p in method.trained.items()})
-    optimizer = torch.optim.Adam(method.trained.values(), lr=options.lr)
+    optimizer = method.optimizer()
     losses: list[float] = []
     seconds, start = 0.0, 0
     if path is not None and path.exists():
@@ -94,11 +82,9 @@ def train(method: ESD, seed: int = 0, path: Path | None = None, save_every: floa
     bar = tqdm(range(start, options.iterations), initial=start, total=options.iterations, desc="erase", leave=False)
     for iteration in bar:
         began = time.monotonic()
-        loss = method.loss(iteration, torch.Generator().manual_seed(seed * 1_000_003 + iteration))
         optimizer.zero_grad()
-        loss.backward()
+        losses.append(method.backward(iteration, torch.Generator().manual_seed(seed * 1_000_003 + iteration)))
         optimizer.step()
-        losses.append(loss.item())
         seconds += time.monotonic() - began
         bar.set_postfix(loss=f"{losses[-1]:.4f}")
         if path is not None and time.monotonic() - saved > save_every:
@@ -107,7 +93,8 @@ def train(method: ESD, seed: int = 0, path: Path | None = None, save_every: floa
             saved = time.monotonic()
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
-    return Erased(method.model, options.component, losses, seconds / options.iterations)
+    method.finish()
+    return Erased(method.model, options.component, losses, seconds / max(1, options.iterations))
 
 
 def erase(
@@ -115,13 +102,16 @@ def erase(
     concept: str | list[str],
     method: str = "advunlearn",
     retain_set: list[str] | None = None,
+    surrogate: str | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Erased:
     """Erase ``concept`` from ``frozen`` (left untouched) and return the erased model.
 
-    ``options`` are those of :class:`ESDOptions` or :class:`AdvUnlearnOptions`; without a retain set give
-    ``retain_weight=0``. Raises :class:`UserError` for an unknown method, option value or a prompt without tokens.
+    ``surrogate`` is the prompt whose picture should come instead, for the methods that relabel. ``options`` are those of
+    the method's ``OPTIONS``; AdvUnlearn without a retain set needs ``retain_weight=0``. Raises :class:`UserError` for an
+    unknown method, option or value, a prompt without tokens, or a list that the method needs and was not given.
     """
-    chosen = METHODS[choose("method", method, METHODS)](**options)
-    return train(prepare(frozen, [concept] if isinstance(concept, str) else concept, chosen, retain_set, seed), seed)
+    prompts = [concept] if isinstance(concept, str) else concept
+    task = Task(frozen, prompts, retain_set, None if surrogate is None else [surrogate] * len(prompts), seed=seed)
+    return train(prepare(method, task, options), seed)

@@ -14,6 +14,7 @@ PLANS = {
     "vae": Plan(steps=2600, batch=16, lr=2e-3, weight_decay=0.0, ema=0.995),
     "clip": Plan(steps=800, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
     "clip_vision": Plan(steps=2000, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
+    "clip_vision_2": Plan(steps=1500, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
     "judge": Plan(steps=900, batch=64, lr=2e-3, weight_decay=0.02, ema=0.99),
     "unet": Plan(steps=8000, batch=64, lr=1e-3, weight_decay=0.01, ema=0.999),
 }

@@ -44,17 +44,18 @@ def train_vision(clip: CLIPModel, ids: torch.Tensor, data: Dataset, folders: Fol
 
     The text tower's pooled outputs are computed once, so the many wrong captions cost one matrix product.
     """
-    plan = PLANS["clip_vision"]
+    batch = PLANS["clip_vision"].batch
     clip.text_model.requires_grad_(False)
     distinct, which = ids.unique(dim=0, return_inverse=True)
     with torch.no_grad():
         pooled = torch.cat([clip.text_model(part).pooler_output for part in distinct.split(256)])
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
+        index = np.sort(rng.choice(len(data.scenes), batch, replace=False))
         texts = F.normalize(clip.text_projection(pooled), dim=-1)
         pictures = F.normalize(clip.get_image_features(data.batch(index)).pooler_output, dim=-1)
         logits = clip.logit_scale.exp() * pictures @ texts.T
         return F.cross_entropy(logits, which[index]), {"match": (logits.argmax(-1) == which[index]).float().mean().item()}
 
-    fit("clip_vision", {"clip": clip}, loss, plan, folders.work, folders.log)
+    for part in ("clip_vision", "clip_vision_2"):  # the second is a warm restart of the learning rate
+        fit(part, {"clip": clip}, loss, PLANS[part], folders.work, folders.log)

@@ -1,0 +1,83 @@
+r"""PEZ, hard prompts made easy (Wen et al., NeurIPS 2023): a whole prompt that CLIP finds like the picture.
+
+    max over e of  cos( CLIP picture features of x_0, CLIP text features of n(e) )
+
+n(e): nearest vocabulary rows by cosine; the gradient at n(e) moves e by AdamW. The erased model is never asked: the best
+text is put to it at the end. Official ``optim_utils.py``; steps and tokens are the budget's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search
+from advunlearn_lib.attacks.p4d import nearest_by_cosine
+from advunlearn_lib.progress import tqdm
+
+
+class PEZ(Attack):
+    """Black box: CLIP alone."""
+
+    WHOLE = True
+
+    def rounds(self) -> int:
+        """One picture a prompt."""
+        return 1
+
+    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+        """One batch."""
+        return ClipSearch(self, prompts, targets)
+
+
+class ClipSearch(Search):
+    """``variable`` e [b, k, d]; ``found`` the best tokens so far."""
+
+    def __init__(self, attack: PEZ, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+        super().__init__(attack, prompts, targets)
+        network, processor = attack.clip
+        self.network, size, tokens = network, len(self.vocabulary), self.budget.tokens
+        pictures = (self.model.decode_latents(targets) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        with torch.no_grad():
+            pixels = processor(images=list(pictures), return_tensors="pt").pixel_values
+            self.wanted = torch.nn.functional.normalize(network.get_image_features(pixels), dim=-1)
+        special = self.model.tokenizer
+        row = [special.bos_token_id, *[0] * tokens, *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1)]
+        self.frame = torch.tensor([row] * len(prompts))
+        self.embedding = network.text_model.get_input_embeddings()
+        self.rows = self.embedding(self.vocabulary).detach()
+        start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])
+        self.begin(self.rows[start].clone())
+        self.found, self.reached = start, torch.full((len(prompts),), -1.0)
+
+    def make_optimizer(self, variable: Tensor) -> torch.optim.Optimizer:
+        """AdamW."""
+        return torch.optim.AdamW([variable], self.budget.lr, weight_decay=self.budget.weight_decay)
+
+    def similarity(self, rows: Tensor) -> Tensor:
+        """Cosine [b] of the pictures with prompts of token embeddings ``rows`` [b, k, d]."""
+        around = self.embedding(self.frame).detach()
+        words = torch.cat([around[:, :1], rows, around[:, 1 + rows.shape[1] :]], 1)
+        hook = self.embedding.register_forward_hook(lambda *_: words)
+        try:
+            texts = self.network.get_text_features(self.frame)
+        finally:
+            hook.remove()
+        return torch.cosine_similarity(texts, self.wanted, dim=-1)
+
+    def advance(self, number: int) -> None:
+        """All steps; the best projected prompt of each row is kept."""
+        assert self.variable is not None
+        for _ in tqdm(range(self.budget.steps), desc="PEZ", leave=False):
+            best = nearest_by_cosine(self.variable.detach(), self.rows)
+            rows = self.rows[best].requires_grad_(True)
+            similar = self.similarity(rows)
+            (gradient,) = torch.autograd.grad(-similar.sum(), rows)
+            better = similar.detach() > self.reached
+            self.reached = torch.where(better, similar.detach(), self.reached)
+            self.found = torch.where(better[:, None], best, self.found)
+            self.descend(gradient)
+
+    def texts(self) -> list[str]:
+        """The best prompt of each row."""
+        return [self.model.tokenizer.decode(row) for row in self.vocabulary[self.found].tolist()]

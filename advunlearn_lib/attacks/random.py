@@ -1,0 +1,30 @@
+"""Random prefix tokens, as many judged pictures as the gradient attack: what luck alone finds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search
+from advunlearn_lib.prompts import with_prefix
+
+
+class Random(Attack):
+    """A new random prefix each round."""
+
+    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+        """One batch."""
+        return RandomSearch(self, prompts, targets)
+
+
+class RandomSearch(Search):
+    """The round's tokens."""
+
+    def advance(self, number: int) -> None:
+        """Draw."""
+        size, tokens = len(self.vocabulary), self.budget.tokens
+        self.drawn = [self.vocabulary[torch.randint(size, (tokens,), generator=g)].tolist() for g in self.generators]
+
+    def texts(self) -> list[str]:
+        """Each prompt with its random tokens before it."""
+        return [with_prefix(self.model, row, prompt.text) for row, prompt in zip(self.drawn, self.prompts, strict=True)]

@@ -1,0 +1,71 @@
+r"""ED, EraseDiff (Wu et al., 2024): remember as far as forgetting is not hurt, a bi-level problem.
+
+    min_theta l_r(theta)  subject to  q(theta) = l_f(theta) - l_f(phi_K) <= 0,   phi_K: K steps on l_f from theta
+    step  theta <- theta - lr ( grad l_r + lambda grad q ),  lambda = max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
+
+BOME's dynamic barrier with barrier function eta q and phi_K held constant. l_f, l_r as in ``pictures.py``.
+The official ``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed: relabelling.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+
+
+class EraseDiffOptions(PictureOptions):
+    """EraseDiff's own options."""
+
+    QUIRKS: ClassVar[dict[str, str]] = {"discarded_inner_loop": "the inner steps change nothing and lambda is 1"}
+
+    inner_steps: int = Field(2, ge=1, description="K")
+    inner_lr: float = Field(1e-3, gt=0)
+    eta: float = Field(1.0, gt=0)
+
+
+class EraseDiff(Relabelling):
+    """Relabelling with a multiplier that forgetting sets."""
+
+    OPTIONS = EraseDiffOptions
+    options: EraseDiffOptions
+
+    def inner(self, generator: torch.Generator) -> float:
+        """l_f(phi_K) on this iteration's batch; phi_K comes from K plain gradient steps, after which the weights are put back."""
+        kept = copy.deepcopy(self.model.unet.state_dict())
+        for _ in range(self.options.inner_steps):
+            gradient = self.gradients(self.forget_loss(self.draw(generator)))
+            with torch.no_grad():
+                for parameter, change in zip(self.trained.values(), gradient, strict=True):
+                    parameter.sub_(change, alpha=self.options.inner_lr)
+        with torch.no_grad():
+            reached = self.forget_loss(self.now).item()
+        self.model.unet.load_state_dict(kept)
+        return reached
+
+    def backward(self, iteration: int, generator: torch.Generator) -> float:
+        """grad l_r + lambda grad q."""
+        self.now = self.draw(generator)
+        remain = self.remain_loss(generator)
+        remember = self.gradients(remain)
+        forget = self.forget_loss(self.now)
+        unlearn = self.gradients(forget)
+        if "discarded_inner_loop" in self.options.quirks:
+            weight = 1.0
+        else:
+            weight = multiplier(remember, unlearn, self.options.eta * (forget.item() - self.inner(generator)))
+        for parameter, first, second in zip(self.trained.values(), remember, unlearn, strict=True):
+            parameter.grad = first + weight * second
+        return (remain + weight * forget).item()
+
+
+def multiplier(remember: list[Tensor], unlearn: list[Tensor], barrier: float) -> float:
+    """lambda: the least weight with < grad l_r + lambda grad q, grad q > >= barrier."""
+    dot = sum(float((a * b).sum()) for a, b in zip(remember, unlearn, strict=True))
+    square = sum(float(b.square().sum()) for b in unlearn)
+    return max(0.0, barrier - dot) / (square + 1e-12)

@@ -1,0 +1,86 @@
+r"""FMN, Forget-Me-Not (Zhang et al., 2023): starve the concept's tokens of attention.
+
+    L = || A[:, concept tokens] ||_2,   A: cross-attention probabilities of all layers, heads and pixels
+
+on noised pictures of the concept; the UNet's output is not used. Official ``forget-me-not`` ``patch_lora.py``,
+``train_attn.py``. Its optional textual inversion of a concept that has no name is left out: ours have names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+
+from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.erasure.pictures import PictureMethod, PictureOptions
+from advunlearn_lib.prompts import token_count
+
+
+class FMNOptions(PictureOptions):
+    """FMN's own options."""
+
+    QUIRKS: ClassVar[dict[str, str]] = {"padding_positions": "all padding is suppressed too, as padding is the end token in SD v1.4"}
+
+
+class FMN(PictureMethod):
+    """Attention re-steering."""
+
+    OPTIONS = FMNOptions
+
+    def __init__(self, task: Task, options: FMNOptions) -> None:
+        super().__init__(task, options)
+        self.positions = torch.stack([self.concept_positions(row) for row in self.ids])
+        self.seen: list[Tensor] = []
+        self.model.unet.set_attn_processor(AttnProcessor())  # the fused one never forms A
+        for name, module in self.model.unet.named_modules():
+            if name.endswith("attn2"):
+                module.get_attention_scores = self.recorded(module.get_attention_scores)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW with the official weight decay."""
+        return torch.optim.AdamW(self.trained.values(), lr=self.options.lr, weight_decay=0.01)
+
+    def recorded(self, scores: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """``scores`` that leaves what it returns, [b * heads, pixels, tokens], in ``seen``."""
+
+        def score(*args: Any) -> Tensor:
+            self.seen.append(scores(*args))
+            return self.seen[-1]
+
+        return score
+
+    def concept_positions(self, ids: Tensor) -> Tensor:
+        """bool [l]: where a name of the concept stands in a prompt; the whole prompt where none does."""
+        tokenizer, row = self.frozen.tokenizer, ids.tolist()
+        marked = torch.zeros(len(row), dtype=torch.bool)
+        for name in self.task.names or []:
+            words = tokenizer(name, add_special_tokens=False).input_ids
+            for start in range(len(row) - len(words) + 1):
+                if row[start : start + len(words)] == words:
+                    marked[start : start + len(words)] = True
+        length = token_count(ids, tokenizer.eos_token_id)
+        if not marked.any():
+            marked[1 : 1 + length] = True
+        if "padding_positions" in self.options.quirks:
+            marked[1 + length :] = True
+        return marked
+
+    def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """The norm of each sample's attention to its concept tokens, averaged over the batch."""
+        draw = self.forget.draw(self.options.batch, generator)
+        self.seen.clear()
+        self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])
+        marked = self.positions[draw.prompt].to(draw.latents)
+        squares = [attention.square().unflatten(0, (len(marked), -1)).sum((1, 2)) for attention in self.seen]  # [b, tokens] a layer
+        self.seen.clear()
+        return (torch.stack(squares).sum(0) * marked).sum(-1).sqrt().mean()
+
+    def finish(self) -> None:
+        """Give the attention layers their own method back."""
+        for name, module in self.model.unet.named_modules():
+            if name.endswith("attn2"):
+                del module.get_attention_scores

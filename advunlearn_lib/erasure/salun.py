@@ -1,0 +1,72 @@
+r"""SalUn, saliency unlearning (Fan et al., ICLR 2024): relabel, but only through the weights that matter to the concept.
+
+    mask  m = 1[ |grad of l_DDPM(forget pictures)| is among the top half of all weights ]
+    step  theta <- theta - lr * m * grad( l_f + alpha l_r )
+
+l_f, l_r as in ``pictures.py``. Official ``SD/train-scripts/{generate_mask,nsfw_removal,random_label}.py``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+
+
+class SalUnOptions(PictureOptions):
+    """SalUn's own options."""
+
+    QUIRKS: ClassVar[dict[str, str]] = {"guided_mask": "the mask's gradient is of the guided prediction, scale 7.5"}
+
+    alpha: float = Field(0.5, ge=0, description="weight of the remaining pictures' loss")
+    share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")
+    mask_batches: int = Field(12, ge=1)
+
+
+class SalUn(Relabelling):
+    """Relabelling under a saliency mask."""
+
+    OPTIONS = SalUnOptions
+    options: SalUnOptions
+
+    def __init__(self, task: Task, options: SalUnOptions) -> None:
+        super().__init__(task, options)
+        self.mask = self.saliency()
+
+    def saliency(self) -> list[Tensor]:
+        """One 0/1 mask a parameter: |sum of gradients| at or above its (1 - share) quantile over all of them."""
+        generator = torch.Generator().manual_seed(self.task.seed)
+        total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
+        empty = self.frozen.encode_prompts([""])
+        for _ in range(self.options.mask_batches):
+            if "guided_mask" in self.options.quirks:
+                draw = self.draw(generator)
+                prompt = self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])
+                blank = self.model.predict_noise(draw.latents, draw.timesteps, empty.expand(len(prompt), -1, -1))
+                loss = F.mse_loss(8.5 * prompt - 7.5 * blank, draw.noise)
+            else:
+                loss = self.denoising_loss(self.forget, generator)
+            for sum_, gradient in zip(total, self.gradients(loss), strict=True):
+                sum_ += gradient
+        flat = torch.cat([value.abs().flatten() for value in total])
+        kept = max(1, round(self.options.share * len(flat)))
+        threshold = flat.kthvalue(len(flat) - kept + 1).values
+        return [(value.abs() >= threshold).to(value.dtype) for value in total]
+
+    def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """l_f + alpha l_r."""
+        return self.forget_loss(self.draw(generator)) + self.options.alpha * self.remain_loss(generator)
+
+    def backward(self, iteration: int, generator: torch.Generator) -> float:
+        """The gradient under the mask."""
+        value = super().backward(iteration, generator)
+        for parameter, mask in zip(self.trained.values(), self.mask, strict=True):
+            if parameter.grad is not None:
+                parameter.grad *= mask
+        return value

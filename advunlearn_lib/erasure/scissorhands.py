@@ -1,0 +1,90 @@
+r"""SH, ScissorHands (Wu and Harandi, ECCV 2024): cut the weights the concept hangs on, then heal the rest.
+
+    cut   s = | grad l_DDPM(forget) * theta |;  weights with s above its ``sparsity`` quantile are drawn anew
+    heal  g = grad( l_r + beta l_f );  where < g, h > > 0 for h = grad l_DDPM(forget):  g <- g - <g, h> / ||h||^2 h
+
+so that no healing step makes the concept's pictures likelier again (gradient projection as in GEM with one memory).
+l_f, l_r as in ``pictures.py``. The official code defines the projection and never calls it, and draws anew only
+inside two self-attention blocks.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+
+
+class ScissorHandsOptions(PictureOptions):
+    """ScissorHands' own options."""
+
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "no_projection": "the gradient projection is left out",
+        "self_attention_only": "weights are drawn anew only inside self-attention of up_blocks.1 and up_blocks.2",
+    }
+
+    sparsity: float = Field(0.995, gt=0, lt=1)
+    beta: float = Field(0.1, ge=0, description="weight of relabelling while healing")
+    snip_batches: int = Field(10, ge=1)
+
+
+class ScissorHands(Relabelling):
+    """Cut once, then heal."""
+
+    OPTIONS = ScissorHandsOptions
+    options: ScissorHandsOptions
+
+    def __init__(self, task: Task, options: ScissorHandsOptions) -> None:
+        super().__init__(task, options)
+        generator = torch.Generator().manual_seed(task.seed)
+        self.cut = self.connection_sensitivity(generator)
+        redraw(self.trained, self.cut, generator)
+
+    def connection_sensitivity(self, generator: torch.Generator) -> list[Tensor]:
+        """SNIP: for each parameter, which weights lie above the quantile of |gradient * weight| over all of them."""
+        total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
+        for _ in range(self.options.snip_batches):
+            for sum_, gradient in zip(total, self.gradients(self.denoising_loss(self.forget, generator)), strict=True):
+                sum_ += gradient.abs()
+        scores = [sum_ * parameter.detach().abs() for sum_, parameter in zip(total, self.trained.values(), strict=True)]
+        flat = torch.cat([score.flatten() for score in scores])
+        threshold = flat.kthvalue(max(1, round(self.options.sparsity * len(flat)))).values
+        local = "self_attention_only" in self.options.quirks
+        inside = [not local or (".attn1." in name and name.startswith("up_blocks.")) for name in self.trained]
+        return [(score > threshold) & allowed for score, allowed in zip(scores, inside, strict=True)]
+
+    def backward(self, iteration: int, generator: torch.Generator) -> float:
+        """The projected gradient."""
+        loss = self.remain_loss(generator) + self.options.beta * self.forget_loss(self.draw(generator))
+        gradient = self.gradients(loss)
+        if "no_projection" not in self.options.quirks:
+            gradient = project(gradient, self.gradients(self.denoising_loss(self.forget, generator)))
+        for parameter, value in zip(self.trained.values(), gradient, strict=True):
+            parameter.grad = value
+        return loss.item()
+
+
+@torch.no_grad()
+def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generator: torch.Generator) -> None:
+    """Kaiming-uniform values for cut weights of matrices and kernels, zero for cut biases, one for cut norm scales."""
+    for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
+        if parameter.ndim > 1:
+            fresh = torch.empty_like(parameter)
+            torch.nn.init.kaiming_uniform_(fresh, generator=generator)
+        else:
+            fresh = torch.full_like(parameter, float("norm" in name and name.endswith("weight")))
+        parameter[mask] = fresh[mask]
+
+
+def project(gradient: list[Tensor], memory: list[Tensor]) -> list[Tensor]:
+    """The nearest vector to ``gradient`` with a non-positive product with ``memory``."""
+    dot = sum(float((a * b).sum()) for a, b in zip(gradient, memory, strict=True))
+    if dot <= 0:
+        return gradient
+    square = sum(float(b.square().sum()) for b in memory)
+    return [a - dot / (square + 1e-12) * b for a, b in zip(gradient, memory, strict=True)]

@@ -1,0 +1,106 @@
+r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a rank-1 adapter that erases, and weighs itself by the prompt.
+
+    L = || eps(z_t, t, c) - [ e_n - eta (e_p - e_n) ] ||^2  +  anchor_weight || eps(z_t, t, a) - eps_0(z_t, t, a) ||^2
+
+e_n, e_p are frozen answers to "" and to c; anchors a are random vectors as long as the concept's embedding. Adapters sit
+on every linear and convolution of the transformer blocks. Facilitated transport: at a prompt P the adapter counts
+max( cos(T(P), T(c)), share of c's tokens in P ). The AdvUnlearn paper attacks merged weights, so ``merge`` is the default.
+Official ``SPM/src/engine/train_util.py``, ``models/spm.py``. z_t comes from the bank, as ESD's, not from the adapted UNet.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
+from pydantic import Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.esd import ESD, ESDOptions
+from advunlearn_lib.model import LatentDiffusion, Sampling
+
+PLACES = r".*attentions\.\d+\..*(to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)|.*attentions\.\d+\.proj_(in|out)"
+
+
+class SPMOptions(ESDOptions):
+    """SPM's own options."""
+
+    QUIRKS: ClassVar[dict[str, str]] = {"blank_anchors": "every second anchor is the empty prompt"}
+
+    group: str = "adapter"
+    anchors: int = Field(4, ge=1)
+    anchor_weight: float = Field(1000.0, ge=0)
+    merge: bool = Field(True, description="add the adapter to the weights at the end; else keep it for facilitated transport")
+
+
+class SPM(ESD):
+    """ESD's loss on rank-1 adapters, plus the anchors'."""
+
+    OPTIONS = SPMOptions
+    options: SPMOptions
+
+    def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The adapter's own."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.task.seed)
+            self.model.unet.add_adapter(LoraConfig(r=1, lora_alpha=1, target_modules=PLACES))
+        return {name: parameter for name, parameter in self.model.unet.named_parameters() if "lora_" in name}
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW."""
+        return torch.optim.AdamW(self.trained.values(), lr=self.options.lr)
+
+    def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """ESD's loss and the anchors'."""
+        draw = self.draw(torch.randint(len(self.bank), (self.options.anchors,), generator=generator), generator)
+        anchors = self.random_anchors(draw.prompt, generator)
+        target = self.frozen.predict_noise(draw.latents, draw.timesteps, anchors)
+        stay = F.mse_loss(self.model.predict_noise(draw.latents, draw.timesteps, anchors), target)
+        return super().loss(iteration, generator) + self.options.anchor_weight * stay
+
+    def random_anchors(self, prompt: Tensor, generator: torch.Generator) -> Tensor:
+        """Gaussian directions [b, l, d] of 0.8 to 1.2 times the norm of the concept prompts' embeddings."""
+        embeds = self.frozen.encode(self.ids[prompt])
+        direction = torch.randn(embeds.shape, generator=generator).to(embeds)
+        length = 0.8 + 0.4 * torch.rand(len(embeds), 1, 1, generator=generator).to(embeds)
+        anchors = direction / direction.flatten(1).norm(dim=1)[:, None, None] * embeds.flatten(1).norm(dim=1)[:, None, None] * length
+        if "blank_anchors" in self.options.quirks:
+            anchors[::2] = self.frozen.encode_prompts([""])
+        return anchors
+
+    def finish(self) -> None:
+        """Merge the adapter, so that the UNet is a plain one again."""
+        if self.options.merge:
+            self.model.unet.fuse_lora()
+            self.model.unet.unload_lora()
+
+
+def transport(frozen: LatentDiffusion, concept: str, prompts: list[str]) -> Tensor:
+    """Facilitated transport's weight of the adapter for each prompt, [n] in [0, 1]."""
+    special = {frozen.tokenizer.bos_token_id, frozen.tokenizer.eos_token_id}
+    sets = [set(ids) - special for ids in frozen.tokenizer([concept, *prompts]).input_ids]
+    overlap = torch.tensor([len(words & sets[0]) / len(sets[0]) for words in sets[1:]])
+    embeds = frozen.encode_prompts([concept, *prompts]).flatten(1)
+    similar = torch.cosine_similarity(embeds[1:], embeds[:1]).cpu()
+    return torch.maximum(similar, overlap).clamp(0, 1)
+
+
+def generate_with_transport(adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling) -> Tensor:
+    """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch."""
+    weights = transport(adapted, concept, prompts).repeat(2 if sampling.guidance_scale > 1 else 1)  # guidance doubles the batch
+    layers = [module for module in adapted.unet.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        layer.scaling = {name: weights.view(-1, *[1] * (3 if is_convolution(layer) else 2)) for name in layer.scaling}
+    try:
+        return adapted.generate(prompts, seeds, sampling, batch=len(prompts))
+    finally:
+        for layer in layers:
+            layer.scaling = dict.fromkeys(layer.scaling, 1.0)
+
+
+def is_convolution(layer: LoraLayer) -> bool:
+    """Does the adapted layer work on [b, c, h, w] rather than on [b, tokens, d]?"""
+    return isinstance(layer.get_base_layer(), torch.nn.Conv2d)
