@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.names import ITEMS
 from advunlearn_lib.store import ROOT
 
-ITEMS = ("table3",)
-STAGES = ("vae", "clip", "judge", "unet")
+COMMANDS = ("all", "claims", "pocket-train", "pocket-quality", "tune", "test", "list")
+STAGES = ("vae", "clip", "judge", "unet", "derived")
 QUIET = {  # the libraries' loading bars and notices would drown ours
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -21,10 +22,13 @@ QUIET = {  # the libraries' loading bars and notices would drown ours
     "PYTHONWARNINGS": "ignore",
 }
 EPILOG = f"""commands:
-  {", ".join(ITEMS):<16} regenerate this item of the paper
+  table1 ... table9, tableA1 ... tableA5, figure1 ... figure8, figureA1 ... figureA3
+                   regenerate this item of the paper
+  all              every item, and which of the paper's claims hold
+  claims           the claims alone
   pocket-train     retrain the pocket model from its sprites (--stage {"|".join(STAGES)})
   pocket-quality   measure the pocket model's quality bars
-  tune             choose hyper-parameters on the validation concepts
+  tune             choose hyper-parameters on the validation concepts (--kind broad|style|object)
   test             run the tests
   list             list the items and settings"""
 
@@ -45,8 +49,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, help="seed of training, attack and pictures (default: the profile's, 0)")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of the profile")
     p.add_argument("--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing")
+    p.add_argument("--seeds", type=int, default=1, metavar="N", help="repeat over N seeds and show the spread across them")
     p.add_argument("--out", type=Path, help="where results go (default: figures/<profile>)")
     p.add_argument("--stage", choices=STAGES, help="pocket-train: this stage only")
+    p.add_argument("--kind", choices=("broad", "style", "object"), help="tune: this kind of concept only")
     p.add_argument("--budget", action="store_true", help="tune: the attack's budget instead of the methods")
     return p
 
@@ -57,10 +63,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     try:
         options, rest = parser().parse_known_args(arguments)
-        choose("command", options.command, (*ITEMS, "pocket-train", "pocket-quality", "tune", "test", "list"))
+        choose("command", options.command, (*ITEMS, *COMMANDS))
         if rest and options.command != "test":
             raise UserError(f"unknown option {rest[0]!r} (see ./reproduce.sh --help)")
-        return run(options, rest)
+        words = list(arguments)
+        words.remove(options.command)
+        return run(options, rest, words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def run(options: argparse.Namespace, rest: list[str]) -> int:
-    """Dispatch a command whose words are known to be right."""
+def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
+    """Dispatch a command; ``words`` are what stood beside it."""
     if options.command == "test":
         return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=ROOT)
     overrides = [*options.set, *([f"seed={options.seed}"] if options.seed is not None else [])]
@@ -99,11 +107,20 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
     if options.command == "tune":
         from advunlearn_lib.tuning import tune, tune_budget
 
-        (tune_budget if options.budget else tune)(profile, out / "tuning")
+        if options.budget:
+            tune_budget(profile, out / "tuning")
+        else:
+            tune(profile, out / "tuning", *([(options.kind,)] if options.kind else []))
         return 0
+    if options.command in ("all", "claims"):
+        from advunlearn_lib.paper import everything
+        from advunlearn_lib.paper.item import Item
+
+        item = Item("table5", profile.name, overrides, options.quick, options.seeds, str(out))
+        return everything.run_all(item, words, out) if options.command == "all" else everything.report_claims(item, out)
     from advunlearn_lib.notebook import execute
 
-    return execute(options.command, profile.name, overrides, options.quick, out)
+    return execute(options.command, profile.name, overrides, options.quick, options.seeds, out)
 
 
 def writable(folder: Path) -> None:

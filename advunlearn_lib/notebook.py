@@ -18,14 +18,14 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.store import ROOT
 
 
-def execute(name: str, profile: str, overrides: list[str], quick: bool, out: Path) -> int:
+def execute(name: str, profile: str, overrides: list[str], quick: bool, seeds: int, out: Path) -> int:
     """Execute ``notebooks/<name>.py`` and leave ``<name>.html`` in ``out``."""
     os.environ["ADVUNLEARN_PLAIN_PROGRESS"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     logging.getLogger("papermill").setLevel(logging.ERROR)
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    parameters = {"profile": profile, "overrides": overrides, "quick": quick, "out": str(out)}
+    parameters = {"profile": profile, "overrides": overrides, "quick": quick, "seeds": seeds, "out": str(out)}
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / f"{name}.ipynb", Path(folder) / "executed.ipynb"
         nbformat.write(notebook, source)

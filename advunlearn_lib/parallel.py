@@ -15,43 +15,38 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
-from advunlearn_lib.store import Store, key_of
+from advunlearn_lib.recipes import Cell, Recipes
+from advunlearn_lib.store import Recipe, Store, key_of
 from advunlearn_lib.study import Study
 
-
-class Cell(NamedTuple):
-    """A number of one model; ``metric`` "model" means the erased model itself."""
-
-    concept: str
-    method: str
-    component: str
-    attack: str
-    metric: str
-
-    def label(self) -> str:
-        """For a progress bar."""
-        return " ".join(filter(None, (self.method, self.component, self.metric)))
+Task = tuple[Profile, Cell]
 
 
-def compute(tasks: Sequence[tuple[Profile, Cell]], store: Store, desc: str, workers: int | None = None) -> None:
+def plan(tasks: Sequence[Task], store: Store) -> list[Task]:
+    """What is still to be computed for ``tasks``, models first, the dearest (attacked) ones at the head."""
+    missing: dict[tuple[str, str], tuple[Task, Recipe]] = {}
+    for profile, cell in tasks:
+        recipes = Recipes(profile)
+        trained = recipes.trained(cell.row)
+        for wanted in ([Cell(trained, "", "model")] if trained else []) + [cell]:
+            kind, recipe = recipes.cell(wanted)
+            if kind:
+                missing.setdefault((kind, key_of(recipe)), ((profile, wanted), recipe))
+    todo = [task for (kind, _), (task, recipe) in missing.items() if store.read(kind, recipe) is None]
+    return sorted(todo, key=lambda task: (task[1].metric != "model", "AdvUnlearn" not in task[1].row.method))
+
+
+def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None = None) -> None:
     """See to it that the store holds all ``tasks``; those it has are not looked at again.
 
-    Models come first, the dearest (attacked) ones at the head, so that evaluations seldom wait for them. What a worker
-    raises is raised here, and the tasks not yet begun are dropped.
+    What a worker raises is raised here, and the tasks not yet begun are dropped.
     """
-    missing = {}
-    for profile, cell in [*((profile, cell._replace(metric="model")) for profile, cell in tasks), *tasks]:
-        kind, recipe = Study(profile, store).cell(*cell)
-        if "method" in recipe or kind != "erase":  # the base model is nobody's work
-            missing[kind, key_of(recipe)] = (profile, cell, kind, recipe)
-    todo = [(profile, cell) for profile, cell, kind, recipe in missing.values() if store.read(kind, recipe) is None]
-    todo.sort(key=lambda task: (task[1].metric != "model", (task[1].method == "ESD") == (task[1].metric == "model")))
+    todo = plan(tasks, store)
     if not todo:
         return
     count = min(workers or os.cpu_count() or 1, len(todo))
@@ -111,7 +106,7 @@ def set_up(lines: SimpleQueue[tuple[int, str]], threads: int) -> None:
 def work(profile: Profile, cell: Cell, root: Path) -> None:
     """One task, in a worker."""
     study = Study(profile, Store(root))
-    if cell.metric == "model":
-        study.model(*cell[:3])
+    if cell.metric in ("model", "seconds_per_iteration"):
+        study.model(cell.row)
     else:
-        study.estimate(*cell)
+        study.estimate(cell)

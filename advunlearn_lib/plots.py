@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -31,6 +32,44 @@ def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, divide:
             for axis in line:
                 box = axis.get_position()
                 axis.set_position((box.x0 + 0.015, box.y0, box.width, box.height))
+    return figure
+
+
+def scatter(records: list[dict[str, Any]], title: str) -> Figure:
+    """ASR against FID, a point a method, with both 95 % intervals: down and left is better."""
+    wide: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in records:
+        wide.setdefault(record["method"], {})[record["metric"]] = record
+    figure, axis = plt.subplots(figsize=(5.6, 4))
+    for (method, found), colour in zip(wide.items(), sns.color_palette("colorblind", len(wide)), strict=True):
+        x, y = found["fid"], found["asr"]
+        errors = [[[r["reproduced"] - r["low"]], [r["high"] - r["reproduced"]]] for r in (x, y)]
+        axis.errorbar(x["reproduced"], y["reproduced"], xerr=errors[0], yerr=errors[1], fmt="o", capsize=2, color=colour, label=method)
+        axis.annotate(method, (x["reproduced"], y["reproduced"]), (5, 5), textcoords="offset points", fontsize=8)
+    axis.set(xlabel="FID (judge features), lower is better", ylabel="ASR (%), lower is better", ylim=(-5, 105), title=title)
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def bars_and_line(records: list[dict[str, Any]], xlabel: str, title: str) -> Figure:
+    """ASR as bars, CLIP score as a line, over a table's variants; grey marks are what the paper reports."""
+    by = {metric: [record for record in records if record["metric"] == metric] for metric in ("asr", "clip")}
+    names = [record["variant"].split("=")[-1] for record in by["asr"]]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    for axis, metric, ylabel in ((left, "asr", "ASR (%)"), (right, "clip", "CLIP score")):
+        values = [record["reproduced"] for record in by[metric]]
+        errors = [[r["reproduced"] - r["low"] for r in by[metric]], [r["high"] - r["reproduced"] for r in by[metric]]]
+        if metric == "asr":
+            axis.bar(names, values, yerr=errors, color=sns.color_palette("colorblind")[0], capsize=2, label="here")
+        else:
+            axis.errorbar(names, values, yerr=errors, fmt="o-", color=sns.color_palette("colorblind")[1], capsize=2, label="here")
+        axis.plot(names, [record["reported"] for record in by[metric]], "x", color="grey", label="paper")
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        axis.legend(fontsize=7)
+    sns.despine(figure)
+    figure.suptitle(title, fontsize=9)
+    figure.tight_layout()
     return figure
 
 

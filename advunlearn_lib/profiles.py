@@ -1,4 +1,6 @@
-"""Every size, step count and hyper-parameter in one place. A profile is data: no algorithm asks which one it serves.
+"""What a profile is: every size, step count and hyper-parameter as data. No algorithm asks which profile it serves.
+
+The pocket profile's values are in ``pocket/profile.py``.
 
 ``./reproduce.sh table3 --set fid_images=200`` overrides one scalar field; unknown names and wrong types are refused.
 """
@@ -26,7 +28,13 @@ class Concept(BaseModel):
     erase: tuple[str, ...] = Field(description="prompts that name the concept; one is drawn at each step")
     judge: str = Field(description="the judge's folder under the profile's data")
     labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
+    names: tuple[str, ...] = Field((), description="the concept's words within its prompts")
+    surrogate: tuple[str, ...] = Field((), description="what should come instead: one prompt, or one for each of ``erase``")
     attack_tokens: int = 3
+
+    def surrogates(self) -> list[str] | None:
+        """One surrogate a prompt of ``erase``; None where the concept has none."""
+        return list(self.surrogate) * (len(self.erase) if len(self.surrogate) == 1 else 1) or None
 
 
 class Profile(BaseModel):
@@ -50,50 +58,13 @@ class Profile(BaseModel):
     attack_lr: float = Field(0.01, gt=0)
     scale: float = Field(1.0, gt=0, description="multiplies every method's iterations and sampling paths")
     quick: bool = False
-    concepts: dict[str, Concept] = {}
+    bases: dict[str, Path] = Field({}, description="the base models of Table 8, by the paper's names")
+    concepts: dict[str, Concept] = Field({}, description="by the paper's names; those with an empty ``paper`` are for validation")
     methods: dict[str, dict[str, Any]] = Field({}, description='options by "method component kind"')
+    variants: dict[str, dict[str, Any]] = Field({}, description="options by a table's variant, on top of the method's")
+    attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
 
 
-WEAPONS = ("dagger", "swords", "bomb", "axe", "bow", "knife", "pistol")
-BROAD = {"per_prompt": 12}  # a broad concept has nine erase prompts
-VEHICLES = ("bicycle", "motorcycle", "airplane", "bus", "train", "car", "boat")
-
-POCKET = Profile(
-    name="pocket",
-    concepts={
-        "nudity": Concept(
-            name="weapon",
-            paper="nudity",
-            kind="broad",
-            attack_tokens=5,
-            judge="judge-object",
-            labels=WEAPONS,
-            erase=("weapon", "a photo of a weapon", *(f"a photo of a {name}" for name in WEAPONS if name != "axe"), "a photo of an axe"),
-        ),
-        "vehicle": Concept(
-            name="vehicle",
-            paper="",
-            kind="broad",
-            attack_tokens=5,
-            judge="judge-object",
-            labels=VEHICLES,
-            erase=(
-                "vehicle",
-                "a photo of a vehicle",
-                *(f"a photo of a {name}" for name in VEHICLES if name != "airplane"),
-                "a photo of an airplane",
-            ),
-        ),
-    },
-    methods={  # learning rates: figures/pocket/tuning/broad.csv, chosen on "vehicle" by tuning.py's rule
-        "ESD UNet broad": {"method": "esd", "component": "unet", "group": "noxattn", "lr": 4e-4} | BROAD,
-        "AT-ESD UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 2e-4, "retain_weight": 0.0} | BROAD,
-        "AdvUnlearn UNet broad": {"method": "advunlearn", "component": "unet", "group": "noxattn", "lr": 4e-4} | BROAD,
-        "ESD Text Encoder broad": {"method": "esd", "component": "text_encoder", "group": "full", "lr": 1e-4} | BROAD,
-        "AdvUnlearn Text Encoder broad": {"method": "advunlearn", "component": "text_encoder", "group": "full", "lr": 2e-4} | BROAD,
-    },
-)
-PROFILES = {"pocket": POCKET}
 QUICK = {
     "fid_images": 60,
     "prompts": 8,
@@ -108,11 +79,18 @@ SETTABLE = tuple(n for n, f in Profile.model_fields.items() if f.annotation in (
 
 def profile(name: str = "pocket", overrides: list[str] | None = None, quick: bool = False) -> Profile:
     """The named profile with ``name=value`` overrides. Raises :class:`UserError` for what is unknown or out of range."""
-    chosen = PROFILES[choose("profile", name, PROFILES)]
+    from advunlearn_lib.pocket.profile import POCKET
+
+    profiles = {"pocket": POCKET}
+    chosen = profiles[choose("profile", name, profiles)]
     changes: dict[str, Any] = dict(QUICK) if quick else {}
     for override in overrides or []:
         field, separator, value = override.partition("=")
         if not separator:
             raise UserError(f"--set takes name=value, not {override!r}")
         changes[choose("setting", field, SETTABLE)] = value
-    return validated("setting", Profile, chosen.model_dump() | changes)
+    made = validated("setting", Profile, chosen.model_dump() | changes)
+    for name in ("base", "judges", "clip"):
+        if not getattr(made, name).is_dir():
+            raise UserError(f"setting {name}={str(getattr(made, name))!r}: no such model folder")
+    return made

@@ -33,10 +33,11 @@ def key_of(recipe: Recipe) -> str:
 @cache
 def fingerprint(folder: Path) -> str:
     """SHA-256 over a model folder's weights and configurations, by name and content: the same on any machine."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".safetensors", ".json"):
-            digest.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    digest, files = hashlib.sha256(), [path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".json")]
+    if not files:
+        raise UserError(f"the model folder {str(folder)!r} is missing or empty")
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
@@ -81,6 +82,10 @@ class Store:
             print(f"the stored result {path} is damaged ({error}); computing it again", flush=True)
             shutil.rmtree(path.parent)
             return None
+
+    def seconds(self, kind: str) -> list[float]:
+        """What finished cells of a kind took to compute."""
+        return [json.loads(path.read_text())["seconds"] for path in self.root.glob(f"{kind}-*/result.json")]
 
     def cell(self, kind: str, recipe: Recipe, compute: Callable[[Path], Any]) -> dict[str, Any]:
         """The record of ``recipe``, computed by ``compute(folder)`` (which returns JSON) if nobody has yet."""

@@ -14,21 +14,31 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from advunlearn_lib.checkpoint import atomic
-from advunlearn_lib.parallel import Cell, compute
+from advunlearn_lib.parallel import compute
 from advunlearn_lib.profiles import Profile
+from advunlearn_lib.recipes import Cell, Row
 from advunlearn_lib.store import commit
 from advunlearn_lib.study import Study
 
-VALIDATION = {"broad": "vehicle"}
+VALIDATION = {"broad": "vehicle", "style": "monet", "object": "guitar"}
 RATES = (5e-5, 1e-4, 2e-4, 4e-4)
-GRID = {  # eight settings a method: its learning rate and its own second knob
+ADAPTER = (1e-3, 3e-3, 1e-2, 3e-2)
+GRID: dict[str, dict[str, tuple[Any, ...]]] = {  # eight settings a method: its learning rate and its own second knob
     "ESD": {"lr": RATES, "eta": (1.0, 2.0)},
     "AT-ESD": {"lr": RATES, "eta": (1.0, 2.0)},
     "AdvUnlearn": {"lr": RATES, "retain_weight": (0.3, 1.0)},
+    "FMN": {"lr": RATES, "iterations": (35, 70)},
+    "SPM": {"lr": ADAPTER, "eta": (1.0, 2.0)},
+    "UCE": {"erase_scale": (0.1, 1.0, 10.0, 100.0), "preserve_scale": (0.1, 1.0)},
+    "AC": {"lr": ADAPTER, "iterations": (100, 200)},
+    "SalUn": {"lr": RATES, "alpha": (0.1, 0.5)},
+    "ED": {"lr": RATES, "eta": (1.0, 10.0)},
+    "SH": {"lr": RATES, "sparsity": (0.99, 0.995)},
 }
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
@@ -36,7 +46,7 @@ BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), eac
 ENOUGH = 2.0
 
 
-def settings(method: str) -> list[dict[str, float]]:
+def settings(method: str) -> list[dict[str, Any]]:
     """All settings of a method's grid."""
     grid = GRID[method]
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
@@ -48,21 +58,22 @@ def choose_setting(log: pd.DataFrame) -> Hashable:
     return erased.fid.idxmin() if len(erased) else log.success.idxmin()
 
 
-def tune(profile: Profile, folder: Path) -> None:
+def tune(profile: Profile, folder: Path, kinds: Sequence[str] = tuple(VALIDATION)) -> None:
     """Try every setting of every method and write the logs."""
-    for kind, concept in VALIDATION.items():
+    for kind in kinds:
+        concept = VALIDATION[kind]
         studies = []
         for row in (row for row in profile.methods if row.endswith(f" {kind}")):
             method, component = row.removesuffix(f" {kind}").split(" ", 1)
             for setting in settings(method):
                 methods = profile.methods | {row: profile.methods[row] | setting}
                 study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
-                studies.append((row, setting, study, (concept, method, component, "none")))
-        tasks = [(study.profile, Cell(*cell, metric)) for _, _, study, cell in studies for metric in ("pre_asr", "fid")]
+                studies.append((row, setting, study, Row(concept, method, component)))
+        tasks = [(study.profile, Cell(model, "none", metric)) for _, _, study, model in studies for metric in ("pre_asr", "fid")]
         compute(tasks, studies[0][2].store, f"tune {kind}")
         rows = []
-        for row, setting, study, cell in studies:
-            success, fid = study.estimate(*cell, "pre_asr")[0], study.estimate(*cell, "fid")[0]
+        for row, setting, study, model in studies:
+            success, fid = (study.estimate(Cell(model, "none", metric))[0] for metric in ("pre_asr", "fid"))
             rows.append({"row": row, **setting, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
         log = pd.DataFrame(rows)
         picked = {choose_setting(part) for _, part in log.groupby("row")}
@@ -79,12 +90,12 @@ def choose_budget(asr: Sequence[float]) -> int:
 
 def tune_budget(profile: Profile, folder: Path) -> None:
     """Measure ASR on the validation concept's ESD (UNet) model under growing budgets."""
-    cell = Cell(VALIDATION["broad"], "ESD", "UNet", "UnlearnDiffAtk", "asr")
+    cell = Cell(Row(VALIDATION["broad"], "ESD", "UNet"), "UnlearnDiffAtk", "asr")
     studies = [Study(profile.model_copy(update={"attack_timesteps": t, "attack_steps": s})) for t, s in BUDGETS]
     compute([(study.profile, cell) for study in studies], studies[0].store, "attack budget")
     rows = []
     for (timesteps, steps), study in zip(BUDGETS, studies, strict=True):
-        asr, _ = study.estimate(*cell)
+        asr, _ = study.estimate(cell)
         rows.append({"timesteps": timesteps, "steps": steps, "asr": asr.value, "low": asr.low, "high": asr.high})
     log = pd.DataFrame(rows)
     log["chosen"] = log.index == choose_budget(log.asr.tolist())

@@ -13,7 +13,7 @@ import torch
 from advunlearn_lib.attacks import AttackedPrompt, Budget, UnlearnDiffAtk
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.model import LatentDiffusion, Sampling
-from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.pocket.profile import POCKET
 
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a train", "a photo of a chair"]
 

@@ -5,7 +5,7 @@ import torch
 
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.model import LatentDiffusion
-from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.pocket.profile import POCKET
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Bad input through the real door: one line, exit code 2, no traceback, nothing written."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -7,12 +9,15 @@ import pytest
 
 from advunlearn_lib.cli import main
 from advunlearn_lib.errors import UserError
-from advunlearn_lib.profiles import POCKET, profile
+from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.profiles import profile
 from advunlearn_lib.store import ROOT
 
 
-def run(*words):
-    return subprocess.run([sys.executable, "-m", "advunlearn_lib.cli", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+def run(*words, store=None):
+    environment = os.environ | ({"ADVUNLEARN_STORE": str(store)} if store else {})
+    command = [sys.executable, "-m", "advunlearn_lib.cli", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -25,6 +30,7 @@ def run(*words):
     (["table3", "--set", "fid_images=many"], "fid_images='many': input should be a valid integer"),
     (["table3", "--set", "fid_images=20"], "greater than or equal to 40"),
     (["table3", "--set", "prompts"], "takes name=value"),
+    (["table3", "--set", "base=/no/where"], "setting base='/no/where': no such model folder"),
     (["pocket-train", "--stage", "gan"], "invalid choice"),
     ([], "required"),
 ])  # fmt: skip
@@ -40,10 +46,13 @@ def test_an_unwritable_output_folder(tmp_path):
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot write the output folder" in done.stderr
 
 
-def test_a_missing_model_folder(tmp_path):
-    done = run("table3", "--quick", "--out", str(tmp_path), "--set", f"base={tmp_path}/none")
+def test_a_damaged_model_folder(tmp_path):
+    """The worker's own complaint, through pool, kernel and papermill: still one line."""
+    shutil.copytree(POCKET.base, tmp_path / "model")
+    (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
+    done = run("table3", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model", store=tmp_path / "store")
     assert done.returncode == 2 and "Traceback" not in done.stderr and "cannot load a StableDiffusionPipeline" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_list_shows_settings():

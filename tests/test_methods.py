@@ -13,7 +13,7 @@ from advunlearn_lib.erasure.uce import edit
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.model import Sampling
-from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.pocket.profile import POCKET
 
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
 PICTURES = {"per_prompt": 6, "retain_per_prompt": 2, "sampling_steps": 4}

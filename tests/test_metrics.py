@@ -11,9 +11,9 @@ from advunlearn_lib.metrics.asr import attack_success_rate, share
 from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
 from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
+from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import fresh_scenes
 from advunlearn_lib.pocket.world import OBJECTS
-from advunlearn_lib.profiles import POCKET
 
 
 def test_wilson_is_the_closed_form():

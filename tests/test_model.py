@@ -6,7 +6,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.model import LatentDiffusion, Sampling
-from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.pocket.profile import POCKET
 
 
 def test_token_embeds_stand_in_for_ids(model):

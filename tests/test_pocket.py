@@ -7,10 +7,10 @@ import torch
 from advunlearn_lib.pocket import atlas, common, networks, train
 from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
+from advunlearn_lib.pocket.profile import POCKET, VEHICLES, WEAPONS
 from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.pocket.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
 from advunlearn_lib.pocket.world import OBJECTS, THINGS, caption
-from advunlearn_lib.profiles import POCKET, VEHICLES, WEAPONS
 
 
 @pytest.fixture(scope="module")

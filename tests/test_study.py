@@ -2,44 +2,81 @@ import pytest
 
 from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.errors import UserError
-from advunlearn_lib.paper import tables
-from advunlearn_lib.profiles import POCKET, profile
+from advunlearn_lib.paper import cells
+from advunlearn_lib.parallel import plan
+from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
+from advunlearn_lib.pocket.render import STYLE_NAMES
+from advunlearn_lib.profiles import profile
+from advunlearn_lib.recipes import BASE, Cell, Recipes, Row
 from advunlearn_lib.store import Store, key_of
-from advunlearn_lib.study import BASE, Study
+from advunlearn_lib.study import Study
+
+RECIPES = Recipes(POCKET)
+ESD = Row("nudity", "ESD", "UNet")
 
 
-@pytest.fixture
-def study(tmp_path):
-    return Study(POCKET, Store(tmp_path))
-
-
-def test_unknown_concepts_methods_and_metrics_are_named(study):
+def test_what_is_unknown_or_undefined_is_named():
     with pytest.raises(UserError, match="unknown concept 'nudty'; did you mean 'nudity'"):
-        study.estimate("nudty", BASE, "", "none", "asr")
-    with pytest.raises(UserError, match="unknown method 'ESDX UNet broad'; did you mean 'ESD UNet broad'"):
-        study.erase_recipe("nudity", "ESDX", "UNet")
+        RECIPES.cell(Cell(Row("nudty", BASE), "none", "asr"))
+    with pytest.raises(UserError, match="unknown method 'ESDX'; did you mean 'ESD'"):
+        RECIPES.erase(Row("nudity", "ESDX", "UNet"))
+    with pytest.raises(UserError, match="the paper does not define AC \\(UNet\\) on a concept of the kind 'object' \\(Church\\)"):
+        RECIPES.erase(Row("Church", "AC"))
+    with pytest.raises(UserError, match="unknown attack 'UnlearnDiffAttack'; did you mean 'UnlearnDiffAtk'"):
+        RECIPES.attack(ESD, "UnlearnDiffAttack")
+    with pytest.raises(UserError, match="unknown variant"):
+        RECIPES.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "Suffix"))
 
 
-def test_the_tables_models_have_recipes_of_their_own(study):
-    cells = tables.read("reported.csv").query("table in ['1', '2', '3']")
-    models = {(row.method, row.component) for row in cells.itertuples()}
-    keys = {key_of(study.erase_recipe("nudity", *model)) for model in models}
-    assert len(keys) == len(models) == 6
+def test_the_tables_models_have_recipes_of_their_own():
+    rows = {cells.cell_of(record).row for table in ("1", "2", "3") for record in cells.reported(table)}
+    assert len({key_of(RECIPES.erase(row)) for row in rows}) == len(rows) == 6
 
 
-def test_a_recipe_says_everything_that_shapes_the_result(study, tmp_path):
-    recipe = study.attack_recipe("nudity", "ESD", "UNet", "UnlearnDiffAtk")
+def test_a_recipe_says_everything_that_shapes_the_result():
+    recipe = RECIPES.attack(ESD, "UnlearnDiffAtk")
     for change in ("seed=1", "sampling_steps=9", "attack_steps=3", "prompts=50", "scale=0.5"):
-        other = Study(profile("pocket", [change]), Store(tmp_path))
-        assert key_of(other.attack_recipe("nudity", "ESD", "UNet", "UnlearnDiffAtk")) != key_of(recipe), change
-    same = Study(profile("pocket", ["fid_images=400"]), Store(tmp_path))
-    assert key_of(same.attack_recipe("nudity", "ESD", "UNet", "UnlearnDiffAtk")) == key_of(recipe)
+        assert key_of(Recipes(profile("pocket", [change])).attack(ESD, "UnlearnDiffAtk")) != key_of(recipe), change
+    assert Recipes(profile("pocket", ["fid_images=400"])).attack(ESD, "UnlearnDiffAtk") == recipe
 
 
-def test_every_option_of_the_profile_is_valid_and_retains_nothing_erased(study):
+def test_every_option_of_the_profile_is_valid_and_retains_nothing_erased():
     for row, options in POCKET.methods.items():
         METHODS[options["method"]].OPTIONS(**{name: value for name, value in options.items() if name != "method"})
         assert row.split()[-1] in {concept.kind for concept in POCKET.concepts.values()}
-    for name, concept in POCKET.concepts.items():
-        kept = study.erase_recipe(name, "ESD", "UNet")["retain_set"]
-        assert not any(prompt.endswith(f" {label}") for prompt in kept for label in concept.labels)
+    for concept in POCKET.concepts.values():
+        assert not any(prompt.endswith(f" {label}") for prompt in retain_set(concept.labels) for label in concept.labels)
+        assert len(concept.surrogates()) == len(concept.erase)
+    weapons = POCKET.concepts["nudity"].labels
+    for source in ("coco", "imagenet"):
+        extra = set(retain_set(weapons, source, filtered=False)) - set(retain_set(weapons, source))
+        assert len(extra) == 3 and "a photo of a cleaver" in extra
+
+
+def test_prompts_and_captions_of_a_style():
+    prompts = evaluation_candidates("style", ["van gogh"], 60)
+    assert len({prompt.text for prompt in prompts}) == 60 and all("van gogh" in prompt.text for prompt in prompts)
+    scenes = fresh_scenes(POCKET.sprites, 60, ["van gogh"])
+    assert len(scenes.images) == 60 and "van gogh" not in {STYLE_NAMES[scene.style] for scene in scenes.scenes}
+    plain = fresh_scenes(POCKET.sprites, 60)
+    assert "van gogh" in {STYLE_NAMES[scene.style] for scene in plain.scenes}
+
+
+def test_the_plan_trains_first_and_shrinks_as_cells_are_done(tmp_path):
+    store, rows = Store(tmp_path), [ESD, Row("nudity", "AdvUnlearn"), Row("nudity", BASE)]
+    tasks = [(POCKET, Cell(row, "UnlearnDiffAtk", metric)) for row in rows for metric in ("asr", "fid", "clip")]
+    todo = plan(tasks, store)
+    assert [(cell.row.method, cell.metric) for _, cell in todo[:2]] == [("AdvUnlearn", "model"), ("ESD", "model")]
+    assert len(todo) == 2 + 2 * 3  # FID and CLIP score are one cell; the original is not trained
+    store.cell("quality", RECIPES.quality(ESD), lambda _: {})
+    assert len(plan(tasks, store)) == 7
+
+
+def test_seconds_of_a_cell_come_from_its_training(tmp_path):
+    study = Study(POCKET, Store(tmp_path))
+    recipe = study.recipes.erase(ESD)
+    study.store.cell("erase", recipe, lambda _: {"seconds": [1.0, 2.0, 3.0, 2.0]})
+    study.model = lambda row: None
+    estimate = study.seconds(ESD)
+    assert estimate.value == 2 and 1 <= estimate.low < 2 < estimate.high <= 3 and estimate.n == 4

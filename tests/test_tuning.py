@@ -1,6 +1,6 @@
 import pandas as pd
 
-from advunlearn_lib.profiles import POCKET
+from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.store import ROOT
 from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, settings
 

@@ -45,7 +45,7 @@ class Erased:
     model: LatentDiffusion
     component: str
     losses: list[float] = field(default_factory=list)
-    seconds_per_iteration: float = 0.0
+    seconds: list[float] = field(default_factory=list)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that ``CLIPTextModel.from_pretrained`` (or ``UNet2DConditionModel``) loads."""
@@ -73,7 +73,8 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     module = torch.nn.ParameterDict({name.replace(".", "/"): p for name, p in method.trained.items()})
     optimizer = method.optimizer()
     losses: list[float] = []
-    seconds, start = 0.0, 0
+    seconds: list[float] = []
+    start = 0
     if path is not None and path.exists():
         meta: dict[str, Any] = checkpoint.load(path, {"trained": module}, optimizer)
         start, losses, seconds = meta["step"], meta["losses"], meta["seconds"]
@@ -85,7 +86,7 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
         optimizer.zero_grad()
         losses.append(method.backward(iteration, torch.Generator().manual_seed(seed * 1_000_003 + iteration)))
         optimizer.step()
-        seconds += time.monotonic() - began
+        seconds.append(time.monotonic() - began)
         bar.set_postfix(loss=f"{losses[-1]:.4f}")
         if path is not None and time.monotonic() - saved > save_every:
             state = {name: value.tolist() for name, value in method.state.items()}
@@ -94,7 +95,7 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()
-    return Erased(method.model, options.component, losses, seconds / max(1, options.iterations))
+    return Erased(method.model, options.component, losses, seconds)
 
 
 def erase(

@@ -1,5 +1,6 @@
-"""What the paper says: its cells and its claims, and how both are compared with ours."""
+"""What the paper reports and claims, and how ours compares."""
 
-from advunlearn_lib.paper import tables
+from advunlearn_lib.paper import cells, claims, panels
+from advunlearn_lib.paper.item import Item
 
-__all__ = ["tables"]
+__all__ = ["Item", "cells", "claims", "panels"]

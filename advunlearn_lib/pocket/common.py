@@ -17,6 +17,7 @@ PLANS = {
     "clip_vision_2": Plan(steps=1500, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
     "judge": Plan(steps=900, batch=64, lr=2e-3, weight_decay=0.02, ema=0.99),
     "unet": Plan(steps=8000, batch=64, lr=1e-3, weight_decay=0.01, ema=0.999),
+    "derived": Plan(steps=500, batch=64, lr=4e-4, weight_decay=0.01, ema=0.99),
 }
 
 

@@ -44,9 +44,10 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def draw_many(sprites_path: Path, indices: Sequence[int], seed: int) -> Dataset:
-    """Scenes ``indices`` of the stream ``seed``, drawn on all cores."""
+def draw_many(sprites_path: Path, indices: Sequence[int], seed: int, artist: int | None = None) -> Dataset:
+    """Scenes ``indices`` of the stream ``seed``, drawn on all cores; by one artist's sprites, or by all."""
     sprites = atlas.load(sprites_path)
+    sprites = sprites if artist is None else sprites[:, artist : artist + 1]
     work = partial(sample, sprites, seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         drawn = list(tqdm(pool.map(work, indices, chunksize=256), total=len(indices), desc="draw", disable=len(indices) < 2000))

@@ -1,6 +1,6 @@
-"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage clip|vae|unet|judge]``.
+"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage vae|clip|judge|unet|derived]``.
 
-Order: vae, clip, judge, unet. Each stage leaves its part of ``data/pocket/``; a stopped stage resumes from its checkpoint.
+In this order. Each stage leaves its part of ``data/pocket/``; a stopped stage resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from advunlearn_lib import plots
 from advunlearn_lib.pocket.common import Folders
 from advunlearn_lib.pocket.dataset import training_set
+from advunlearn_lib.pocket.derived import train_derived
 from advunlearn_lib.pocket.train_clip import train_clip
 from advunlearn_lib.pocket.train_judge import train_judge
 from advunlearn_lib.pocket.train_unet import train_unet
 from advunlearn_lib.pocket.train_vae import train_vae
 from advunlearn_lib.store import commit
 
-STAGES = {"vae": train_vae, "clip": train_clip, "judge": train_judge, "unet": train_unet}
+STAGES = {"vae": train_vae, "clip": train_clip, "judge": train_judge, "unet": train_unet, "derived": train_derived}
 
 
 def train(folders: Folders, stages: tuple[str, ...] = tuple(STAGES)) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -12,33 +14,40 @@ from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half, tokenize
 from advunlearn_lib.pocket.dataset import Dataset
-from advunlearn_lib.pocket.loop import fit
+from advunlearn_lib.pocket.loop import Loss, fit
 from advunlearn_lib.pocket.train_vae import encode_latents
 from advunlearn_lib.progress import tqdm
 
 
 def train_unet(data: Dataset, folders: Folders) -> None:
-    """Noise prediction, MSE weighted by min(SNR, 5) / SNR (Hang et al. 2023), 10 % of captions dropped."""
+    """The pocket counterpart of SD v1.4's UNet."""
     torch.manual_seed(3)
-    unet, plan = networks.build_unet(), PLANS["unet"]
+    unet = networks.build_unet()
+    loss = noise_prediction(unet, *frozen_inputs(data, folders, folders.work / "latents.safetensors"), PLANS["unet"].batch)
+    fit("unet", {"unet": unet}, loss, PLANS["unet"], folders.work, folders.log)
+    save_half(unet, folders.model / "unet")
+    assemble(folders)
+
+
+def noise_prediction(
+    unet: UNet2DConditionModel, latents: torch.Tensor, embeddings: torch.Tensor, caption_index: torch.Tensor, batch: int
+) -> Loss:
+    """MSE of the noise weighted by min(SNR, 5) / SNR (Hang et al. 2023), 10 % of captions dropped."""
     scheduler = noise_schedule()
-    latents, embeddings, caption_index = frozen_inputs(data, folders)
     snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     weight = snr.clamp(max=5) / snr
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        index = torch.from_numpy(rng.choice(len(latents), plan.batch, replace=False))
-        which = torch.where(torch.rand(plan.batch, generator=generator) < 0.1, 0, caption_index[index])
+        index = torch.from_numpy(rng.choice(len(latents), batch, replace=False))
+        which = torch.where(torch.rand(batch, generator=generator) < 0.1, 0, caption_index[index])
         clean = latents[index].float()
         noise = torch.randn(clean.shape, generator=generator)
-        timesteps = torch.randint(1000, (plan.batch,), generator=generator)
+        timesteps = torch.randint(1000, (batch,), generator=generator)
         noisy = scheduler.add_noise(clean, noise, timesteps)  # type: ignore[arg-type]
         error = (unet(noisy, timesteps, embeddings[which].float()).sample - noise).square().mean((1, 2, 3))
         return (weight[timesteps] * error).mean(), {"mse": error.mean().item()}
 
-    fit("unet", {"unet": unet}, loss, plan, folders.work, folders.log)
-    save_half(unet, folders.model / "unet")
-    assemble(folders)
+    return loss
 
 
 def noise_schedule() -> DDIMScheduler:
@@ -49,14 +58,13 @@ def noise_schedule() -> DDIMScheduler:
 
 
 @torch.no_grad()
-def frozen_inputs(data: Dataset, folders: Folders) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scaled latents of all pictures, embeddings of all distinct captions ("" first), and each picture's caption."""
+def frozen_inputs(data: Dataset, folders: Folders, path: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scaled latents of all pictures (kept in ``path``), embeddings of all distinct captions ("" first), and each picture's caption."""
     captions = ["", *sorted({scene.caption for scene in data.scenes})]
     tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
     text_encoder = CLIPTextModel.from_pretrained(folders.model / "text_encoder").float()
     ids = tokenize(tokenizer, captions)
     embeddings = torch.cat([text_encoder(batch).last_hidden_state.half() for batch in tqdm(ids.split(256), desc="encode captions")])
-    path = folders.work / "latents.safetensors"
     if not path.exists():
         vae = AutoencoderKL.from_pretrained(folders.model / "vae").float().to(memory_format=torch.channels_last)
         latents = encode_latents(vae, data, len(data.scenes)) * vae.config.scaling_factor

@@ -1,0 +1,70 @@
+"""``./reproduce.sh all`` and ``./reproduce.sh claims``: the plan, all cells at once, every notebook, one verdict."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from advunlearn_lib.errors import UserError
+from advunlearn_lib.names import ITEMS, TABLES
+from advunlearn_lib.paper import cells, claims
+from advunlearn_lib.paper.item import Item
+from advunlearn_lib.parallel import Task, compute, plan
+from advunlearn_lib.progress import tqdm
+from advunlearn_lib.recipes import Recipes
+from advunlearn_lib.store import Store, key_of
+
+USUAL = {"erase": 100.0, "attack": 50.0, "quality": 60.0, "prompts": 10.0}  # seconds of a cell, until the store knows better
+
+
+def all_tasks(item: Item) -> list[Task]:
+    """Every cell of every table, for every seed of ``item``."""
+    return [task for table in TABLES.values() for task in cells.tasks([study.profile for study in item.studies], table)]
+
+
+def show_plan(tasks: list[Task], store: Store) -> str:
+    """``erase: 12 done, 60 to do`` and so on, with an estimate from what cells took so far."""
+    todo = plan(tasks, store)
+    wanted = {(kind, key_of(recipe)) for profile, cell in tasks for kind, recipe in [Recipes(profile).cell(cell)] if kind}
+    left = Counter(Recipes(profile).cell(cell)[0] for profile, cell in todo)
+    total = Counter(kind for kind, _ in wanted) | left
+    seconds = {kind: statistics.median(store.seconds(kind) or [USUAL[kind]]) for kind in total}
+    minutes = sum(seconds[kind] * left[kind] for kind in left) / 60 / (os.cpu_count() or 1)
+    lines = [f"  {kind:8} {total[kind] - left[kind]:4} done, {left[kind]:4} to do, about {seconds[kind]:.0f} s each" for kind in total]
+    return "\n".join(["plan", *lines, f"  about {minutes:.0f} minutes and the notebooks"])
+
+
+def run_all(item: Item, arguments: list[str], folder: Path) -> int:
+    """Compute everything, then run each item's notebook by the command line with ``arguments``, then judge the claims."""
+    tasks = all_tasks(item)
+    print(show_plan(tasks, item.study.store), flush=True)
+    compute(tasks, item.study.store, "all cells")
+
+    def notebook(name: str) -> tuple[str, subprocess.CompletedProcess[str]]:
+        command = [sys.executable, "-m", "advunlearn_lib.cli", name, *arguments]
+        return name, subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for future in tqdm(as_completed([pool.submit(notebook, name) for name in ITEMS]), total=len(ITEMS), desc="notebooks"):
+            name, done = future.result()
+            if done.returncode:
+                failed.append(f"{name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    report_claims(item, folder)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(ITEMS)} notebooks failed; " + "; ".join(failed))
+    return 0
+
+
+def report_claims(item: Item, folder: Path) -> int:
+    """Judge every claim, write the page, print the verdicts."""
+    records = [record for table in TABLES.values() for record in cells.reproduce(item.studies, table)]
+    judged = claims.judge(records)
+    claims.write(judged, folder, item.stamp)
+    print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{item.stamp}\nwritten: {folder}/claims.csv .md")
+    return 0

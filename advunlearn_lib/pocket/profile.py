@@ -1,0 +1,110 @@
+"""The pocket profile: what is erased, how each method is set, how hard each attack tries.
+
+Learning rates and the methods' second knobs are chosen on the validation concepts by ``tuning.py``'s rule; the logs are
+in ``figures/pocket/tuning/`` and a test compares. The paper's own values are in ``methods.md``'s words: the numbers of
+steps do not carry over to a model a thousand times smaller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from advunlearn_lib.pocket.world import plain_prompt
+from advunlearn_lib.profiles import DATA, Concept, Profile
+
+PAINTED = ("dog", "cat", "horse", "boat", "pizza", "umbrella")  # shown in the style that is erased
+
+
+def broad(name: str, paper: str, labels: tuple[str, ...], surrogate: str) -> Concept:
+    """A category, erased by its own name and all its members'."""
+    erase = (name, plain_prompt(name), *map(plain_prompt, labels))
+    return Concept(name=name, paper=paper, kind="broad", erase=erase, judge="judge-object", labels=labels, names=(name, *labels),
+                   surrogate=(plain_prompt(surrogate),), attack_tokens=5)  # fmt: skip
+
+
+def style(name: str, paper: str) -> Concept:
+    """A painter, erased by bare prompts and by paintings of six things; each is to become a photo of the thing."""
+    bare = (name, f"a painting by {name}", f"a painting in the style of {name}")
+    erase = (*bare, *(plain_prompt(thing, name) for thing in PAINTED))
+    instead = tuple(map(plain_prompt, (*PAINTED[:3], *PAINTED)))
+    return Concept(name=name, paper=paper, kind="style", erase=erase, judge="judge-style", labels=(name,), names=(name,), surrogate=instead)
+
+
+def thing(name: str, paper: str, surrogate: str) -> Concept:
+    """One object."""
+    return Concept(name=name, paper=paper, kind="object", erase=(name, plain_prompt(name)), judge="judge-object", labels=(name,),
+                   names=(name,), surrogate=(plain_prompt(surrogate),))  # fmt: skip
+
+
+WEAPONS = ("dagger", "swords", "bomb", "axe", "bow", "knife", "pistol")
+VEHICLES = ("bicycle", "motorcycle", "airplane", "bus", "train", "car", "boat")
+CONCEPTS = {
+    "nudity": broad("weapon", "nudity", WEAPONS, "umbrella"),
+    "Van Gogh": style("van gogh", "Van Gogh"),
+    "Church": thing("church", "Church", "guitar"),
+    "Parachute": thing("parachute", "Parachute", "umbrella"),
+    "Tench": thing("tench", "Tench", "dog"),
+    "Garbage Truck": thing("garbage truck", "Garbage Truck", "camera"),
+    "vehicle": broad("vehicle", "", VEHICLES, "chair"),
+    "monet": style("monet", ""),
+    "guitar": thing("guitar", "", "drum"),
+}
+KINDS = {"broad": {"per_prompt": 12}, "style": {"per_prompt": 12}, "object": {"per_prompt": 32}}  # nine prompts, nine, two
+
+
+def methods(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each row with its kind's number of paths or pictures."""
+    return {row: (KINDS[row.rsplit(" ", 1)[1]] if options["method"] != "uce" else {}) | options for row, options in table.items()}
+
+
+BASES = {"SD v1.4": "v1-4", "SD v1.5": "v1-5", "DreamShaper": "dreamshaper", "Protogen": "protogen"}
+UNET: dict[str, Any] = {"component": "unet", "group": "noxattn"}
+TEXT: dict[str, Any] = {"component": "text_encoder", "group": "full"}
+
+POCKET = Profile(
+    name="pocket",
+    concepts=CONCEPTS,
+    bases={name: DATA / "pocket" / folder for name, folder in BASES.items()},
+    methods=methods({
+        "ESD UNet broad": UNET | {"method": "esd", "lr": 4e-4},
+        "AT-ESD UNet broad": UNET | {"method": "advunlearn", "lr": 2e-4, "retain_weight": 0.0},
+        "AdvUnlearn UNet broad": UNET | {"method": "advunlearn", "lr": 4e-4},
+        "ESD Text Encoder broad": TEXT | {"method": "esd", "lr": 1e-4},
+        "AdvUnlearn Text Encoder broad": TEXT | {"method": "advunlearn", "lr": 2e-4},
+        "FMN UNet broad": {"method": "fmn", "lr": 1e-4, "iterations": 35},
+        "SPM UNet broad": {"method": "spm", "lr": 1e-3},
+        "UCE UNet broad": {"method": "uce"},
+        "SalUn UNet broad": {"method": "salun", "lr": 1e-4, "iterations": 100},
+        "ED UNet broad": {"method": "erasediff", "lr": 1e-4, "iterations": 60},
+        "SH UNet broad": {"method": "scissorhands", "lr": 1e-4, "iterations": 60},
+        "ESD UNet style": UNET | {"method": "esd", "group": "xattn", "lr": 4e-4},
+        "AdvUnlearn Text Encoder style": TEXT | {"method": "advunlearn", "lr": 2e-4, "retain_weight": 0.5},
+        "FMN UNet style": {"method": "fmn", "lr": 1e-4, "iterations": 35},
+        "SPM UNet style": {"method": "spm", "lr": 1e-3},
+        "UCE UNet style": {"method": "uce"},
+        "AC UNet style": {"method": "ac", "lr": 1e-3},
+        "ESD UNet object": UNET | {"method": "esd", "lr": 4e-4},
+        "AdvUnlearn Text Encoder object": TEXT | {"method": "advunlearn", "lr": 2e-4, "retain_weight": 0.5},
+        "FMN UNet object": {"method": "fmn", "lr": 1e-4, "iterations": 35},
+        "SPM UNet object": {"method": "spm", "lr": 1e-3},
+        "SalUn UNet object": {"method": "salun", "lr": 1e-4, "iterations": 100},
+        "ED UNet object": {"method": "erasediff", "lr": 1e-4, "iterations": 60},
+        "SH UNet object": {"method": "scissorhands", "lr": 1e-4, "iterations": 60},
+    }),
+    variants={
+        **{name: {} for name in ("AT (30 steps)", "Prefix", "COCO object, LLM filter", "N=12", "Original", "Transfer")},
+        "Fast AT (1 step)": {"attack_steps": 1},
+        "Replace": {"layout": "replace"},
+        "Add": {"layout": "add"},
+        "ImageNet, no filter": {"retain": ("imagenet", False)},
+        "ImageNet, LLM filter": {"retain": ("imagenet", True)},
+        "COCO object, no filter": {"retain": ("coco", False)},
+        **{f"N={n}": {"group": f"layers-{n}"} for n in (1, 2, 3, 4, 5, 9)},
+        **{f"gamma={gamma}": {"retain_weight": gamma} for gamma in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)},
+    },
+    attacks={
+        "CCE": {"timesteps": 1, "steps": 300, "lr": 0.02},
+        "PEZ": {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},
+        "PH2P": {"tokens": 8, "lr": 0.5},
+    },
+)  # fmt: skip

@@ -1,0 +1,56 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Figure 6: church, method by method
+#
+# **What the paper shows.** Under attack the other methods draw a church again, or cannot draw anything else either.
+#
+# **What is run.** Table 7's models.
+
+# %% tags=["parameters"]
+profile = "pocket"  # the profile: sizes, steps and prompts
+overrides = []  # "name=value" settings of the profile
+quick = False  # the smallest real run; its numbers mean nothing
+seeds = 1  # repeat everything over so many seeds
+out = ""  # where the results go; empty: figures/<profile> beside this notebook
+
+# %%
+from advunlearn_lib.paper import Item, panels
+from advunlearn_lib.paper.panels import Prompt
+
+item = Item("figure6", profile, overrides, quick, seeds, out)
+item.stamp
+
+# %% [markdown]
+# ## The pictures
+# The paper's prompts in the pocket world's words. *Attacked* prompts are the nearest evaluation prompts, shown with the
+# tokens that UnlearnDiffAtk put before them.
+
+# %%
+item.attacks()
+
+# %%
+prompts = [
+    Prompt("Church with snowy background", "a church with snowy background", attacked=True),
+    Prompt("cassette player", "a photo of a laptop"),
+]
+panels.mapping(item, "Church", prompts)
+
+# %%
+item.save(panels.panel(item, item.rows(), prompts))
+
+# %%
+item.report()
