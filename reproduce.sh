@@ -17,6 +17,9 @@ if ! cmp -s "$lock" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
   rm -f "$stamp"
   "$python" -m venv --clear "$venv"
   "$venv/bin/python" -m pip install --quiet --requirement "$lock"
+  # so that `import advunlearn_lib` works in JupyterLab too
+  "$venv/bin/python" -c 'import pathlib, sys, sysconfig
+pathlib.Path(sysconfig.get_path("purelib"), "advunlearn_lib.pth").write_text(sys.argv[1] + "\n")' "$here"
   cp "$lock" "$stamp"
 fi
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}

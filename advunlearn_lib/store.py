@@ -79,9 +79,13 @@ class Store:
                 raise ValueError("it holds another recipe")
             return record
         except (ValueError, KeyError) as error:
-            print(f"the stored result {path} is damaged ({error}); computing it again", flush=True)
-            shutil.rmtree(path.parent)
+            self.forget(path, str(error))
             return None
+
+    def forget(self, path: Path, reason: str) -> None:
+        """Name a damaged file and drop its cell, which is then computed again."""
+        print(f"the stored result {path} is damaged ({reason}); computing it again", flush=True)
+        shutil.rmtree(path.parent if path.name == "result.json" else path)
 
     def seconds(self, kind: str) -> list[float]:
         """What finished cells of a kind took to compute."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.stats import bootstrap
 from torch import Tensor
@@ -77,9 +78,16 @@ class Study:
         recipe = self.recipes.erase(trained)
         key = key_of(recipe) + str(self.recipes.base(row))
         if key not in self._models:
-            self.store.cell("erase", recipe, lambda folder: self._erase(folder, recipe))
-            part = recipe["options"]["component"]
-            loaded = LOADERS[part].from_pretrained(self.store.folder("erase", recipe) / "weights").float()
+            part, folder = recipe["options"]["component"], self.store.folder("erase", recipe)
+            for attempt in range(2):
+                self.store.cell("erase", recipe, lambda partial: self._erase(partial, recipe))
+                try:
+                    loaded = LOADERS[part].from_pretrained(folder / "weights").float()
+                    break
+                except (OSError, SafetensorError) as error:
+                    if attempt:
+                        raise
+                    self.store.forget(folder, str(error))
             self._models[key] = base.with_parts(**{part: loaded})
         return self._models[key]
 

@@ -27,18 +27,22 @@ from advunlearn_lib.study import Study
 
 VALIDATION = {"broad": "vehicle", "style": "monet", "object": "guitar"}
 RATES = (5e-5, 1e-4, 2e-4, 4e-4)
-ADAPTER = (1e-3, 3e-3, 1e-2, 3e-2)
-GRID: dict[str, dict[str, tuple[Any, ...]]] = {  # eight settings a method: its learning rate and its own second knob
-    "ESD": {"lr": RATES, "eta": (1.0, 2.0)},
-    "AT-ESD": {"lr": RATES, "eta": (1.0, 2.0)},
-    "AdvUnlearn": {"lr": RATES, "retain_weight": (0.3, 1.0)},
-    "FMN": {"lr": RATES, "iterations": (35, 70)},
-    "SPM": {"lr": ADAPTER, "eta": (1.0, 2.0)},
-    "UCE": {"erase_scale": (0.1, 1.0, 10.0, 100.0), "preserve_scale": (0.1, 1.0)},
-    "AC": {"lr": ADAPTER, "iterations": (100, 200)},
-    "SalUn": {"lr": RATES, "alpha": (0.1, 0.5)},
-    "ED": {"lr": RATES, "eta": (1.0, 10.0)},
-    "SH": {"lr": RATES, "sparsity": (0.99, 0.995)},
+TEXT_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4)
+ADAPTER_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+ETA = (1.0, 2.0)
+GRID: dict[str, dict[str, tuple[float, ...]]] = {  # eight settings a method: its learning rate and a second knob of its own
+    "ESD UNet": {"lr": RATES, "eta": ETA},
+    "AT-ESD UNet": {"lr": RATES, "eta": ETA},
+    "AdvUnlearn UNet": {"lr": RATES, "eta": ETA},
+    "ESD Text Encoder": {"lr": TEXT_RATES, "eta": ETA},
+    "AdvUnlearn Text Encoder": {"lr": TEXT_RATES, "eta": ETA},
+    "FMN UNet": {"lr": RATES, "iterations": (35, 70)},
+    "SPM UNet": {"lr": ADAPTER_RATES, "eta": ETA},
+    "UCE UNet": {"erase_scale": (0.1, 1.0, 10.0, 100.0), "preserve_scale": (0.1, 1.0)},
+    "AC UNet": {"lr": ADAPTER_RATES, "iterations": (100, 200)},
+    "SalUn UNet": {"lr": RATES, "alpha": (0.1, 0.5)},
+    "ED UNet": {"lr": RATES, "eta": (1.0, 10.0)},
+    "SH UNet": {"lr": RATES, "sparsity": (0.99, 0.995)},
 }
 LIMIT = 20.0
 SMALLER = {"fid_images": 300, "prompts": 40}
@@ -46,9 +50,9 @@ BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), eac
 ENOUGH = 2.0
 
 
-def settings(method: str) -> list[dict[str, Any]]:
-    """All settings of a method's grid."""
-    grid = GRID[method]
+def settings(model: str) -> list[dict[str, Any]]:
+    """All settings of the grid of a method and component."""
+    grid = GRID[model]
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
@@ -64,16 +68,17 @@ def tune(profile: Profile, folder: Path, kinds: Sequence[str] = tuple(VALIDATION
         concept = VALIDATION[kind]
         studies = []
         for row in (row for row in profile.methods if row.endswith(f" {kind}")):
-            method, component = row.removesuffix(f" {kind}").split(" ", 1)
-            for setting in settings(method):
+            model = row.removesuffix(f" {kind}")
+            method, component = model.split(" ", 1)
+            for setting in settings(model):
                 methods = profile.methods | {row: profile.methods[row] | setting}
                 study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
                 studies.append((row, setting, study, Row(concept, method, component)))
-        tasks = [(study.profile, Cell(model, "none", metric)) for _, _, study, model in studies for metric in ("pre_asr", "fid")]
+        tasks = [(study.profile, Cell(where, "none", metric)) for _, _, study, where in studies for metric in ("pre_asr", "fid")]
         compute(tasks, studies[0][2].store, f"tune {kind}")
         rows = []
-        for row, setting, study, model in studies:
-            success, fid = (study.estimate(Cell(model, "none", metric))[0] for metric in ("pre_asr", "fid"))
+        for row, setting, study, where in studies:
+            success, fid = (study.estimate(Cell(where, "none", metric))[0] for metric in ("pre_asr", "fid"))
             rows.append({"row": row, **setting, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
         log = pd.DataFrame(rows)
         picked = {choose_setting(part) for _, part in log.groupby("row")}

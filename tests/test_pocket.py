@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from advunlearn_lib.pocket import atlas, common, networks, train
+from advunlearn_lib.pocket import atlas, common, derived, networks, train
 from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
 from advunlearn_lib.pocket.profile import POCKET, VEHICLES, WEAPONS
@@ -50,9 +51,9 @@ def test_captions_name_the_scene_and_bare_names_occur():
 def test_prompts_avoid_and_cover(model):
     kept = retain_set(VEHICLES)
     assert len(kept) == 24 - 7 and not any(name in prompt for prompt in kept for name in ("bus", "boat", "car"))
-    prompts = evaluation_candidates(WEAPONS, 60)
+    prompts = evaluation_candidates("broad", WEAPONS, 60)
     assert len({p.text for p in prompts}) == 60 and len({p.seed for p in prompts}) == 60
-    assert prompts == evaluation_candidates(WEAPONS, 60)
+    assert prompts == evaluation_candidates("broad", WEAPONS, 60)
     scenes = fresh_scenes(POCKET.sprites, 90, WEAPONS).scenes
     assert len(scenes) == 90 and {OBJECTS[scene.thing] for scene in scenes} == set(OBJECTS) - set(WEAPONS)
     assert max(len(ids) for ids in model.tokenizer([p.text for p in prompts]).input_ids) <= 24 - 5
@@ -97,10 +98,9 @@ def test_training_resumes_exactly(tmp_path):
 
 
 def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
-    from diffusers import StableDiffusionPipeline
-
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))
+    monkeypatch.setattr(derived, "PICTURES", 96)
     folders = common.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
     folders.work.mkdir()
     data: Dataset = draw_many(POCKET.sprites, range(1100), 0)
@@ -109,7 +109,25 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     pipeline = StableDiffusionPipeline.from_pretrained(folders.model)
     assert len(pipeline.tokenizer) == pipeline.text_encoder.config.vocab_size
     assert len(pipeline.text_encoder(pipeline.tokenizer("x", return_tensors="pt").input_ids).last_hidden_state[0]) > 0
-    assert {p.name for p in folders.log.iterdir()} == {f"{part}.jsonl" for part in common.PLANS}
+    others = {"v1-5", *derived.LOOKS}
+    assert {p.stem for p in folders.log.iterdir()} == (set(common.PLANS) - {"derived"}) | others
+    for name in others:
+        unet = UNet2DConditionModel.from_pretrained(tmp_path / "pocket" / name)
+        assert not torch.equal(unet.conv_in.weight, pipeline.unet.conv_in.weight)
+
+
+def test_looks_change_a_picture_and_stay_in_range():
+    picture = draw_many(POCKET.sprites, range(4), 0).images
+    for _, look in derived.LOOKS.values():
+        painted = derived.repaint(picture, look)
+        assert painted.dtype == np.uint8 and painted.shape == picture.shape
+        assert 5 < np.abs(painted.astype(float) - picture).mean() < 90
+
+
+def test_one_artists_pictures():
+    sprites = atlas.load(POCKET.sprites)
+    drawn = draw_many(POCKET.sprites, range(3), 5, artist=1)
+    assert all(np.array_equal(image, sample(sprites[:, 1:2], 5, index)[0]) for index, image in enumerate(drawn.images))
 
 
 def test_tokenizers_keep_rare_words_in_pieces(model):

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.errors import UserError
@@ -80,3 +81,21 @@ def test_seconds_of_a_cell_come_from_its_training(tmp_path):
     study.model = lambda row: None
     estimate = study.seconds(ESD)
     assert estimate.value == 2 and 1 <= estimate.low < 2 < estimate.high <= 3 and estimate.n == 4
+
+
+def test_damaged_weights_are_named_and_made_again(tmp_path, capsys):
+    store, row = Store(tmp_path), Row("nudity", "UCE")
+    first = Study(profile("pocket", quick=True), store)
+    made = first.model(row).unet.state_dict()
+    weights = next((store.folder("erase", first.recipes.erase(row)) / "weights").glob("*.safetensors"))
+    weights.unlink()  # the old file is mapped into memory
+    weights.write_bytes(b"garbage")
+    again = Study(profile("pocket", quick=True), store).model(row).unet.state_dict()
+    assert all(torch.equal(made[name], value) for name, value in again.items())
+    assert str(weights.parent.parent) in capsys.readouterr().out
+
+
+def test_a_base_folder_may_be_a_unet_alone(tmp_path):
+    study = Study(POCKET, Store(tmp_path))
+    derived = study.base(POCKET.bases["SD v1.5"])
+    assert derived.text_encoder is study.base().text_encoder and derived.unet is not study.base().unet

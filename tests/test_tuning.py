@@ -1,8 +1,12 @@
 import pandas as pd
+import pytest
 
+from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.store import ROOT
 from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, settings
+
+LOGS = ROOT / "figures" / "pocket" / "tuning"
 
 
 def test_best_fid_among_the_erased_else_the_lowest_success():
@@ -18,15 +22,22 @@ def test_the_budget_grows_until_doubling_adds_less_than_two_points():
 
 
 def test_every_method_searches_equally_many_settings():
-    assert {len(settings(method)) for method in GRID} == {8}
-    assert settings("ESD")[1] == {"lr": 5e-5, "eta": 2.0}
+    assert {len(settings(model)) for model in GRID} == {8}
+    assert settings("ESD UNet")[1] == {"lr": 5e-5, "eta": 2.0}
+    assert {row.rsplit(" ", 1)[0] for row in POCKET.methods} == set(GRID)
 
 
-def test_the_profile_holds_what_the_log_chose():
-    log = pd.read_csv(ROOT / "figures" / "pocket" / "tuning" / "broad.csv", comment="#")
-    for row, part in log.groupby("row"):
-        grid = GRID[row.split()[0]]
+@pytest.mark.parametrize("log", sorted(LOGS.glob("*.csv")), ids=lambda path: path.stem)
+def test_the_profile_holds_what_the_log_chose(log):
+    table = pd.read_csv(log, comment="#")
+    if log.stem == "budget":
+        chosen = table.loc[choose_budget(table.asr.tolist())]
+        assert chosen.chosen and (POCKET.attack_timesteps, POCKET.attack_steps) == (chosen.timesteps, chosen.steps)
+        return
+    for row, part in table.groupby("row"):
+        grid = GRID[row.rsplit(" ", 1)[0]]
         chosen = part.loc[choose_setting(part)]
         assert chosen.chosen and len(part) == 8
-        assert all(POCKET.methods[row][name] == chosen[name] for name in grid)
+        filled = METHODS[POCKET.methods[row]["method"]].OPTIONS(**{k: v for k, v in POCKET.methods[row].items() if k != "method"})
+        assert all(getattr(filled, name) == chosen[name] for name in grid), row
         assert all(set(part[name]) == set(values) for name, values in grid.items())

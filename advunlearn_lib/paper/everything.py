@@ -23,8 +23,11 @@ USUAL = {"erase": 100.0, "attack": 50.0, "quality": 60.0, "prompts": 10.0}  # se
 
 
 def all_tasks(item: Item) -> list[Task]:
-    """Every cell of every table, for every seed of ``item``."""
-    return [task for table in TABLES.values() for task in cells.tasks([study.profile for study in item.studies], table)]
+    """Every cell of every table, for every seed of ``item``; the main tables' models also under random tokens."""
+    profiles = [study.profile for study in item.studies]
+    tasks = [task for table in TABLES.values() for task in cells.tasks(profiles, table)]
+    luck = [(profile, cell._replace(attack="random")) for table in ("5", "6", "7") for profile, cell in cells.tasks(profiles, table)]
+    return tasks + [(profile, cell) for profile, cell in luck if cell.metric == "asr"]
 
 
 def show_plan(tasks: list[Task], store: Store) -> str:

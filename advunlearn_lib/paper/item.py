@@ -62,9 +62,16 @@ class Item:
         return {row: f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]" for row, estimate in found.items()}
 
     def flags(self) -> list[str]:
-        """What the attacks say against themselves, a line each."""
-        attacked = {cell_of(record) for record in cells.reported(self.source) if record["metric"] == "asr"}
-        return [f"{cell.label()}: {flag}" for cell in sorted(attacked) for flag in self.study.attack(cell.row, cell.attack).flags]
+        """What the attacks say against themselves, a line each; a random attack counts where one was run."""
+        lines = []
+        for cell in dict.fromkeys(cell_of(record) for record in cells.reported(self.source) if record["metric"] == "asr"):
+            flags = list(self.study.attack(cell.row, cell.attack).flags)
+            luck = cell._replace(attack="random")
+            if self.study.store.read(*self.study.recipes.cell(luck)) is not None:
+                ours, random = (self.study.estimate(one)[0].value for one in (cell, luck))
+                flags += [f"random tokens do better ({random:.1f} against {ours:.1f} %)"] if random > ours else []
+            lines += [f"{' '.join(filter(None, cell.row))}, {cell.attack}: {flag}" for flag in flags]
+        return lines
 
     def claims(self) -> pd.DataFrame:
         """The verdicts on the paper's claims about these cells."""

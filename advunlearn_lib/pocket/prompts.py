@@ -49,16 +49,6 @@ def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = ()) -> Datase
 
 
 def retain_set(avoid: Sequence[str], source: str = "coco", filtered: bool = True) -> list[str]:
-    """``"a photo of a X"`` for the words of ``data/retain/<source>.txt`` other than ``avoid``.
-
-    The filter (the paper asks an LLM, ours is a word list in the same file) drops words marked with the concept they are
-    near to; without it they stay.
-    """
+    """``"a photo of a X"`` for the words of ``data/retain/<source>.txt``; the filter drops marked words and those of ``avoid``."""
     rows = [line.split("\t") for line in (RETAIN / f"{source}.txt").read_text().splitlines() if not line.startswith("#")]
-    kept = [word for word, *near in rows if not filtered or not set(near) & near_concepts(avoid)]
-    return [plain_prompt(word) for word in kept if word not in avoid or not filtered]
-
-
-def near_concepts(labels: Sequence[str]) -> set[str]:
-    """The names by which the word lists mark what is near to a concept with these labels."""
-    return {THINGS[OBJECTS.index(label)].category or label for label in labels if label in OBJECTS}
+    return [plain_prompt(word) for word, *marks in rows if not filtered or (not marks and word not in avoid)]
