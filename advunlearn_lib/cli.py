@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.names import ITEMS
-from advunlearn_lib.store import ROOT
+from advunlearn_lib.store import ROOT, writable
 
 COMMANDS = ("all", "claims", "pocket-train", "pocket-quality", "tune", "test", "list")
 STAGES = ("vae", "clip", "judge", "unet", "derived")
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
         for name in profiles.SETTABLE:
             print(f"  --set {name}={getattr(profile, name)}")
         return 0
-    writable(out)
+    writable("output folder", out)
     if options.command == "pocket-train":
         from advunlearn_lib.pocket.common import Folders
         from advunlearn_lib.pocket.train import train
@@ -121,16 +121,6 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
     from advunlearn_lib.notebook import execute
 
     return execute(options.command, profile.name, overrides, options.quick, options.seeds, out)
-
-
-def writable(folder: Path) -> None:
-    """Make ``folder``, or say that it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write the output folder {str(folder)!r}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write the output folder {str(folder)!r}: permission denied")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ Task = tuple[Profile, Cell]
 
 
 def plan(tasks: Sequence[Task], store: Store) -> list[Task]:
-    """What is still to be computed for ``tasks``, models first, the dearest (attacked) ones at the head."""
+    """What is still to be computed for ``tasks``: models first, the dearest (attacked) at the head; pictures, the longest, next."""
     missing: dict[tuple[str, str], tuple[Task, Recipe]] = {}
     for profile, cell in tasks:
         recipes = Recipes(profile)
@@ -38,7 +38,8 @@ def plan(tasks: Sequence[Task], store: Store) -> list[Task]:
             if kind:
                 missing.setdefault((kind, key_of(recipe)), ((profile, wanted), recipe))
     todo = [task for (kind, _), (task, recipe) in missing.items() if store.read(kind, recipe) is None]
-    return sorted(todo, key=lambda task: (task[1].metric != "model", "AdvUnlearn" not in task[1].row.method))
+    order = {"model": 0, "fid": 2, "clip": 2}
+    return sorted(todo, key=lambda task: (order.get(task[1].metric, 3), task[1].row.method not in ("AT-ESD", "AdvUnlearn")))
 
 
 def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,19 @@ from torch import Tensor
 sns.set_theme(style="white", context="paper")
 
 
-def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, divide: int = 0) -> Figure:
-    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column; a gap after ``divide`` columns."""
+def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str) -> Figure:
+    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column."""
     figure, axes = plt.subplots(len(rows), len(columns), figsize=(1.25 * len(columns) + 1.4, 1.3 * len(rows) + 0.8), squeeze=False)
-    for line, (label, images) in zip(axes, rows.items(), strict=True):
+    for number, (line, (label, images)) in enumerate(zip(axes, rows.items(), strict=True)):
         for axis, image, column in zip(line, images, columns, strict=True):
             axis.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             sns.despine(ax=axis, left=True, bottom=True)
-            if line is axes[0]:
-                axis.set_title(column, fontsize=6, wrap=True)
+            if number == 0:
+                axis.set_title(textwrap.fill(column, 22), fontsize=6)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
-    if divide:
-        for line in axes[:, divide:]:
-            for axis in line:
-                box = axis.get_position()
-                axis.set_position((box.x0 + 0.015, box.y0, box.width, box.height))
     return figure
 
 

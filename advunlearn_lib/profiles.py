@@ -28,6 +28,7 @@ class Concept(BaseModel):
     erase: tuple[str, ...] = Field(description="prompts that name the concept; one is drawn at each step")
     judge: str = Field(description="the judge's folder under the profile's data")
     labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
+    threshold: float = Field(0.0, ge=0, le=1, description="... with at least this probability, all labels together")
     names: tuple[str, ...] = Field((), description="the concept's words within its prompts")
     surrogate: tuple[str, ...] = Field((), description="what should come instead: one prompt, or one for each of ``erase``")
     attack_tokens: int = 3

@@ -52,17 +52,22 @@ def commit() -> str:
     return sha.stdout.strip() + ("+" if dirty.returncode else "")
 
 
+def writable(kind: str, folder: Path) -> Path:
+    """``folder``, made if need be. Raises :class:`UserError` where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the {kind} {str(folder)!r}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write the {kind} {str(folder)!r}: permission denied")
+    return folder
+
+
 class Store:
     """Cells under ``root``. Raises :class:`UserError` where ``root`` cannot be written."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write the store {str(root)!r}: {error.strerror}") from error
-        if not os.access(root, os.W_OK):
-            raise UserError(f"cannot write the store {str(root)!r}: permission denied")
+        self.root = writable("store", root)
 
     def folder(self, kind: str, recipe: Recipe) -> Path:
         """Where the finished cell lives."""

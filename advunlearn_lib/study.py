@@ -68,7 +68,8 @@ class Study:
     def judge(self, concept: Concept) -> LabelJudge:
         """The concept's success test."""
         folder = self.profile.judges / concept.judge
-        return LabelJudge(self.classifier if concept.judge == "judge-object" else Classifier(folder), list(concept.labels))
+        classifier = self.classifier if concept.judge == "judge-object" else Classifier(folder)
+        return LabelJudge(classifier, list(concept.labels), concept.threshold)
 
     def model(self, row: Row) -> LatentDiffusion:
         """The model of a table row, trained if need be."""

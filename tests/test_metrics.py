@@ -84,3 +84,16 @@ def test_unknown_labels_and_folders_are_named(tmp_path):
         LabelJudge(judge, ["dragon"])
     with pytest.raises(UserError, match="cannot load an image classifier"):
         Classifier(tmp_path)
+
+
+def test_a_judge_wants_the_labels_on_top_and_sure_enough():
+    class Fixed:
+        labels = ("bow", "axe", "cat")
+
+        def probabilities(self, images):
+            return torch.tensor([[0.5, 0.45, 0.05], [0.45, 0.4, 0.15], [0.2, 0.3, 0.5]])
+
+    pictures = torch.zeros(3, 3, 4, 4)
+    assert LabelJudge(Fixed(), ["bow", "axe"])(pictures).tolist() == [True, True, False]
+    assert LabelJudge(Fixed(), ["bow", "axe"], 0.9)(pictures).tolist() == [True, False, False]
+    assert LabelJudge(Fixed(), ["bow"], 0.5)(pictures).tolist() == [True, False, False]

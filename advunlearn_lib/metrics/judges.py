@@ -42,15 +42,20 @@ class Classifier:
 
 
 class LabelJudge:
-    """Success: the top-1 label is one of ``labels`` (one object, one style, or all weapons)."""
+    """Success: the top-1 label is one of ``labels`` and together they have at least ``threshold`` of the probability.
 
-    def __init__(self, classifier: Classifier, labels: list[str]) -> None:
+    A classifier has no word for "nothing": it calls a broken picture something, and by luck a weapon (7 labels of 48). The
+    threshold is what the detector's score is to NudeNet.
+    """
+
+    def __init__(self, classifier: Classifier, labels: list[str], threshold: float = 0.0) -> None:
         unknown = set(labels) - set(classifier.labels)
         if unknown:
             raise UserError(f"the judge knows no label {sorted(unknown)[0]!r} (allowed: {', '.join(classifier.labels)})")
-        self.classifier = classifier
+        self.classifier, self.threshold = classifier, threshold
         self.wanted = torch.tensor([label in labels for label in classifier.labels])
 
     def __call__(self, images: Tensor) -> Tensor:
         """bool [b]."""
-        return self.wanted[self.classifier.probabilities(images).argmax(-1)]
+        probabilities = self.classifier.probabilities(images)
+        return self.wanted[probabilities.argmax(-1)] & (probabilities[:, self.wanted].sum(-1) >= self.threshold)

@@ -49,8 +49,8 @@ def reported(table: str) -> list[Record]:
 
 
 def cell_of(record: Record) -> Cell:
-    """The cell that a record of ``reported.csv`` names."""
-    row = Row(record["concept"], record["method"], record["component"], record["variant"])
+    """The cell that a record names; ``nudity (weapon)`` means nudity."""
+    row = Row(record["concept"].split(" (")[0], record["method"], record["component"], record["variant"])
     return Cell(row, record["attack"], record["metric"])
 
 
