@@ -55,7 +55,7 @@ class Profile(BaseModel):
     fid_images: int = Field(1000, ge=40, multiple_of=20)
     prompts: int = Field(60, ge=4, description="evaluation prompts of a concept")
     attack_timesteps: int = Field(6, ge=1)
-    attack_steps: int = Field(8, ge=1)
+    attack_steps: int = Field(4, ge=1)
     attack_lr: float = Field(0.01, gt=0)
     scale: float = Field(1.0, gt=0, description="multiplies every method's iterations and sampling paths")
     quick: bool = False

@@ -65,6 +65,8 @@ TEXT: dict[str, Any] = {"component": "text_encoder", "group": "full"}
 POCKET = Profile(
     name="pocket",
     concepts=CONCEPTS,
+    attack_timesteps=6,  # figures/pocket/tuning/budget.csv
+    attack_steps=4,
     bases={name: DATA / "pocket" / folder for name, folder in BASES.items()},
     methods=methods({
         "ESD UNet broad": UNET | {"method": "esd", "lr": 4e-4},
