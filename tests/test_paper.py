@@ -67,6 +67,8 @@ def test_layout_and_files(tmp_path):
     again = pd.read_csv(tmp_path / "table3.csv", keep_default_na=False)
     assert list(again.columns) == cells.COLUMNS and len(again) == 10
     assert json.loads((tmp_path / "table3.json").read_text())["cells"] == data
+    lines = (tmp_path / "table3.md").read_text().splitlines()[:7]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {len(pretty.columns) + 1}
     assert "seed 0" in (tmp_path / "table3.md").read_text() and "% seed 0" in (tmp_path / "table3.tex").read_text()
 
 

@@ -107,12 +107,17 @@ def layout(records: list[Record], extra: dict[Row, str] | None = None) -> pd.Dat
     return pd.DataFrame(list(wide.values()))
 
 
+def markdown(pretty: pd.DataFrame) -> str:
+    """A Markdown table; the bars within cells are escaped."""
+    return pretty.replace(r"\|", r"\\|", regex=True).to_markdown(index=False)
+
+
 def write(records: list[Record], pretty: pd.DataFrame, folder: Path, name: str, stamp: str) -> None:
     """``<name>.json``, ``.csv``, ``.md`` and ``.tex`` in ``folder``; the stamp says commit, profile and seed."""
     contents = {
         "json": json.dumps({"stamp": stamp, "cells": records}, indent=1),
         "csv": frame(records).to_csv(index=False),
-        "md": f"{pretty.to_markdown(index=False)}\n\n{stamp}\n",
+        "md": f"{markdown(pretty)}\n\n{stamp}\n",
         "tex": f"% {stamp}\n{pretty.to_latex(index=False, escape=True)}",
     }
     for suffix, content in contents.items():
