@@ -23,6 +23,7 @@ def execute(name: str, profile: str, overrides: list[str], quick: bool, seeds: i
     os.environ["ADVUNLEARN_PLAIN_PROGRESS"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C it would print the cell's traceback
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     parameters = {"profile": profile, "overrides": overrides, "quick": quick, "seeds": seeds, "out": str(out)}
