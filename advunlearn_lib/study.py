@@ -159,6 +159,18 @@ class Study:
         record = self.store.cell("quality", recipe, compute)
         return {metric: Estimate(**value) for metric, value in record["result"].items()}
 
+    def pictures(self, row: Row, texts: list[str], seeds: list[int]) -> Tensor:
+        """What a model draws, [n, 3, h, w] in [0, 1], for a panel."""
+        recipe = self.recipes.common() | {"model": key_of(self.recipes.erase(row)), "sampling": vars(self.sampling)}
+        recipe |= {"texts": texts, "seeds": seeds}
+
+        def compute(folder: Path) -> None:
+            images = self.model(row).generate(texts, seeds, self.sampling, self.profile.batch)
+            save_file({"images": images.contiguous()}, folder / "images.safetensors")
+
+        self.store.cell("panel", recipe, compute)
+        return load_file(self.store.folder("panel", recipe) / "images.safetensors")["images"]
+
     def seconds(self, row: Row) -> Estimate:
         """Mean seconds of a training iteration with a bootstrap interval, measured while the model was trained."""
         self.model(row)

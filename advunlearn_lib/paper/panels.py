@@ -49,6 +49,6 @@ def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
             else:
                 texts, seeds = [*texts, prompt.ours], [*seeds, number]
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
-        lines[label] = study.model(row).generate(texts, seeds, study.sampling)
+        lines[label] = study.pictures(row, texts, seeds)
     heads = [f"{'attacked: ' if p.attacked else ''}{p.ours}" for p in prompts]
     return plots.sample_grid(lines, heads, f"{item.name}: {study.recipes.concept(concept).name}\n{item.stamp}")
