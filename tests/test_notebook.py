@@ -14,7 +14,7 @@ def test_table3_quick(tmp_path):
     command = [str(ROOT / "reproduce.sh"), "table3", "--quick", "--out", str(tmp_path / "out")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "claim  3.1" in done.stdout and "QUICK RUN" in done.stdout
+    assert "claim   3.1" in done.stdout and "QUICK RUN" in done.stdout
     frame = pd.read_csv(tmp_path / "out" / "table3.csv", keep_default_na=False)
     reported = pd.DataFrame(cells.reported("3"))
     assert list(frame.columns) == cells.COLUMNS
