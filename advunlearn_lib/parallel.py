@@ -27,17 +27,22 @@ from advunlearn_lib.study import Study
 Task = tuple[Profile, Cell]
 
 
-def plan(tasks: Sequence[Task], store: Store) -> list[Task]:
-    """What is still to be computed for ``tasks``: models first, the dearest (attacked) at the head; pictures, the longest, next."""
-    missing: dict[tuple[str, str], tuple[Task, Recipe]] = {}
+def needed(tasks: Sequence[Task]) -> dict[tuple[str, str], tuple[Task, Recipe]]:
+    """Everything ``tasks`` rest on, each cell once, by its kind and key; the models they need included."""
+    found: dict[tuple[str, str], tuple[Task, Recipe]] = {}
     for profile, cell in tasks:
         recipes = Recipes(profile)
         trained = recipes.trained(cell.row)
         for wanted in ([Cell(trained, "", "model")] if trained else []) + [cell]:
             kind, recipe = recipes.cell(wanted)
             if kind:
-                missing.setdefault((kind, key_of(recipe)), ((profile, wanted), recipe))
-    todo = [task for (kind, _), (task, recipe) in missing.items() if store.read(kind, recipe) is None]
+                found.setdefault((kind, key_of(recipe)), ((profile, wanted), recipe))
+    return found
+
+
+def plan(tasks: Sequence[Task], store: Store) -> list[Task]:
+    """What is still to be computed for ``tasks``: models first, the dearest (attacked) at the head; pictures, the longest, next."""
+    todo = [task for (kind, _), (task, recipe) in needed(tasks).items() if store.read(kind, recipe) is None]
     order = {"model": 0, "fid": 2, "clip": 2}
     return sorted(todo, key=lambda task: (order.get(task[1].metric, 3), task[1].row.method not in ("AT-ESD", "AdvUnlearn")))
 

@@ -14,10 +14,10 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.names import ITEMS, TABLES
 from advunlearn_lib.paper import cells, claims
 from advunlearn_lib.paper.item import Item
-from advunlearn_lib.parallel import Task, compute, plan
+from advunlearn_lib.parallel import Task, compute, needed, plan
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import Recipes
-from advunlearn_lib.store import Store, key_of
+from advunlearn_lib.store import Store
 
 USUAL = {"erase": 100.0, "attack": 50.0, "quality": 60.0, "prompts": 10.0}  # seconds of a cell, until the store knows better
 
@@ -32,10 +32,8 @@ def all_tasks(item: Item) -> list[Task]:
 
 def show_plan(tasks: list[Task], store: Store) -> str:
     """``erase: 12 done, 60 to do`` and so on, with an estimate from what cells took so far."""
-    todo = plan(tasks, store)
-    wanted = {(kind, key_of(recipe)) for profile, cell in tasks for kind, recipe in [Recipes(profile).cell(cell)] if kind}
-    left = Counter(Recipes(profile).cell(cell)[0] for profile, cell in todo)
-    total = Counter(kind for kind, _ in wanted) | left
+    left = Counter(Recipes(profile).cell(cell)[0] for profile, cell in plan(tasks, store))
+    total = Counter(kind for kind, _ in needed(tasks))
     seconds = {kind: statistics.median(store.seconds(kind) or [USUAL[kind]]) for kind in total}
     minutes = sum(seconds[kind] * left[kind] for kind in left) / 60 / (os.cpu_count() or 1)
     lines = [f"  {kind:8} {total[kind] - left[kind]:4} done, {left[kind]:4} to do, about {seconds[kind]:.0f} s each" for kind in total]
