@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from advunlearn_lib.names import ITEMS
+
 ROOT = Path(__file__).parent.parent
 LOCK = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.M))
 PINNED = {name.lower().replace("_", "-"): pin for name, pin in LOCK.items()}
@@ -49,6 +51,7 @@ def test_shipped_files_are_small_and_plain():
 
 
 def test_notebooks_are_stripped_and_paired():
+    assert {script.stem for script in (ROOT / "notebooks").glob("*.py")} == set(ITEMS)
     for script in (ROOT / "notebooks").glob("*.py"):
         notebook = json.loads(script.with_suffix(".ipynb").read_text())
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
