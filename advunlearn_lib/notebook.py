@@ -42,5 +42,5 @@ def execute(name: str, profile: str, overrides: list[str], quick: bool, seeds: i
             raise
         html, _ = HTMLExporter(exclude_input_prompt=True).from_filename(str(done))
     with atomic(out / f"{name}.html") as temporary:
-        temporary.write_text(html)
+        temporary.write_text(html.replace(f"{ROOT}/", ""))  # no machine's paths
     return 0

@@ -114,6 +114,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     for name in others:
         unet = UNet2DConditionModel.from_pretrained(tmp_path / "pocket" / name)
         assert not torch.equal(unet.conv_in.weight, pipeline.unet.conv_in.weight)
+        assert str(tmp_path) not in (tmp_path / "pocket" / name / "config.json").read_text()
 
 
 def test_looks_change_a_picture_and_stay_in_range():

@@ -13,6 +13,7 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.atlas import SETS
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half
 from advunlearn_lib.pocket.dataset import Dataset, draw_many
@@ -51,7 +52,8 @@ def train_derived(data: Dataset, folders: Folders) -> None:
     """All three, one after the other."""
     plan = PLANS["derived"]
     for name in ("v1-5", *LOOKS):
-        unet = UNet2DConditionModel.from_pretrained(folders.model / "unet").float()
+        unet = networks.build_unet()  # not from_pretrained, which would write this machine's path into the configuration
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(folders.model / "unet").state_dict())
         pictures, latents = data, folders.work / "latents.safetensors"
         if name in LOOKS:
             artist, look = LOOKS[name]
