@@ -62,25 +62,34 @@ def choose_setting(log: pd.DataFrame) -> Hashable:
     return erased.fid.idxmin() if len(erased) else log.success.idxmin()
 
 
+def finished(log: Path) -> pd.DataFrame:
+    """The rows of a log whose methods have been searched whole."""
+    rows = pd.read_csv(log, comment="#") if log.exists() else pd.DataFrame({"row": []})
+    return rows[[(rows.row == row).sum() == len(settings(row.rsplit(" ", 1)[0])) for row in rows.row]]
+
+
 def tune(profile: Profile, folder: Path, kinds: Sequence[str] = tuple(VALIDATION)) -> None:
-    """Try every setting of every method and write the logs."""
+    """Try every setting of every method that the log lacks and write the log."""
     for kind in kinds:
         concept = VALIDATION[kind]
+        known = finished(folder / f"{kind}.csv")
         studies = []
-        for row in (row for row in profile.methods if row.endswith(f" {kind}")):
+        for row in (row for row in profile.methods if row.endswith(f" {kind}") and row not in set(known.row)):
             model = row.removesuffix(f" {kind}")
             method, component = model.split(" ", 1)
             for setting in settings(model):
                 methods = profile.methods | {row: profile.methods[row] | setting}
                 study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
                 studies.append((row, setting, study, Row(concept, method, component)))
+        if not studies:
+            continue
         tasks = [(study.profile, Cell(where, "none", metric)) for _, _, study, where in studies for metric in ("pre_asr", "fid")]
         compute(tasks, studies[0][2].store, f"tune {kind}")
         rows = []
         for row, setting, study, where in studies:
             success, fid = (study.estimate(Cell(where, "none", metric))[0] for metric in ("pre_asr", "fid"))
             rows.append({"row": row, **setting, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
-        log = pd.DataFrame(rows)
+        log = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
         picked = {choose_setting(part) for _, part in log.groupby("row")}
         log["chosen"] = [index in picked for index in log.index]
         with atomic(folder / f"{kind}.csv") as temporary:
