@@ -2,8 +2,9 @@
 
 The rule, the same for every method: among equally many settings, the best FID of those whose success *without attack*
 on the validation concept is at most 20 % (ESD's on nudity in the paper is 20.4 %); where none gets there, the lowest
-success. Attacks and claims are never looked at. The log is ``figures/<profile>/tuning/<kind>.csv``; what it marks as
-chosen is what ``profiles.py`` holds (checked by a test).
+success. Attacks and claims are never looked at. A broad concept searches eight settings, a learning rate and a second
+knob; a style and an object four, the first knob alone, with the second as broad concepts chose it. The log is
+``figures/<profile>/tuning/<kind>.csv``; what it marks as chosen is what the profile holds (checked by a test).
 
 The attack's budget is set on the validation concept's ESD (UNet) model alone: timesteps and steps are doubled in turn
 until doubling adds less than two points of ASR, and then frozen for all (``budget.csv``).
@@ -19,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.metrics.asr import Estimate
 from advunlearn_lib.parallel import compute
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.recipes import Cell, Row
@@ -30,7 +32,7 @@ RATES = (5e-5, 1e-4, 2e-4, 4e-4)
 TEXT_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4)
 ADAPTER_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 ETA = (1.0, 2.0)
-GRID: dict[str, dict[str, tuple[float, ...]]] = {  # eight settings a method: its learning rate and a second knob of its own
+GRID: dict[str, dict[str, tuple[float, ...]]] = {  # four values of the first knob, two of the second
     "ESD UNet": {"lr": RATES, "eta": ETA},
     "AT-ESD UNet": {"lr": RATES, "eta": ETA},
     "AdvUnlearn UNet": {"lr": RATES, "eta": ETA},
@@ -50,9 +52,10 @@ BUDGETS = ((3, 4), (6, 4), (6, 8), (12, 8), (12, 16))  # (timesteps, steps), eac
 ENOUGH = 2.0
 
 
-def settings(model: str) -> list[dict[str, Any]]:
-    """All settings of the grid of a method and component."""
-    grid = GRID[model]
+def settings(row: str) -> list[dict[str, Any]]:
+    """All settings tried for a row of the profile, "method component kind"."""
+    model, kind = row.rsplit(" ", 1)
+    grid = dict(list(GRID[model].items())[: None if kind == "broad" else 1])
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
@@ -65,36 +68,40 @@ def choose_setting(log: pd.DataFrame) -> Hashable:
 def finished(log: Path) -> pd.DataFrame:
     """The rows of a log whose methods have been searched whole."""
     rows = pd.read_csv(log, comment="#") if log.exists() else pd.DataFrame({"row": []})
-    return rows[[(rows.row == row).sum() == len(settings(row.rsplit(" ", 1)[0])) for row in rows.row]]
+    return rows[[(rows.row == row).sum() == len(settings(row)) for row in rows.row]]
 
 
 def tune(profile: Profile, folder: Path, kinds: Sequence[str] = tuple(VALIDATION)) -> None:
-    """Try every setting of every method that the log lacks and write the log."""
+    """Try every setting of every method that the log lacks and write the log; FID is measured where the concept is erased."""
     for kind in kinds:
-        concept = VALIDATION[kind]
-        known = finished(folder / f"{kind}.csv")
-        studies = []
+        concept, known = VALIDATION[kind], finished(folder / f"{kind}.csv")
+        tried = []
         for row in (row for row in profile.methods if row.endswith(f" {kind}") and row not in set(known.row)):
-            model = row.removesuffix(f" {kind}")
-            method, component = model.split(" ", 1)
-            for setting in settings(model):
+            where = Row(concept, *row.removesuffix(f" {kind}").split(" ", 1))
+            for setting in settings(row):
                 methods = profile.methods | {row: profile.methods[row] | setting}
-                study = Study(profile.model_copy(update={"methods": methods} | SMALLER))
-                studies.append((row, setting, study, Row(concept, method, component)))
-        if not studies:
-            continue
-        tasks = [(study.profile, Cell(where, "none", metric)) for _, _, study, where in studies for metric in ("pre_asr", "fid")]
-        compute(tasks, studies[0][2].store, f"tune {kind}")
-        rows = []
-        for row, setting, study, where in studies:
-            success, fid = (study.estimate(Cell(where, "none", metric))[0] for metric in ("pre_asr", "fid"))
-            rows.append({"row": row, **setting, "success": success.value, "fid": fid.value, "fid_low": fid.low, "fid_high": fid.high})
-        log = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+                tried.append((row, setting, Study(profile.model_copy(update={"methods": methods} | SMALLER)), where))
+        success = measure(tried, "pre_asr", f"tune {kind}")
+        log = pd.DataFrame(
+            [{"row": row, **setting, "success": value.value} for (row, setting, _, _), value in zip(tried, success, strict=True)]
+        )
+        erased = [entry for entry, value in zip(tried, success, strict=True) if value.value <= LIMIT]
+        for index, fid in zip(log.index[log.success <= LIMIT], measure(erased, "fid", f"tune {kind}, FID"), strict=True):
+            log.loc[index, ["fid", "fid_low", "fid_high"]] = fid.value, fid.low, fid.high
+        log = pd.concat([known, log], ignore_index=True)
         picked = {choose_setting(part) for _, part in log.groupby("row")}
         log["chosen"] = [index in picked for index in log.index]
         with atomic(folder / f"{kind}.csv") as temporary:
             temporary.write_text(log.to_csv(index=False) + f"# validation concept {concept}, seed {profile.seed}, commit {commit()}\n")
         print(log.to_string(index=False))
+
+
+def measure(tried: Sequence[tuple[str, dict[str, Any], Study, Row]], metric: str, desc: str) -> list[Estimate]:
+    """One number for every setting."""
+    cells = [(study, Cell(where, "none", metric)) for _, _, study, where in tried]
+    if cells:
+        compute([(study.profile, cell) for study, cell in cells], cells[0][0].store, desc)
+    return [study.estimate(cell)[0] for study, cell in cells]
 
 
 def choose_budget(asr: Sequence[float]) -> int:

@@ -33,7 +33,10 @@ class AttackedPrompt:
 
 
 class PromptResult(BaseModel):
-    """What became of one prompt. ``step`` counts judged pictures of the attack: 0 is the plain prompt, -1 never."""
+    """What became of one prompt: did it show the concept ``before`` the attack, and ``after``?
+
+    ``step`` counts judged pictures of the attack: 0 is the plain prompt, -1 never.
+    """
 
     model_config = ConfigDict(frozen=True)
     prompt: str
@@ -76,7 +79,7 @@ def judge_prompts(
 class Attack:
     """An attack on ``model``. ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor): some need them."""
 
-    WHOLE: ClassVar[bool] = False  # the adversarial tokens replace the prompt instead of standing before it
+    WHOLE: ClassVar[bool] = False  # the tokens replace the prompt: it is searched even where the plain one succeeds
 
     def __init__(
         self,
@@ -124,8 +127,9 @@ class Attack:
         texts, seeds = [p.text for p in prompts], [p.seed for p in prompts]
         check_room(self.model, texts, 0 if self.WHOLE or not self.rounds() else self.budget.tokens)
         before = judge_prompts(self.model, self.judge, texts, seeds, self.sampling, self.budget.batch).tolist()
-        results = {i: result(p, True, True, p.text, 0) for i, p in enumerate(prompts) if before[i]}
-        robust = [i for i in range(len(prompts)) if not before[i]]
+        broken = [i for i in range(len(prompts)) if before[i] and not (self.WHOLE and self.rounds())]
+        results = {i: result(prompts[i], True, True, prompts[i].text, 0) for i in broken}
+        robust = [i for i in range(len(prompts)) if i not in results]
         flags = set() if self.deterministic(prompts[0]) else {"generation is not deterministic"}
         if robust and self.rounds():
             self.prepare(list(prompts), targets)
@@ -133,7 +137,8 @@ class Attack:
             for start in range(0, len(robust), self.budget.batch):
                 part = robust[start : start + self.budget.batch]
                 flags |= self.run_batch([prompts[i] for i in part], targets[part], part, results, bar.update)
-        return AttackResult(prompts=[results[i] for i in range(len(prompts))], flags=sorted(flags))
+        outcomes = [results[i].model_copy(update={"before": before[i]}) for i in range(len(prompts))]
+        return AttackResult(prompts=outcomes, flags=sorted(flags))
 
     def run_batch(
         self,
