@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     try:
         options, rest = parser().parse_known_args(arguments)
         choose("command", options.command, (*ITEMS, *COMMANDS))

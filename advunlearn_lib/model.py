@@ -7,19 +7,22 @@ Shapes: ``ids`` [b, l], ``token_embeds`` and ``prompt_embeds`` [b, l, d], ``late
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, LMSDiscreteScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, LMSDiscreteScheduler, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
+from advunlearn_lib import hub
 from advunlearn_lib.errors import UserError, choose
 
 SAMPLERS: dict[str, Any] = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler, "lms": LMSDiscreteScheduler}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -32,34 +35,51 @@ class Sampling:
 
 
 class LatentDiffusion:
-    """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline``."""
+    """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
-    def __init__(self, pipeline: StableDiffusionPipeline) -> None:
+    Frozen parts keep the dtype they were loaded in; a part that is trained has fp32 weights and computes in that dtype.
+    """
+
+    PIPELINE: ClassVar[Any] = StableDiffusionPipeline
+    LEFT_OUT: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+
+    def __init__(self, pipeline: Any, dtype: torch.dtype | None = None) -> None:
         pipeline.set_progress_bar_config(disable=True)
-        self.pipeline = pipeline
+        self.pipeline, self.dtype = pipeline, dtype or pipeline.unet.dtype
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
-        for module in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+        self.micro_batch: int | None = None
+        for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             module.requires_grad_(False).eval()
         if self.device.type == "cpu":  # the fused attention's backward pass is slow on CPUs
             pipeline.unet.set_attn_processor(AttnProcessor())
 
-    @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> LatentDiffusion:
-        """Load a pipeline folder or hub id. Raises :class:`UserError` where it is missing or damaged."""
-        folder = str(folder)
+    @staticmethod
+    def load(folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> LatentDiffusion:
+        """Load a pipeline folder or hub id (``owner/name@revision``), Stable Diffusion 1.x, 2.x or XL.
+
+        Raises :class:`UserError` where it is missing, damaged, gated, or another kind of pipeline.
+        """
+        from advunlearn_lib.sdxl import LatentDiffusionXL
+
+        name, options = hub.source(folder)
+        kinds = {kind.PIPELINE.__name__: kind for kind in (LatentDiffusion, LatentDiffusionXL)}
         try:
-            pipeline = StableDiffusionPipeline.from_pretrained(
-                folder, dtype=dtype, safety_checker=None, local_files_only=Path(folder).exists()
-            )
-        except Exception as error:  # diffusers, safetensors and json each raise their own
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise UserError(f"cannot load a StableDiffusionPipeline from {folder!r}: {reason}") from error
-        return cls(pipeline.to(device))
+            kind = kinds[choose("pipeline class", DiffusionPipeline.load_config(name, **options)["_class_name"], kinds)]
+            pipeline = kind.PIPELINE.from_pretrained(name, dtype=dtype, **kind.LEFT_OUT, **options)
+        except UserError:
+            raise
+        except Exception as error:  # diffusers, safetensors, hub and json each raise their own
+            raise UserError(f"cannot load a text-to-image pipeline: {hub.reason(error, folder)}") from error
+        return kind(pipeline.to(device))
 
     @property
     def text_encoder(self) -> Any:
         """The ``CLIPTextModel``."""
         return self.pipeline.text_encoder
+
+    def text_encoders(self) -> list[Any]:
+        """Every text encoder of the pipeline."""
+        return [self.pipeline.text_encoder]
 
     @property
     def unet(self) -> Any:
@@ -73,13 +93,25 @@ class LatentDiffusion:
 
     def with_parts(self, text_encoder: Any = None, unet: Any = None) -> LatentDiffusion:
         """A model that shares everything but the given parts."""
-        parts = dict(self.pipeline.components)
-        parts |= {"text_encoder": text_encoder or self.text_encoder, "unet": unet or self.unet}
-        return LatentDiffusion(StableDiffusionPipeline(**parts, requires_safety_checker=False))
+        parts = dict(self.pipeline.components) | self.text_parts(text_encoder or self.text_encoder) | {"unet": unet or self.unet}
+        optional = {
+            name: value
+            for name, value in self.pipeline.config.items()
+            if name in ("requires_safety_checker", "force_zeros_for_empty_prompt")
+        }
+        return type(self)(type(self.pipeline)(**parts, **optional), self.dtype)
+
+    def text_parts(self, text_encoder: Any) -> dict[str, Any]:
+        """The pipeline's components that ``text_encoder`` stands for."""
+        return {"text_encoder": text_encoder}
 
     def copy_of(self, component: str) -> LatentDiffusion:
-        """A model with its own copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
-        return self.with_parts(**{component: copy.deepcopy(getattr(self, component))})
+        """A model with its own fp32 copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
+        return self.with_parts(**{component: copy.deepcopy(getattr(self, component)).float()})
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision where the model was loaded in half precision; nothing otherwise."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     # -- text ------------------------------------------------------------------------------------------------------
 
@@ -88,22 +120,22 @@ class LatentDiffusion:
         batch = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt")
         return torch.as_tensor(batch.input_ids, device=self.device)
 
+    def embedding_table(self) -> Tensor:
+        """All token embeddings [v, d], without positions."""
+        return torch.as_tensor(self.text_encoder.get_input_embeddings().weight)
+
     def token_embeds(self, ids: Tensor) -> Tensor:
-        """Rows of the token embedding table, without positions."""
-        return torch.as_tensor(self.text_encoder.get_input_embeddings()(ids))
+        """Rows [..., d] of the token embedding table."""
+        return torch.nn.functional.embedding(ids, self.embedding_table())
 
     def encode(self, ids: Tensor, token_embeds: Tensor | None = None) -> Tensor:
-        """Last hidden state after the final layer norm; ``token_embeds`` stands in for the table's rows if given.
+        """Last hidden state after the final layer norm; ``token_embeds`` stands in for the table's rows if given."""
+        with self.autocast(), soft_tokens(self.text_encoder, token_embeds):
+            return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
 
-        A forward hook on the embedding table makes soft prompts work in every version of ``CLIPTextModel``.
-        """
-        if token_embeds is None:
-            return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
-        hook = self.text_encoder.get_input_embeddings().register_forward_hook(lambda *_: token_embeds)
-        try:
-            return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
-        finally:
-            hook.remove()
+    def unconditional(self) -> Tensor:
+        """Embeddings [1, l, d] of the empty prompt, which guidance points away from."""
+        return self.encode_prompts([""])
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str], batch: int = 64) -> Tensor:
@@ -113,7 +145,25 @@ class LatentDiffusion:
     # -- noise -----------------------------------------------------------------------------------------------------
 
     def predict_noise(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """The UNet's output eps(z_t, t, c)."""
+        """eps(z_t, t, c) in fp32, also of a UNet that predicts v = sqrt(abar_t) eps - sqrt(1 - abar_t) z_0.
+
+        ``timesteps`` is [b] or a single one. With ``micro_batch`` the rows go through the UNet in parts of that size and
+        activations are recomputed in the backward pass: the same numbers in less memory.
+        """
+        size = self.micro_batch or len(latents)
+        if size < len(latents):
+            self.unet.enable_gradient_checkpointing()
+        every = timesteps.expand(len(latents)).to(self.device)
+        rows = zip(latents.split(size), every.split(size), prompt_embeds.split(size), strict=True)
+        with self.autocast():
+            output = torch.cat([self.call_unet(z.to(self.unet.dtype), t, c.to(self.unet.dtype)) for z, t, c in rows]).float()
+        if self.scheduler.config.prediction_type == "epsilon":
+            return output
+        share = self.scheduler.alphas_cumprod.to(output)[every].view(-1, 1, 1, 1)
+        return share.sqrt() * output + (1 - share).sqrt() * latents
+
+    def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """The UNet's raw output."""
         return torch.as_tensor(self.unet(latents, timesteps, prompt_embeds).sample)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -140,31 +190,37 @@ class LatentDiffusion:
         sampling: Sampling,
         batch: int = 64,
         callback: Callable[[int], object] | None = None,
+        guidance_scale: Sequence[float] | None = None,
     ) -> Tensor:
         """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
 
         ``prompts`` are texts, or prompt embeddings [b, l, d]. The unconditional prompt "" goes through this model's own
-        text encoder, as the paper's evaluation does.
+        text encoder, as the paper's evaluation does. ``guidance_scale``: one a prompt, instead of the sampling's.
         """
-        scheduler = SAMPLERS[choose("sampler", sampling.sampler, SAMPLERS)]
         pipeline = copy.copy(self.pipeline)
-        pipeline.scheduler = scheduler.from_config(self.scheduler.config)
-        empty, images = self.encode_prompts([""]), []
-        for start in range(0, len(prompts), batch):
-            part = prompts[start : start + batch]
-            embeds = part if isinstance(part, Tensor) else self.encode_prompts(part, batch)
-            result = pipeline(
-                prompt_embeds=embeds,
-                negative_prompt_embeds=empty.expand_as(embeds),
-                latents=self.noise(seeds[start : start + batch]),
-                num_inference_steps=sampling.steps,
-                guidance_scale=sampling.guidance_scale,
-                output_type="pt",
-            )
-            images.append(result.images.float().cpu())
-            if callback is not None:
-                callback(start + len(embeds))
-        return torch.cat(images)
+        pipeline.scheduler = SAMPLERS[choose("sampler", sampling.sampler, SAMPLERS)].from_config(self.scheduler.config)
+        empty, scales = self.unconditional(), guidance_scale or [sampling.guidance_scale] * len(seeds)
+        pictures: dict[int, Tensor] = {}
+        for scale in dict.fromkeys(scales):  # one guidance scale a call is all that pipelines take
+            rows = [i for i, other in enumerate(scales) if other == scale]
+            for part in (rows[start : start + batch] for start in range(0, len(rows), batch)):
+                embeds = prompts[part] if isinstance(prompts, Tensor) else self.encode_prompts([prompts[i] for i in part], batch)
+                with self.autocast():
+                    images = pipeline(
+                        **self.conditions(embeds, empty.expand_as(embeds)),
+                        latents=self.noise([seeds[i] for i in part]),
+                        num_inference_steps=sampling.steps,
+                        guidance_scale=scale,
+                        output_type="pt",
+                    ).images
+                pictures |= zip(part, images.float().cpu(), strict=True)
+                if callback is not None:
+                    callback(len(pictures))
+        return torch.stack([pictures[i] for i in range(len(scales))])
+
+    def conditions(self, prompt_embeds: Tensor, empty: Tensor) -> dict[str, Any]:
+        """A pipeline call's arguments for prompt embeddings and as many of the empty prompt."""
+        return {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": empty}
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
@@ -179,3 +235,20 @@ class LatentDiffusion:
         vae = self.pipeline.vae
         parts = [vae.decode(part.to(vae.dtype) / vae.config.scaling_factor).sample for part in latents.split(batch)]
         return (torch.cat(parts).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+@contextmanager
+def soft_tokens(text_encoder: Any, token_embeds: Tensor | None) -> Iterator[None]:
+    """Within, ``token_embeds`` [b, l, d] stand in for the rows that ``text_encoder`` would look up, if given.
+
+    A forward hook on the embedding table works in every version of ``CLIPTextModel``.
+    """
+    if token_embeds is None:
+        yield
+        return
+    table = text_encoder.get_input_embeddings()
+    hook = table.register_forward_hook(lambda *_: token_embeds.to(table.weight.dtype))
+    try:
+        yield
+    finally:
+        hook.remove()

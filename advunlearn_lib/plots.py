@@ -15,6 +15,13 @@ from torch import Tensor
 sns.set_theme(style="white", context="paper")
 
 
+def titled(figure: Figure, title: str) -> Figure:
+    """``figure`` with a title broken to its width (a letter of 9 points is about a fourteenth of an inch wide)."""
+    figure.suptitle(textwrap.fill(title, int(14 * figure.get_figwidth())), fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
 def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str) -> Figure:
     """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column."""
     figure, axes = plt.subplots(len(rows), len(columns), figsize=(1.25 * len(columns) + 1.4, 1.3 * len(rows) + 0.8), squeeze=False)
@@ -26,9 +33,7 @@ def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str) -> Figu
             if number == 0:
                 axis.set_title(textwrap.fill(column, 22), fontsize=6)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    figure.tight_layout()
-    return figure
+    return titled(figure, title)
 
 
 def scatter(records: list[dict[str, Any]], title: str) -> Figure:
@@ -42,10 +47,9 @@ def scatter(records: list[dict[str, Any]], title: str) -> Figure:
         errors = [[[r["reproduced"] - r["low"]], [r["high"] - r["reproduced"]]] for r in (x, y)]
         axis.errorbar(x["reproduced"], y["reproduced"], xerr=errors[0], yerr=errors[1], fmt="o", capsize=2, color=colour, label=method)
         axis.annotate(method, (x["reproduced"], y["reproduced"]), (5, 5), textcoords="offset points", fontsize=8)
-    axis.set(xlabel="FID (judge features), lower is better", ylabel="ASR (%), lower is better", ylim=(-5, 105), title=title)
+    axis.set(xlabel="FID (judge features), lower is better", ylabel="ASR (%), lower is better", ylim=(-5, 105))
     sns.despine(figure)
-    figure.tight_layout()
-    return figure
+    return titled(figure, title)
 
 
 def bars_and_line(records: list[dict[str, Any]], xlabel: str, title: str) -> Figure:
@@ -64,9 +68,7 @@ def bars_and_line(records: list[dict[str, Any]], xlabel: str, title: str) -> Fig
         axis.set(xlabel=xlabel, ylabel=ylabel)
         axis.legend(fontsize=7)
     sns.despine(figure)
-    figure.suptitle(title, fontsize=9)
-    figure.tight_layout()
-    return figure
+    return titled(figure, title)
 
 
 def training_curves(log: Path) -> Figure:

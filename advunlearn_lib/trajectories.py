@@ -35,8 +35,8 @@ class Draw:
 
 
 def ddim(model: LatentDiffusion, steps: int) -> DDIMScheduler:
-    """Deterministic DDIM on the model's own noise schedule."""
-    scheduler = DDIMScheduler.from_config(model.scheduler.config)
+    """Deterministic DDIM on the model's own noise schedule, for noise as :meth:`LatentDiffusion.predict_noise` gives it."""
+    scheduler = DDIMScheduler.from_config(model.scheduler.config, prediction_type="epsilon")
     scheduler.set_timesteps(steps)
     return scheduler
 
@@ -79,7 +79,7 @@ class Resampler:
         self.prompts = [prompt for prompt in prompts for _ in range(per_prompt)]
         self.prompt_index = torch.arange(len(prompts)).repeat_interleave(per_prompt)
         self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
-        self.empty = frozen.encode_prompts([""])
+        self.empty = frozen.unconditional()
 
     def __len__(self) -> int:
         return len(self.prompts)

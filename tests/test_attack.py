@@ -8,6 +8,7 @@ from advunlearn_lib.attacks.p4d import nearest_by_cosine
 from advunlearn_lib.attacks.ph2p import LBFGS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.model import Sampling
 
 FAST = Sampling(steps=3)
@@ -60,6 +61,15 @@ def test_outcomes(model):
     assert any(r.adversarial != r.prompt for r in never)
     plain = attack(model, 5, judge=never_right, name="none").prompts
     assert all(r.adversarial == r.prompt and not r.after for r in plain)
+
+
+@pytest.mark.parametrize("name", ["PEZ", "PH2P"])
+def test_a_whole_prompt_succeeds_by_itself_alone(model, clip, name):
+    first = iter([True])
+    results = attack(model, 5, judge=lambda images: torch.full((len(images),), next(first, False)), name=name, clip=clip).prompts
+    assert all(r.before and not r.after and r.adversarial != r.prompt for r in results)
+    asr, pre = attack_success_rate(results)
+    assert (asr.value, pre.value) == (0, 100)
 
 
 def test_flags_tell_a_dead_gradient_and_a_restless_model(model, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -64,3 +65,18 @@ def test_overrides_are_typed():
     assert profile("pocket", ["fid_images=300", "guidance_scale=4"]).fid_images == 300
     with pytest.raises(UserError, match="unknown setting 'concepts'"):
         profile("pocket", ["concepts=1"])
+
+
+def test_a_stopped_run_says_how_to_resume_and_leaves_nobody_behind(tmp_path):
+    command = [sys.executable, "-m", "advunlearn_lib.cli", "table3", "--quick", "--out", str(tmp_path)]
+    environment = os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    seen = ""
+    while "erase:" not in seen:  # a worker is at it
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGTERM)  # handled as Ctrl-C is
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in rest and "To resume: ./reproduce.sh table3 --quick" in rest and "Traceback" not in rest
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

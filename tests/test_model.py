@@ -51,7 +51,7 @@ def test_vae_round_trip(model):
 
 
 def test_missing_and_damaged_models_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="cannot load a StableDiffusionPipeline"):
+    with pytest.raises(UserError, match="cannot load a text-to-image pipeline"):
         LatentDiffusion.load(tmp_path)
     with pytest.raises(UserError) as error:
         LatentDiffusion.load(tmp_path / "nothing")

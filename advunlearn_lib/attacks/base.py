@@ -233,7 +233,7 @@ class Search:
     def vocabulary(self) -> Tensor:
         """Ids of all tokens but start and end."""
         special = {self.model.tokenizer.bos_token_id, self.model.tokenizer.eos_token_id}
-        size = self.model.text_encoder.get_input_embeddings().num_embeddings
+        size = len(self.model.embedding_table())
         return torch.tensor([i for i in range(size) if i not in special], device=self.model.device)
 
     @cached_property

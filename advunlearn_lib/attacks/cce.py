@@ -31,7 +31,7 @@ class CCE(Attack):
         """Learn v [1, d] by AdamW, from the mean vocabulary row."""
         model, count = self.model, min(PICTURES, len(prompts))
         ids = model.tokenize([prompt.text for prompt in prompts[:count]])
-        v = model.text_encoder.get_input_embeddings().weight.detach().mean(0, keepdim=True).clone().requires_grad_(True)
+        v = model.embedding_table().detach().mean(0, keepdim=True).clone().requires_grad_(True)
         optimizer = torch.optim.AdamW([v], self.budget.lr, weight_decay=0.01)
         generator = torch.Generator().manual_seed(self.seed)
         for _ in tqdm(range(self.budget.steps), desc="textual inversion", leave=False):

@@ -114,7 +114,7 @@ class AdvUnlearn(ESD):
 
     def start(self, prompts: Tensor, rows: int, generator: torch.Generator) -> Tensor:
         """Where the attack starts: random vocabulary rows [b, k, d], or with "latest" each prompt's last attack."""
-        table = self.model.text_encoder.get_input_embeddings().weight
+        table = self.model.embedding_table()
         start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
         if self.options.init == "latest":
             for row, prompt in enumerate(prompts.tolist()):

@@ -89,7 +89,7 @@ class ESD(Method):
 def mismatched(frozen: LatentDiffusion, draw: Draw, ids: Tensor, generator: torch.Generator) -> Draw:
     """The official code's mismatch: tell the models a timestep 39..58 above the latents' noise level."""
     told = (draw.timesteps + torch.randint(39, 59, draw.timesteps.shape, generator=generator)).clamp(max=999)
-    empty = frozen.encode_prompts([""]).expand(len(told), -1, -1)
+    empty = frozen.unconditional().expand(len(told), -1, -1)
     eps_empty = frozen.predict_noise(draw.latents, told, empty)
     eps_prompt = frozen.predict_noise(draw.latents, told, frozen.encode(ids[draw.prompt]))
     return Draw(draw.latents, told, eps_empty, eps_prompt, draw.prompt)

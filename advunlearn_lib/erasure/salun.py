@@ -43,7 +43,7 @@ class SalUn(Relabelling):
         """One 0/1 mask a parameter: |sum of gradients| at or above its (1 - share) quantile over all of them."""
         generator = torch.Generator().manual_seed(self.task.seed)
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
-        empty = self.frozen.encode_prompts([""])
+        empty = self.frozen.unconditional()
         for _ in range(self.options.mask_batches):
             if "guided_mask" in self.options.quirks:
                 draw = self.draw(generator)

@@ -68,7 +68,7 @@ class SPM(ESD):
         length = 0.8 + 0.4 * torch.rand(len(embeds), 1, 1, generator=generator).to(embeds)
         anchors = direction / direction.flatten(1).norm(dim=1)[:, None, None] * embeds.flatten(1).norm(dim=1)[:, None, None] * length
         if "blank_anchors" in self.options.quirks:
-            anchors[::2] = self.frozen.encode_prompts([""])
+            anchors[::2] = self.frozen.unconditional()
         return anchors
 
     def finish(self) -> None:
