@@ -11,8 +11,11 @@ _VERBS = {
     "Sampling": "advunlearn_lib.model",
     "erase": "advunlearn_lib.erasure",
     "UnlearnDiffAtk": "advunlearn_lib.attacks",
+    "attack": "advunlearn_lib.verbs",
+    "evaluate": "advunlearn_lib.verbs",
+    "generate": "advunlearn_lib.verbs",
 }
-__all__ = ["LatentDiffusion", "Sampling", "UnlearnDiffAtk", "erase"]
+__all__ = ["LatentDiffusion", "Sampling", "UnlearnDiffAtk", "attack", "erase", "evaluate", "generate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from advunlearn_lib import cli_verbs
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.names import ITEMS
 from advunlearn_lib.store import ROOT, writable
 
-COMMANDS = ("all", "claims", "pocket-train", "pocket-quality", "tune", "test", "list")
+COMMANDS = ("all", "claims", "pocket-train", "pocket-quality", "tune", "test", "list", *cli_verbs.VERBS)
 STAGES = ("vae", "clip", "judge", "unet", "derived")
 QUIET = {  # the libraries' loading bars and notices would drown ours
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -31,7 +32,10 @@ EPILOG = f"""commands:
   pocket-quality   measure the pocket model's quality bars
   tune             choose hyper-parameters on the validation concepts (--kind broad|style|object)
   test             run the tests
-  list             list the items and settings"""
+  list             list the items and settings
+
+on a model of your own (./reproduce.sh <verb> --help shows its options):
+{chr(10).join(f"  {verb:16} {told}" for verb, told in cli_verbs.VERBS.items())}"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     """All options; their help text is the documentation."""
     p = Parser(prog="reproduce.sh", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("command", help="an item of the paper, or one of the commands below")
-    p.add_argument("--profile", default="pocket", help="pocket (default): the shipped small model on a CPU")
+    p.add_argument("--profile", default="pocket", help="pocket (default): the shipped small model; paper: Stable Diffusion v1.4, on GPUs")
+    p.add_argument("--base", metavar="ID_OR_DIR", help="the base model: a pipeline's folder or hub id (default: the profile's)")
+    p.add_argument("--prompts-dir", metavar="DIR", help="paper: local copies of the official prompt files")
     p.add_argument("--seed", type=int, help="seed of training, attack and pictures (default: the profile's, 0)")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of the profile")
     p.add_argument("--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing")
@@ -64,6 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     try:
+        if arguments and arguments[0] in cli_verbs.VERBS:
+            verb = Parser(prog=f"reproduce.sh {arguments[0]}", description=cli_verbs.VERBS[arguments[0]])
+            cli_verbs.add_options(verb, arguments[0])
+            return cli_verbs.run_verb(arguments[0], verb.parse_args(arguments[1:]))
         options, rest = parser().parse_known_args(arguments)
         choose("command", options.command, (*ITEMS, *COMMANDS))
         if rest and options.command != "test":
@@ -83,7 +93,8 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
     """Dispatch a command; ``words`` are what stood beside it."""
     if options.command == "test":
         return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=ROOT)
-    overrides = [*options.set, *([f"seed={options.seed}"] if options.seed is not None else [])]
+    own = {"seed": options.seed, "base": options.base, "prompts_dir": options.prompts_dir}
+    overrides = [*options.set, *(f"{name}={value}" for name, value in own.items() if value is not None)]
     from advunlearn_lib import profiles
 
     profile = profiles.profile(options.profile, overrides, options.quick)
@@ -98,7 +109,7 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
         from advunlearn_lib.pocket.common import Folders
         from advunlearn_lib.pocket.train import train
 
-        folders = Folders(profile.base, profile.sprites, ROOT / "work", out / "training")
+        folders = Folders(Path(profile.base), Path(profile.sprites), ROOT / "work", out / "training")
         train(folders, (options.stage,) if options.stage else STAGES)
         return 0
     if options.command == "pocket-quality":

@@ -6,15 +6,14 @@ prompts -> erased model -> attack -> ASR
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from advunlearn_lib.attacks import ATTACKS, Budget
 from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.model import Sampling
-from advunlearn_lib.pocket.prompts import retain_set
 from advunlearn_lib.profiles import Concept, Profile
+from advunlearn_lib.sources import source_of
 from advunlearn_lib.store import Recipe, fingerprint, key_of
 
 BASE = "SD v1.4"
@@ -47,15 +46,17 @@ class Recipes:
     """The recipes of one profile and seed."""
 
     def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self.sampling = Sampling(profile.sampler, profile.sampling_steps, profile.guidance_scale)
+        self.profile, self.source = profile, source_of(profile)
+        steps = {"attack": profile.sampling_steps, "quality": profile.quality_steps, "target": profile.target_steps}
+        made = {name: Sampling(profile.sampler, n or profile.sampling_steps, profile.guidance_scale) for name, n in steps.items()}
+        self.sampling, self.quality_sampling, self.target_sampling = made.values()
 
     def concept(self, name: str) -> Concept:
         """A concept by its name in the paper's tables."""
         return self.profile.concepts[choose("concept", name, self.profile.concepts)]
 
-    def base(self, row: Row) -> Path:
-        """The folder of the model that the row starts from."""
+    def base(self, row: Row) -> str:
+        """The folder or hub id of the model that the row starts from."""
         return self.profile.bases.get(row.method, self.profile.base)
 
     def trained(self, row: Row) -> Row | None:
@@ -85,8 +86,9 @@ class Recipes:
         filled = METHODS[method].OPTIONS(**(options | variant))
         filled = filled.model_copy(update={n: max(1, round(getattr(filled, n) * profile.scale)) for n in SCALED if getattr(filled, n, 0)})
         lists = {"concept": list(concept.erase), "names": list(concept.names), "surrogate": concept.surrogates()}
-        lists["retain_set"] = retain_set(concept.labels, source, filtered)
-        return recipe | lists | {"method": method, "options": filled.model_dump(mode="json")}
+        lists["retain_set"] = self.source.retain_set(concept.labels, source, filtered)
+        precision = {} if profile.precision == "fp32" else {"precision": profile.precision}
+        return recipe | lists | precision | {"method": method, "options": filled.model_dump(mode="json")}
 
     def options(self, row: Row) -> dict[str, Any]:
         """The profile's options of the row's method. Raises :class:`UserError` for a pair that the paper does not have."""
@@ -102,11 +104,10 @@ class Recipes:
     def prompts(self, concept: str) -> Recipe:
         """Which prompts a concept is evaluated on."""
         chosen = self.concept(concept)
-        judge = fingerprint(self.profile.judges / chosen.judge)
-        sampling = {"sampling": vars(self.sampling)}
-        return (
-            self.common() | sampling | {"kind": chosen.kind, "labels": list(chosen.labels), "judge": judge, "count": self.profile.prompts}
-        )
+        recipe = self.common() | {"sampling": vars(self.sampling), "kind": chosen.kind, "labels": list(chosen.labels)}
+        recipe |= {"judge": fingerprint(self.profile.judge(chosen.judge)), "count": self.profile.prompts}
+        recipe |= {"targets": vars(self.target_sampling)} if self.target_sampling != self.sampling else {}
+        return recipe | self.source.evaluation_recipe(chosen)
 
     def budget(self, concept: str, attack: str) -> Budget:
         """How hard ``attack`` tries."""
@@ -128,9 +129,9 @@ class Recipes:
     def quality(self, row: Row) -> Recipe:
         """FID and CLIP score of one model, on captions without the concept (COCO has next to no nudity either)."""
         profile, concept = self.profile, self.concept(row.concept)
-        networks = {"judge": fingerprint(profile.judges / "judge-object"), "clip": fingerprint(profile.clip)}
-        recipe = self.common() | {"sampling": vars(self.sampling), "model": key_of(self.erase(row)), "images": profile.fid_images}
-        return recipe | {"avoid": list(concept.labels)} | networks
+        networks = {"judge": fingerprint(profile.judge(profile.fid_features)), "clip": fingerprint(profile.clip)}
+        recipe = self.common() | {"sampling": vars(self.quality_sampling), "model": key_of(self.erase(row)), "images": profile.fid_images}
+        return recipe | {"avoid": list(concept.labels)} | networks | self.source.captions_recipe()
 
     def cell(self, cell: Cell) -> tuple[str, Recipe]:
         """The store's kind and recipe behind a number; kind "" where nothing has to be computed."""

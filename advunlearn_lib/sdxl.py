@@ -15,6 +15,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from advunlearn_lib.model import LatentDiffusion, soft_tokens
+from advunlearn_lib.weights import save_part
 
 
 class TextEncoders(torch.nn.Module):
@@ -30,7 +31,7 @@ class TextEncoders(torch.nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the subfolders ``text_encoder`` and ``text_encoder_2``, as the pipeline has them."""
         for name in ("text_encoder", "text_encoder_2"):
-            getattr(self, name).save_pretrained(Path(folder) / name)
+            save_part(getattr(self, name), Path(folder) / name)
 
 
 class LatentDiffusionXL(LatentDiffusion):

@@ -31,8 +31,14 @@ def key_of(recipe: Recipe) -> str:
 
 
 @cache
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over a model folder's weights and configurations, by name and content: the same on any machine."""
+def fingerprint(model: str | Path) -> str:
+    """SHA-256 over a model folder's weights and configurations, by name and content: the same on any machine.
+
+    A hub id with its revision stands for itself.
+    """
+    folder = Path(model)
+    if not folder.exists():
+        return str(model)
     digest, files = hashlib.sha256(), [path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".json")]
     if not files:
         raise UserError(f"the model folder {str(folder)!r} is missing or empty")

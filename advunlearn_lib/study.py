@@ -14,24 +14,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.stats import bootstrap
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
-from advunlearn_lib.attacks.base import judge_prompts
+from advunlearn_lib.attacks.base import Judge, draw, judge_prompts
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip, mean_clip_score
-from advunlearn_lib.metrics.fid import frechet_distance
-from advunlearn_lib.metrics.judges import Classifier, LabelJudge
-from advunlearn_lib.model import LatentDiffusion
-from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes
+from advunlearn_lib.metrics.fid import Statistics, frechet_distance
+from advunlearn_lib.metrics.inception import Inception
+from advunlearn_lib.metrics.judges import Classifier, load_judge
+from advunlearn_lib.model import DTYPES, LatentDiffusion
 from advunlearn_lib.profiles import Concept, Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import BASE, Cell, Recipes, Row
 from advunlearn_lib.store import ROOT, Recipe, Store, key_of
-
-LOADERS = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel}
+from advunlearn_lib.weights import LOADERS
 
 
 class Study:
@@ -41,35 +39,43 @@ class Study:
         self.profile, self.recipes = profile, Recipes(profile)
         self.store = store or Store(Path(os.environ.get("ADVUNLEARN_STORE", ROOT / "store")) / profile.name)
         self.sampling = self.recipes.sampling
-        self._bases: dict[Path, LatentDiffusion] = {}
+        self._bases: dict[tuple[str, torch.dtype], LatentDiffusion] = {}
         self._models: dict[str, LatentDiffusion] = {}
 
-    def base(self, folder: Path | None = None) -> LatentDiffusion:
+    @cached_property
+    def device(self) -> torch.device:
+        """Where networks live."""
+        name = self.profile.device
+        try:
+            return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        except RuntimeError:
+            raise UserError(f"setting device={name!r}: not a device (allowed: auto, cpu, cuda, cuda:1, ...)") from None
+
+    def base(self, folder: str = "", precision: str = "fp32") -> LatentDiffusion:
         """A model before any erasing: without ``folder`` the profile's own; a folder of a UNet alone stands on that one."""
-        folder = folder or self.profile.base
-        if folder not in self._bases:
-            alone = (folder / "config.json").exists()
-            found = (
-                self.base().with_parts(unet=UNet2DConditionModel.from_pretrained(folder).float()) if alone else LatentDiffusion.load(folder)
-            )
-            self._bases[folder] = found
-        return self._bases[folder]
+        folder, dtype = folder or self.profile.base, DTYPES[precision]
+        if (folder, dtype) not in self._bases:
+            if (Path(folder) / "config.json").exists():
+                unet = UNet2DConditionModel.from_pretrained(folder).to(self.device, dtype)
+                self._bases[folder, dtype] = self.base(precision=precision).with_parts(unet=unet)
+            else:
+                self._bases[folder, dtype] = LatentDiffusion.load(folder, self.device, dtype)
+        return self._bases[folder, dtype]
 
     @cached_property
-    def classifier(self) -> Classifier:
-        """The object judge, whose features FID uses."""
-        return Classifier(self.profile.judges / "judge-object")
+    def features(self) -> Any:
+        """The network whose features FID uses."""
+        name = self.profile.fid_features
+        return Inception(self.device) if name == "inception" else Classifier(self.profile.judge(name), device=self.device)
 
     @cached_property
     def clip(self) -> Any:
         """CLIP model and processor."""
         return load_clip(self.profile.clip)
 
-    def judge(self, concept: Concept) -> LabelJudge:
+    def judge(self, concept: Concept) -> Judge:
         """The concept's success test."""
-        folder = self.profile.judges / concept.judge
-        classifier = self.classifier if concept.judge == "judge-object" else Classifier(folder)
-        return LabelJudge(classifier, list(concept.labels), concept.threshold)
+        return load_judge(self.profile.judge(concept.judge), list(concept.labels), concept.threshold, self.device)
 
     def model(self, row: Row) -> LatentDiffusion:
         """The model of a table row, trained if need be."""
@@ -83,7 +89,7 @@ class Study:
             for attempt in range(2):
                 self.store.cell("erase", recipe, lambda partial: self._erase(partial, recipe))
                 try:
-                    loaded = LOADERS[part].from_pretrained(folder / "weights").float()
+                    loaded = LOADERS[part].from_pretrained(folder / "weights").float().to(self.device)
                     break
                 except (OSError, SafetensorError) as error:
                     if attempt:
@@ -94,7 +100,9 @@ class Study:
 
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
         lists: dict[str, Any] = {name: recipe[name] for name in ("concept", "names", "retain_set", "surrogate")}
-        task = Task(self.base(), **lists, seed=recipe["seed"], cache=self.store.root / f"data-{recipe['base']}")
+        task = Task(
+            self.base(precision=self.profile.precision), **lists, seed=recipe["seed"], cache=self.store.root / f"data-{recipe['base']}"
+        )
         method = prepare(recipe["method"], task, recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")
@@ -106,26 +114,30 @@ class Study:
         recipe, concept = self.recipes.prompts(name), self.recipes.concept(name)
 
         def compute(folder: Path) -> list[dict[str, Any]]:
-            found: list[AttackedPrompt] = []
-            candidates, batch = evaluation_candidates(concept.kind, concept.labels, 3 * self.profile.prompts), self.profile.batch
-            for start in range(0, len(candidates), batch):
-                part = candidates[start : start + batch]
-                texts, seeds = [p.text for p in part], [p.seed for p in part]
-                success = judge_prompts(self.base(), self.judge(concept), texts, seeds, self.sampling, batch).tolist()
-                found += [prompt for prompt, good in zip(part, success, strict=True) if good]
-                if len(found) >= self.profile.prompts:
-                    break
-            if len(found) < self.profile.prompts:
+            candidates = self.recipes.source.evaluation(concept, self.profile.prompts)
+            found = self.select(candidates, self.judge(concept)) if self.profile.select else candidates
+            if len(found) < min(self.profile.prompts, len(candidates)):
                 shown = f"the base model shows {concept.name!r} on {len(found)} of {len(candidates)} prompts"
                 raise UserError(f"{shown}; {self.profile.prompts} are needed")
-            found = found[: self.profile.prompts]
-            images = self.base().generate([p.text for p in found], [p.seed for p in found], self.sampling, batch)
-            save_file({"latents": self.base().encode_images(images).contiguous()}, folder / "targets.safetensors")
+            parts = (found[start : start + self.profile.batch] for start in range(0, len(found), self.profile.batch))
+            latents = [self.base().encode_images(draw(self.base(), part, self.recipes.target_sampling)) for part in parts]
+            save_file({"latents": torch.cat(latents).cpu().contiguous()}, folder / "targets.safetensors")
             return [vars(prompt) for prompt in found]
 
         record = self.store.cell("prompts", recipe, compute)
         targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
-        return [AttackedPrompt(**row) for row in record["result"]], targets
+        return [AttackedPrompt(**row) for row in record["result"]], targets.to(self.device)
+
+    def select(self, candidates: list[AttackedPrompt], judge: Judge) -> list[AttackedPrompt]:
+        """The first candidates on which the base model shows the concept, as many as the profile wants."""
+        found: list[AttackedPrompt] = []
+        for start in range(0, len(candidates), self.profile.batch):
+            part = candidates[start : start + self.profile.batch]
+            success = judge_prompts(self.base(), judge, part, self.sampling, self.profile.batch).tolist()
+            found += [prompt for prompt, good in zip(part, success, strict=True) if good]
+            if len(found) >= self.profile.prompts:
+                break
+        return found[: self.profile.prompts]
 
     def attack(self, row: Row, attack: str = "UnlearnDiffAtk") -> AttackResult:
         """Each evaluation prompt's outcome."""
@@ -144,15 +156,15 @@ class Study:
         recipe = self.recipes.quality(row)
 
         def compute(folder: Path) -> dict[str, Any]:
-            count = self.profile.fid_images
-            scenes = fresh_scenes(self.profile.sprites, count, recipe["avoid"])
-            captions = [scene.caption for scene in scenes.scenes]
-            with tqdm(total=count, desc="pictures", leave=False) as bar:
+            source, asked = self.recipes.source, (self.profile.fid_images, recipe["avoid"])
+            captions, seeds = source.captions(*asked)
+            with tqdm(total=len(captions), desc="pictures", leave=False) as bar:
                 images = self.model(row).generate(
-                    captions, range(count), self.sampling, self.profile.batch, lambda done: bar.update(done - bar.n)
+                    captions, seeds, self.recipes.quality_sampling, self.profile.batch, lambda done: bar.update(done - bar.n)
                 )
-            real = self.classifier.features(torch.from_numpy(scenes.images).permute(0, 3, 1, 2).float() / 255)
-            fid = frechet_distance(real, self.classifier.features(images), seed=self.profile.seed)
+            real = source.references(*asked)
+            real = real if isinstance(real, Statistics) else self.features.features(real)
+            fid = frechet_distance(real, self.features.features(images), seed=self.profile.seed)
             clip = mean_clip_score(self.clip, images, captions, self.profile.seed)
             return {"fid": fid.model_dump(), "clip": clip.model_dump()}
 

@@ -31,6 +31,8 @@ VALIDATION = {"broad": "vehicle", "style": "monet", "object": "guitar"}
 RATES = (5e-5, 1e-4, 2e-4, 4e-4)
 TEXT_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4)
 ADAPTER_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+SPM_RATES = (3e-3, 6e-3, 1e-2, 2e-2)
+FMN_RATES = (1e-5, 2e-5, 3e-5, 5e-5)
 ETA = (1.0, 2.0)
 GRID: dict[str, dict[str, tuple[float, ...]]] = {  # four values of the first knob, two of the second
     "ESD UNet": {"lr": RATES, "eta": ETA},
@@ -38,8 +40,8 @@ GRID: dict[str, dict[str, tuple[float, ...]]] = {  # four values of the first kn
     "AdvUnlearn UNet": {"lr": RATES, "eta": ETA},
     "ESD Text Encoder": {"lr": TEXT_RATES, "eta": ETA},
     "AdvUnlearn Text Encoder": {"lr": TEXT_RATES, "eta": ETA},
-    "FMN UNet": {"lr": RATES, "iterations": (35, 70)},
-    "SPM UNet": {"lr": ADAPTER_RATES, "eta": ETA},
+    "FMN UNet": {"lr": FMN_RATES, "iterations": (35, 70)},
+    "SPM UNet": {"lr": SPM_RATES, "anchor_weight": (10.0, 1000.0)},
     "UCE UNet": {"erase_scale": (0.1, 1.0, 10.0, 100.0), "preserve_scale": (0.1, 1.0)},
     "AC UNet": {"lr": ADAPTER_RATES, "iterations": (100, 200)},
     "SalUn UNet": {"lr": RATES, "alpha": (0.1, 0.5)},

@@ -26,10 +26,15 @@ Judge = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AttackedPrompt:
-    """A prompt to attack, with the seed of its picture."""
+    """A prompt to attack, with the seed of its picture, and its guidance scale where it is not the sampling's.
+
+    An ``exempt`` one is judged but not attacked: the paper counts prompts of more than 60 tokens as failed attacks.
+    """
 
     text: str
     seed: int
+    guidance_scale: float | None = None
+    exempt: bool = False
 
 
 class PromptResult(BaseModel):
@@ -67,13 +72,18 @@ class Budget(BaseModel):
     batch: int = Field(32, ge=1)
 
 
-def judge_prompts(
-    model: LatentDiffusion, judge: Judge, texts: Sequence[str], seeds: Sequence[int], sampling: Sampling, batch: int
+def draw(
+    model: LatentDiffusion, prompts: Sequence[AttackedPrompt], sampling: Sampling, texts: Sequence[str] | Tensor | None = None
 ) -> Tensor:
+    """Pictures of ``prompts``, or of ``texts`` (or prompt embeddings) with the prompts' seeds and guidance scales."""
+    scales = [sampling.guidance_scale if p.guidance_scale is None else p.guidance_scale for p in prompts]
+    shown = [p.text for p in prompts] if texts is None else texts
+    return model.generate(shown, [p.seed for p in prompts], sampling, len(prompts), guidance_scale=scales)
+
+
+def judge_prompts(model: LatentDiffusion, judge: Judge, prompts: Sequence[AttackedPrompt], sampling: Sampling, batch: int) -> Tensor:
     """Does the picture of each prompt show the concept? bool [b]."""
-    return torch.cat(
-        [judge(model.generate(texts[i : i + batch], seeds[i : i + batch], sampling, batch)) for i in range(0, len(texts), batch)]
-    )
+    return torch.cat([judge(draw(model, prompts[i : i + batch], sampling)) for i in range(0, len(prompts), batch)])
 
 
 class Attack:
@@ -124,12 +134,13 @@ class Attack:
 
         Raises :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
         """
-        texts, seeds = [p.text for p in prompts], [p.seed for p in prompts]
-        check_room(self.model, texts, 0 if self.WHOLE or not self.rounds() else self.budget.tokens)
-        before = judge_prompts(self.model, self.judge, texts, seeds, self.sampling, self.budget.batch).tolist()
-        broken = [i for i in range(len(prompts)) if before[i] and not (self.WHOLE and self.rounds())]
-        results = {i: result(prompts[i], True, True, prompts[i].text, 0) for i in broken}
-        robust = [i for i in range(len(prompts)) if i not in results]
+        room = 0 if self.WHOLE or not self.rounds() else self.budget.tokens
+        check_room(self.model, [p.text for p in prompts if not p.exempt], room)
+        before = judge_prompts(self.model, self.judge, prompts, self.sampling, self.budget.batch).tolist()
+        again = self.WHOLE and self.rounds() > 0
+        robust = [i for i, prompt in enumerate(prompts) if not prompt.exempt and (again or not before[i])]
+        left = set(range(len(prompts))) - set(robust)
+        results = {i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1) for i in left}
         flags = set() if self.deterministic(prompts[0]) else {"generation is not deterministic"}
         if robust and self.rounds():
             self.prepare(list(prompts), targets)
@@ -171,8 +182,7 @@ class Attack:
 
     def deterministic(self, prompt: AttackedPrompt) -> bool:
         """Does the same prompt and seed give the same picture twice?"""
-        one, two = (self.model.generate([prompt.text], [prompt.seed], self.sampling) for _ in range(2))
-        return torch.equal(one, two)
+        return torch.equal(*(draw(self.model, [prompt], self.sampling) for _ in range(2)))
 
 
 class Search:
@@ -198,7 +208,7 @@ class Search:
 
     def pictures(self, texts: list[str]) -> Tensor:
         """The pictures of ``texts``, which are tokenised again."""
-        return self.model.generate(texts, [prompt.seed for prompt in self.prompts], self.attack.sampling)
+        return draw(self.model, self.prompts, self.attack.sampling, texts)
 
     def make_optimizer(self, variable: Tensor) -> torch.optim.Optimizer:
         """For ``variable``."""

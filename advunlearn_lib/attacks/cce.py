@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search
+from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search, draw
 from advunlearn_lib.progress import tqdm
 
 PICTURES = 25  # the official number of training pictures
@@ -71,4 +71,4 @@ class Inverted(Search):
     def pictures(self, texts: list[str]) -> Tensor:
         """Pictures of [v, prompt]."""
         embeds = self.model.encode(self.ids, with_token(self.model.token_embeds(self.ids), self.attack.v))
-        return self.model.generate(embeds, [prompt.seed for prompt in self.prompts], self.attack.sampling)
+        return draw(self.model, self.prompts, self.attack.sampling, embeds)

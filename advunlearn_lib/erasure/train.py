@@ -24,6 +24,7 @@ from advunlearn_lib.errors import UserError, choose, validated
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
+from advunlearn_lib.weights import save_part
 
 METHODS: dict[str, type[Method]] = {
     "esd": ESD,
@@ -49,7 +50,7 @@ class Erased:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that ``CLIPTextModel.from_pretrained`` (or ``UNet2DConditionModel``) loads."""
-        getattr(self.model, self.component).save_pretrained(folder)
+        save_part(getattr(self.model, self.component), folder)
 
 
 def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:

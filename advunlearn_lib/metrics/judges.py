@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from advunlearn_lib import hub
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.metrics.nudenet import NudeNetJudge
 
 
 class Classifier:
     """An image classifier with named labels; its pooled features serve FID."""
 
-    def __init__(self, folder: str | Path, batch: int = 128) -> None:
+    def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
+        name, options = hub.source(folder)
         try:
-            self.network = AutoModelForImageClassification.from_pretrained(folder).float().eval()
-            self.processor = AutoImageProcessor.from_pretrained(folder, use_fast=False)
+            self.network = AutoModelForImageClassification.from_pretrained(name, **options).float().eval().to(device)
+            self.processor = AutoImageProcessor.from_pretrained(name, use_fast=False, **options)
         except Exception as error:
-            raise UserError(f"cannot load an image classifier from {str(folder)!r}: {str(error).splitlines()[0][:200]}") from error
+            raise UserError(f"cannot load an image classifier: {hub.reason(error, folder)}") from error
         self.labels: list[str] = [self.network.config.id2label[i] for i in range(self.network.config.num_labels)]
         self.batch = batch
 
-    def pixels(self, images: Tensor) -> Tensor:
+    def pixels(self, images: Sequence[Tensor] | Tensor) -> Tensor:
         """What the network takes, from pictures in [0, 1]; rounded to 8 bits first, as saved pictures are."""
-        arrays = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return torch.as_tensor(self.processor(list(arrays), return_tensors="pt").pixel_values)
+        arrays = [(image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for image in images]
+        return torch.as_tensor(self.processor(arrays, return_tensors="pt").pixel_values.to(self.network.device))
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """Class probabilities [n, labels]."""
         logits = [self.network(self.pixels(part)).logits for part in images.split(self.batch)]
-        return torch.cat(logits).softmax(-1)
+        return torch.cat(logits).float().cpu().softmax(-1)
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Sequence[Tensor] | Tensor) -> Tensor:
         """Pooled features [n, d] of the network under the classifier head."""
-        trunk = self.network.base_model
-        return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1) for part in images.split(self.batch)])
+        trunk, parts = self.network.base_model, (images[i : i + self.batch] for i in range(0, len(images), self.batch))
+        return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1) for part in parts]).cpu()
 
 
 class LabelJudge:
@@ -59,3 +63,10 @@ class LabelJudge:
         """bool [b]."""
         probabilities = self.classifier.probabilities(images)
         return self.wanted[probabilities.argmax(-1)] & (probabilities[:, self.wanted].sum(-1) >= self.threshold)
+
+
+def load_judge(name: str | Path, labels: list[str], threshold: float, device: str | torch.device = "cpu") -> Callable[[Tensor], Tensor]:
+    """The judge ``name``: "nudenet", or a classifier's folder or hub id."""
+    if name == "nudenet":
+        return NudeNetJudge(labels, threshold)
+    return LabelJudge(Classifier(name, device=device), labels, threshold)
