@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.errors import UserError, choose, validated
 from advunlearn_lib.store import writable
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def run_erase(options: argparse.Namespace) -> int:
     from advunlearn_lib.verbs import attack, rates
 
     method, chosen = METHODS[choose("method", options.method, METHODS)], named(options.option)
+    validated("option", method.OPTIONS, chosen)
     needs_retain = "retain_weight" in method.OPTIONS.model_fields and chosen.get("retain_weight", 1) != 0
     retain = retain_of(options) if needs_retain or options.method in ("uce", "salun", "erasediff", "scissorhands") else None
     prompts, judge = (prompts_in(options.prompts), judge_of(options)) if options.prompts else ([], None)
