@@ -7,6 +7,8 @@ from transformers import CLIPTextModel
 from advunlearn_lib.erasure import Task, erase, prepare, train
 from advunlearn_lib.erasure.parameters import UNET_GROUPS, select
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.model import LatentDiffusion
+from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.prompts import place
 
 SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4}
@@ -160,6 +162,50 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path
     assert resumed.losses == pytest.approx(whole.losses, rel=1e-4)
     ours, theirs = (dict(getattr(e.model, component).named_parameters()) for e in (resumed, whole))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+@pytest.mark.parametrize("method", ["advunlearn", "scissorhands"])
+def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkeypatch):
+    options = (
+        ADVERSARIAL if method == "advunlearn" else {"batch": 4, "iterations": 2, "per_prompt": 2, "retain_per_prompt": 1, "snip_batches": 2}
+    )
+    task = Task(model, ["church"], RETAIN, ["a photo of a dog"])
+    whole = train(prepare(method, task, options), seed=3)
+    plain, sizes = LatentDiffusion.call_unet, set()
+
+    def small_memory(self, latents, timesteps, prompt_embeds):
+        if len(latents) > 1 and torch.is_grad_enabled():
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        sizes.add(len(latents))
+        return plain(self, latents, timesteps, prompt_embeds)
+
+    tight = prepare(method, task, options)
+    monkeypatch.setattr(LatentDiffusion, "call_unet", small_memory)
+    erased = train(tight, seed=3)
+    assert 1 in sizes and erased.losses == pytest.approx(whole.losses, rel=1e-4)
+    ours, theirs = (dict(getattr(e.model, e.component).named_parameters()) for e in (erased, whole))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    method = prepare("esd", Task(model, ["church"]), SMALL)
+    monkeypatch.setattr(LatentDiffusion, "call_unet", no_memory)
+    with pytest.raises(UserError, match="out of memory with one sample at a time"):
+        train(method)
+
+
+def test_half_precision_trains_fp32_weights_and_agrees(model):
+    half = LatentDiffusion.load(POCKET.base, dtype=torch.bfloat16)
+    options = ADVERSARIAL | {"iterations": 4}
+    exact, rough = (train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half))
+    assert rough.losses == pytest.approx(exact.losses, rel=0.05)
+    assert {p.dtype for p in rough.model.text_encoder.parameters()} == {torch.float32}
+    assert {p.dtype for p in rough.model.unet.parameters()} == {torch.bfloat16}
+    with pytest.raises(UserError, match="fp16 training needs a GPU"):
+        train(prepare("esd", Task(LatentDiffusion.load(POCKET.base, dtype=torch.float16), ["church"]), SMALL | {"iterations": 0}))
 
 
 def test_erased_parts_load_in_plain_libraries(model, tmp_path):

@@ -100,7 +100,8 @@ class AdvUnlearn(ESD):
         for _ in range(options.attack_steps):
             draw = self.draw(which, generator)
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
-            (gradient,) = torch.autograd.grad(F.mse_loss(self.predict(draw, embeds), draw.eps_prompt), d)
+            loss = F.mse_loss(self.predict(draw, embeds), draw.eps_prompt)
+            gradient = torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale()
             total = total + gradient if "accumulate_gradients" in quirks else gradient
             before = d.detach().clone()
             if optimizer is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -78,6 +79,7 @@ class Method:
             parameter.requires_grad_(True)
         self.ids = task.frozen.tokenize(task.concept)
         self.state: dict[str, Tensor] = {}
+        self.accelerator: Accelerator | None = None  # set by ``train``: fp16's loss scaling
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The trained parameters, by name."""
@@ -94,15 +96,27 @@ class Method:
     def backward(self, iteration: int, generator: torch.Generator) -> float:
         """Leave the iteration's gradient in the trained parameters and return the loss."""
         loss = self.loss(iteration, generator)
-        loss.backward()
+        (loss * self.loss_scale()).backward()
         return loss.item()
+
+    def loss_scale(self) -> float:
+        """What gradients are multiplied by so that fp16 holds them; the optimiser divides by it again. 1 in bf16 and fp32."""
+        scaler = None if self.accelerator is None else self.accelerator.scaler
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def finish(self) -> None:
         """Called once after the last iteration."""
 
     def gradients(self, loss: Tensor) -> list[Tensor]:
         """The gradient of ``loss`` for each trained parameter, zeros where it has none; nothing is left in ``.grad``."""
-        return list(torch.autograd.grad(loss, list(self.trained.values()), allow_unused=True, materialize_grads=True))
+        scale, trained = self.loss_scale(), list(self.trained.values())
+        found = torch.autograd.grad(loss * scale, trained, allow_unused=True, materialize_grads=True)
+        return [gradient / scale for gradient in found]
+
+    def leave(self, gradients: list[Tensor]) -> None:
+        """Put ``gradients`` where the optimiser looks for them."""
+        for parameter, gradient in zip(self.trained.values(), gradients, strict=True):
+            parameter.grad = gradient * self.loss_scale()
 
     def needs(self, name: str) -> list[str]:
         """The task's list ``name``; :class:`UserError` where it is missing."""

@@ -59,8 +59,7 @@ class EraseDiff(Relabelling):
             weight = 1.0
         else:
             weight = multiplier(remember, unlearn, self.options.eta * (forget.item() - self.inner(generator)))
-        for parameter, first, second in zip(self.trained.values(), remember, unlearn, strict=True):
-            parameter.grad = first + weight * second
+        self.leave([first + weight * second for first, second in zip(remember, unlearn, strict=True)])
         return (remain + weight * forget).item()
 
 

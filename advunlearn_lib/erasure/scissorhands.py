@@ -64,8 +64,7 @@ class ScissorHands(Relabelling):
         gradient = self.gradients(loss)
         if "no_projection" not in self.options.quirks:
             gradient = project(gradient, self.gradients(self.denoising_loss(self.forget, generator)))
-        for parameter, value in zip(self.trained.values(), gradient, strict=True):
-            parameter.grad = value
+        self.leave(gradient)
         return loss.item()
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import find_executable_batch_size
 
 from advunlearn_lib import checkpoint
 from advunlearn_lib.erasure.ac import AC
@@ -26,6 +29,7 @@ from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
 from advunlearn_lib.weights import save_part
 
+LARGEST = 1 << 20  # "no micro-batches"
 METHODS: dict[str, type[Method]] = {
     "esd": ESD,
     "advunlearn": AdvUnlearn,
@@ -68,35 +72,76 @@ def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
 def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
-    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one.
+    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one. Where memory runs
+    out, the iteration is done again in micro-batches half as large: slower, the same numbers. Raises :class:`UserError`
+    where even one sample at a time does not fit, or for fp16 without a GPU.
     """
-    options = method.options
-    module = torch.nn.ParameterDict({name.replace(".", "/"): p for name, p in method.trained.items()})
-    optimizer = method.optimizer()
-    losses: list[float] = []
-    seconds: list[float] = []
-    start = 0
-    if path is not None and path.exists():
-        meta: dict[str, Any] = checkpoint.load(path, {"trained": module}, optimizer)
-        start, losses, seconds = meta["step"], meta["losses"], meta["seconds"]
-        method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
-    saved = time.monotonic()
-    bar = tqdm(range(start, options.iterations), initial=start, total=options.iterations, desc="erase", leave=False)
-    for iteration in bar:
-        began = time.monotonic()
-        optimizer.zero_grad()
-        losses.append(method.backward(iteration, torch.Generator().manual_seed(seed * 1_000_003 + iteration)))
-        optimizer.step()
-        seconds.append(time.monotonic() - began)
-        bar.set_postfix(loss=f"{losses[-1]:.4f}")
-        if path is not None and time.monotonic() - saved > save_every:
-            state = {name: value.tolist() for name, value in method.state.items()}
-            checkpoint.save(path, {"trained": module}, optimizer, step=iteration + 1, losses=losses, seconds=seconds, state=state)
-            saved = time.monotonic()
+    method.accelerator = accelerator(method.model)
+    run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
+    try:
+        find_executable_batch_size(run.go_on, starting_batch_size=LARGEST, reduce_batch_size_fn=run.smaller)()
+    except RuntimeError as error:
+        if "No executable batch size found" not in str(error):
+            raise
+        raise UserError("out of memory with one sample at a time; a larger GPU or --precision bf16 is needed") from error
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()
-    return Erased(method.model, options.component, losses, seconds)
+    return Erased(method.model, method.options.component, run.losses, run.seconds)
+
+
+def accelerator(model: LatentDiffusion) -> Accelerator:
+    """accelerate's view of the model's precision; it holds fp16's loss scaler."""
+    precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype, "no")
+    if precision == "fp16" and model.device.type == "cpu":
+        raise UserError("fp16 training needs a GPU (allowed on a CPU: fp32, bf16)")
+    AcceleratorState._reset_state()  # it is one a process, and refuses a second precision
+    return Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
+
+
+class Run:
+    """The loop, which can be entered again where it stopped."""
+
+    def __init__(self, method: Method, optimizer: Any, seed: int, path: Path | None, save_every: float) -> None:
+        self.method, self.optimizer, self.seed, self.path, self.save_every = method, optimizer, seed, path, save_every
+        self.module = torch.nn.ParameterDict({name.replace(".", "/"): p for name, p in method.trained.items()})
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self.micro_batch: int | None = None
+        if path is not None and path.exists():
+            meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
+            self.losses, self.seconds = meta["losses"], meta["seconds"]
+            method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
+
+    def smaller(self) -> int:
+        """Half the micro-batch; 0, which ends the search, after 1."""
+        samples = max(getattr(self.method.options, name, 1) for name in ("batch", "retain_batch", "anchors"))
+        self.micro_batch = (self.micro_batch or 2 * samples) // 2
+        return self.micro_batch
+
+    def go_on(self, size: int) -> None:
+        """All iterations that are left, ``size`` samples at most through the UNet at once."""
+        self.method.model.micro_batch = None if size == LARGEST else size
+        done, total = len(self.losses), self.method.options.iterations
+        saved = time.monotonic()
+        bar = tqdm(range(done, total), initial=done, total=total, desc="erase", leave=False)
+        for iteration in bar:
+            began = time.monotonic()
+            self.optimizer.zero_grad()
+            loss = self.method.backward(iteration, torch.Generator().manual_seed(self.seed * 1_000_003 + iteration))
+            self.optimizer.step()
+            self.losses.append(loss)
+            self.seconds.append(time.monotonic() - began)
+            bar.set_postfix(loss=f"{loss:.4f}")
+            if self.path is not None and time.monotonic() - saved > self.save_every:
+                self.save(self.path)
+                saved = time.monotonic()
+
+    def save(self, path: Path) -> None:
+        """The checkpoint."""
+        state = {name: value.tolist() for name, value in self.method.state.items()}
+        meta = {"step": len(self.losses), "losses": self.losses, "seconds": self.seconds, "state": state}
+        checkpoint.save(path, {"trained": self.module}, self.optimizer, **meta)
 
 
 def erase(
