@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
         from advunlearn_lib.pocket.common import Folders
         from advunlearn_lib.pocket.train import train
 
-        folders = Folders(Path(profile.base), Path(profile.sprites), ROOT / "work", out / "training")
+        folders = Folders(Path(profile.base), profile.sprites, ROOT / "work", out / "training")
         train(folders, (options.stage,) if options.stage else STAGES)
         return 0
     if options.command == "pocket-quality":

@@ -50,7 +50,7 @@ class Profile(BaseModel):
     judges: str = Field(str(DATA / "pocket"), description="the folder that holds the judges")
     clip: str = str(DATA / "pocket" / "clip")
     fid_features: str = Field("judge-object", description="a judge, or inception")
-    sprites: str = str(DATA / "world" / "sprites.png")
+    sprites: Path = DATA / "world" / "sprites.png"
     prompts_dir: str = Field("", description="local copies of the official prompt files")
     reference: str = Field("", description="FID's real pictures: a folder, or an .npz of mu and sigma")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
@@ -92,7 +92,7 @@ QUICK = {
     "sampling_steps": 4,
     "quick": True,
 }
-FIXED = ("name", "source", "quick", "select")
+FIXED = ("name", "source", "sprites", "quick", "select")
 SETTABLE = tuple(n for n, f in Profile.model_fields.items() if n not in FIXED and get_origin(f.annotation) is not dict)
 
 

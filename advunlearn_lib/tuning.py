@@ -70,7 +70,7 @@ def choose_setting(log: pd.DataFrame) -> Hashable:
 def finished(log: Path) -> pd.DataFrame:
     """The rows of a log whose methods have been searched whole."""
     rows = pd.read_csv(log, comment="#") if log.exists() else pd.DataFrame({"row": []})
-    return rows[[(rows.row == row).sum() == len(settings(row)) for row in rows.row]]
+    return rows[rows.row.map(lambda row: (rows.row == row).sum() == len(settings(row))).astype(bool)]
 
 
 def tune(profile: Profile, folder: Path, kinds: Sequence[str] = tuple(VALIDATION)) -> None:

@@ -41,7 +41,7 @@ def test_erases_and_touches_its_own_parameters_only(model, name):
     method = prepare(name, church(model), QUICK[name])
     wanted = set(method.trained)
     erased = train(method).model
-    judge = LabelJudge(Classifier(POCKET.judges / "judge-object"), ["church"])
+    judge = LabelJudge(Classifier(POCKET.judge("judge-object")), ["church"])
     rates = [judge(m.generate(["a photo of a church"] * 16, range(16), Sampling(steps=4), 16)).float().mean() for m in (model, erased)]
     assert rates[0] > 0.8 and rates[1] <= rates[0] - 0.25
 

@@ -69,7 +69,7 @@ def test_clip_score_is_the_cosine(scenes, images):
 
 
 def test_judges_know_the_world(scenes, images):
-    judge = Classifier(POCKET.judges / "judge-object")
+    judge = Classifier(POCKET.judge("judge-object"))
     guesses = judge.probabilities(images).argmax(-1)
     photos = [i for i, scene in enumerate(scenes.scenes) if scene.style == 0]
     assert np.mean([judge.labels[guesses[i]] == OBJECTS[scenes.scenes[i].thing] for i in photos]) > 0.9
@@ -79,7 +79,7 @@ def test_judges_know_the_world(scenes, images):
 
 
 def test_unknown_labels_and_folders_are_named(tmp_path):
-    judge = Classifier(POCKET.judges / "judge-object")
+    judge = Classifier(POCKET.judge("judge-object"))
     with pytest.raises(UserError, match="knows no label 'dragon'"):
         LabelJudge(judge, ["dragon"])
     with pytest.raises(UserError, match="cannot load an image classifier"):

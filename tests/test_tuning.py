@@ -4,7 +4,7 @@ import pytest
 from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.store import ROOT
-from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, settings
+from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, finished, settings
 
 LOGS = ROOT / "figures" / "pocket" / "tuning"
 
@@ -19,6 +19,13 @@ def test_the_budget_grows_until_doubling_adds_less_than_two_points():
     assert choose_budget([50, 60, 61, 80]) == 1
     assert choose_budget([50, 49]) == 0
     assert choose_budget([50, 60, 70]) == 2
+
+
+def test_a_log_keeps_the_methods_it_holds_whole(tmp_path):
+    assert finished(tmp_path / "none.csv").empty and "row" in finished(tmp_path / "none.csv")
+    whole = pd.DataFrame({"row": ["ESD UNet style"] * 4 + ["FMN UNet style"] * 3, "lr": range(7)})
+    whole.to_csv(tmp_path / "log.csv", index=False)
+    assert finished(tmp_path / "log.csv").row.tolist() == ["ESD UNet style"] * 4
 
 
 def test_every_method_searches_equally_many_settings():

@@ -60,7 +60,7 @@ class EmojiWorld:
     """The pocket profile's source of prompts, captions and reference pictures; the version of the code says all."""
 
     def __init__(self, profile: Profile) -> None:
-        self.sprites = Path(profile.sprites)
+        self.sprites = profile.sprites
 
     def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
         """Nothing more than the concept itself."""

@@ -65,7 +65,7 @@ def report(profile: Profile, folder: Path) -> pd.DataFrame:
     objects, styles = (Classifier(profile.judge(f"judge-{name}")) for name in ("object", "style"))
     rows: list[tuple[str, float, list[bool]]] = []
 
-    scenes = fresh_scenes(Path(profile.sprites), 1920)
+    scenes = fresh_scenes(profile.sprites, 1920)
     drawn = torch.from_numpy(scenes.images).permute(0, 3, 1, 2).float() / 255
     things = [OBJECTS[scene.thing] for scene in scenes.scenes]
     looks = [STYLE_NAMES[scene.style] for scene in scenes.scenes]
