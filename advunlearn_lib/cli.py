@@ -15,7 +15,7 @@ from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.names import ITEMS
 from advunlearn_lib.store import ROOT, writable
 
-COMMANDS = ("all", "claims", "pocket-train", "pocket-quality", "tune", "test", "list", *cli_verbs.VERBS)
+COMMANDS = ("all", "claims", "doctor", "pocket-train", "pocket-quality", "tune", "test", "list", *cli_verbs.VERBS)
 STAGES = ("vae", "clip", "judge", "unet", "derived")
 QUIET = {  # the libraries' loading bars and notices would drown ours
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -28,6 +28,7 @@ EPILOG = f"""commands:
                    regenerate this item of the paper
   all              every item, and which of the paper's claims hold
   claims           the claims alone
+  doctor           what this machine lacks for the profile, and all its code at full size (--quick: without the latter)
   pocket-train     retrain the pocket model from its sprites (--stage {"|".join(STAGES)})
   pocket-quality   measure the pocket model's quality bars
   tune             choose hyper-parameters on the validation concepts (--kind broad|style|object)
@@ -125,6 +126,11 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
         else:
             tune(profile, out / "tuning", *([(options.kind,)] if options.kind else []))
         return 0
+    if options.command == "doctor":
+        from advunlearn_lib.doctor import report as examine
+        from advunlearn_lib.study import Study
+
+        return examine(profile, Study(profile).store.root, not options.quick)
     if options.command in ("all", "claims"):
         from advunlearn_lib.paper import everything
         from advunlearn_lib.paper.item import Item

@@ -50,7 +50,7 @@ class LatentDiffusion:
         self.micro_batch: int | None = None
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             module.requires_grad_(False).eval()
-        if self.device.type == "cpu":  # the fused attention's backward pass is slow on CPUs
+        if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # there the fused attention's backward pass is slower
             pipeline.unet.set_attn_processor(AttnProcessor())
 
     @staticmethod

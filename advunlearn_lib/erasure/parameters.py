@@ -7,8 +7,10 @@ Names are diffusers' and transformers'; the map from the official (CompVis) name
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
+from torch import Tensor
 from torch.nn import Module, Parameter
 
 from advunlearn_lib.errors import UserError, choose
@@ -61,3 +63,18 @@ def select(module: Module, component: str, group: str, prefix_match: bool = Fals
     if not chosen:
         raise UserError(f"the group {group!r} selects no parameter of this {component}")
     return chosen
+
+
+def kth_smallest(tensors: Sequence[Tensor], k: int) -> float:
+    """The k-th smallest (from 1) of all elements, fp32 and not negative, without a second copy of them.
+
+    Such floats order as their bits do as integers, so 31 counts find it by bisection.
+    """
+    low, high = 0, 0x7F800000  # zero and infinity
+    while low < high:
+        middle = (low + high) // 2
+        if sum(int((tensor.view(torch.int32) <= middle).sum()) for tensor in tensors) >= k:
+            high = middle
+        else:
+            low = middle + 1
+    return float(torch.tensor(low, dtype=torch.int32).view(torch.float32))

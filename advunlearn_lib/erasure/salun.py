@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
 
 
@@ -54,10 +55,10 @@ class SalUn(Relabelling):
                 loss = self.denoising_loss(self.forget, generator)
             for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient
-        flat = torch.cat([value.abs().flatten() for value in total])
-        kept = max(1, round(self.options.share * len(flat)))
-        threshold = flat.kthvalue(len(flat) - kept + 1).values
-        return [(value.abs() >= threshold).to(value.dtype) for value in total]
+        scores = [value.abs_() for value in total]
+        count = sum(score.numel() for score in scores)
+        threshold = kth_smallest(scores, count - max(1, round(self.options.share * count)) + 1)
+        return [score >= threshold for score in scores]
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """l_f + alpha l_r."""

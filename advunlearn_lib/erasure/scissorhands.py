@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
 
 
@@ -51,9 +52,8 @@ class ScissorHands(Relabelling):
         for _ in range(self.options.snip_batches):
             for sum_, gradient in zip(total, self.gradients(self.denoising_loss(self.forget, generator)), strict=True):
                 sum_ += gradient.abs()
-        scores = [sum_ * parameter.detach().abs() for sum_, parameter in zip(total, self.trained.values(), strict=True)]
-        flat = torch.cat([score.flatten() for score in scores])
-        threshold = flat.kthvalue(max(1, round(self.options.sparsity * len(flat)))).values
+        scores = [sum_.mul_(parameter.detach().abs()) for sum_, parameter in zip(total, self.trained.values(), strict=True)]
+        threshold = kth_smallest(scores, max(1, round(self.options.sparsity * sum(score.numel() for score in scores))))
         local = "self_attention_only" in self.options.quirks
         inside = [not local or (".attn1." in name and name.startswith("up_blocks.")) for name in self.trained]
         return [(score > threshold) & allowed for score, allowed in zip(scores, inside, strict=True)]

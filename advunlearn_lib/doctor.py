@@ -1,0 +1,211 @@
+"""``./reproduce.sh doctor``: what this machine has and lacks for a profile, and the profile's whole code path at full size.
+
+The dry run needs no download: the paper's architecture with random weights (``paper/snapshot.py``), or the profile's own
+model where it is local. Each method and attack runs in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+import pandas as pd
+import torch
+
+from advunlearn_lib import hub
+from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget
+from advunlearn_lib.erasure import METHODS, Task, prepare, train
+from advunlearn_lib.errors import UserError
+from advunlearn_lib.memory import account
+from advunlearn_lib.model import DTYPES, LatentDiffusion, Sampling
+from advunlearn_lib.profiles import Profile
+from advunlearn_lib.progress import tqdm
+
+EXTRAS = {"nudenet": "nudity", "torch_fidelity": "fid", "ray": "ray"}
+NEEDED_DISK = 60  # GB: 5 snapshots of 4 to 5 GB, 60 models of 0.3 to 3.4 GB, pictures are not kept
+NEEDED_GPU = 12  # GB, AdvUnlearn in bf16 (docs/scaling.md)
+SMALL = {"iterations": 2, "steps": 2, "per_prompt": 1, "retain_per_prompt": 1, "sampling_steps": 2, "mask_batches": 1, "snip_batches": 1,
+         "inner_steps": 1, "attack_steps": 2, "warm_up": 0, "batch": 1}  # fmt: skip
+RETAIN = [f"a photo of a {word}" for word in ("dog", "cat", "train", "chair", "drum")]
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    what: str
+    fine: bool
+    told: str
+
+
+def findings(profile: Profile, store: Path) -> list[Finding]:
+    """Everything a run of ``profile`` needs, present or not, and how to get it."""
+    free = shutil.disk_usage(store if store.exists() else store.parent).free / 1e9
+    needed = NEEDED_DISK if profile.name == "paper" else 3
+    found = [
+        Finding("python", True, f"{platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}"),
+        Finding("disk", free > needed, f"{free:.0f} GB free for {store}, about {needed} GB needed (ADVUNLEARN_STORE moves it)"),
+    ]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            total = torch.cuda.get_device_properties(index).total_memory / 1e9
+            found.append(
+                Finding(f"GPU {index}", total > NEEDED_GPU, f"{torch.cuda.get_device_name(index)}, {total:.0f} GB of {NEEDED_GPU} needed")
+            )
+    else:
+        found.append(Finding("GPU", profile.name != "paper", "none that torch sees: the paper profile would take months on a CPU"))
+    if profile.name == "paper":
+        found += [extra(module, name) for module, name in EXTRAS.items()]
+        found += [model(name) for name in dict.fromkeys((profile.base, *profile.bases.values(), profile.clip))]
+        found += [judge(profile, name) for name in dict.fromkeys(concept.judge for concept in profile.concepts.values())]
+        found += [prompts(profile), reference(profile)]
+    return found
+
+
+def extra(module: str, name: str) -> Finding:
+    """An optional package."""
+    present = importlib.util.find_spec(module) is not None
+    return Finding(f"extra {name!r}", present, f"{module} is installed" if present else f"pip install 'advunlearn_lib[{name}]'")
+
+
+def model(name: str) -> Finding:
+    """A model on the hub, in the cache, or in a folder."""
+    if Path(name).exists():
+        return Finding(name, True, "local folder")
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, options = hub.source(name)
+    index = "config.json" if "clip" in repository or "resnet" in repository else "model_index.json"
+    if isinstance(try_to_load_from_cache(repository, index, revision=options["revision"]), str):
+        return Finding(name, True, "in the hub cache")
+    try:
+        with urlopen(f"https://huggingface.co/{repository}/resolve/{options['revision']}/{index}", timeout=10) as answer:
+            return Finding(name, answer.status == 200, "on the hub; fetched when first needed")
+    except OSError as error:
+        return Finding(name, False, f"not in the cache, and the hub does not answer ({error}): go online once, or --base FOLDER")
+
+
+def judge(profile: Profile, name: str) -> Finding:
+    """A judge."""
+    if name == "nudenet":
+        return extra("nudenet", "nudity")
+    where = profile.judge(name)
+    if "/" in where:
+        return model(where)
+    told = "put UnlearnDiffAtk's style classifier (its README, 129 WikiArt artists) into FOLDER/wikiart-vit and --set judges=FOLDER"
+    return Finding(f"judge {name}", False, told)
+
+
+def prompts(profile: Profile) -> Finding:
+    """The official prompt files."""
+    from advunlearn_lib.paper.prompts import SHA256, located
+
+    folder = Path(profile.prompts_dir) if profile.prompts_dir else None
+    lacking = []
+    for name in SHA256:
+        try:
+            located(name, folder)
+        except UserError:
+            lacking.append(name)
+    told = f"{len(SHA256)} files" if not lacking else f"cannot get {', '.join(lacking)}: go online once, or --prompts-dir FOLDER"
+    return Finding("prompt files", not lacking, told)
+
+
+def reference(profile: Profile) -> Finding:
+    """FID's real pictures."""
+    told = profile.reference or "--set reference=FOLDER of 10,000 COCO pictures, or FILE.npz with mu and sigma; only FID needs it"
+    return Finding("FID reference", bool(profile.reference), told)
+
+
+def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
+    """Time and peak memory of two iterations of every method and attack: columns what, seconds, peak_gb."""
+    base = str(snapshot) if snapshot else profile.base
+    tasks: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [("generate", run_generate, (base,))]
+    tasks += [(f"{method} {part}", run_method, (base, method, part, profile.precision)) for method, part in variants(profile)]
+    tasks += [(f"attack {name}", run_attack, (base, name)) for name in ATTACKS if name != "PEZ"]
+    rows = []
+    for what, function, arguments in tqdm(tasks, desc="dry run"):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a new process: its peak is this task's alone
+            rows.append({"what": what} | pool.submit(function, *arguments).result())
+    return pd.DataFrame(rows)
+
+
+def variants(profile: Profile) -> list[tuple[str, str]]:
+    """Each method with each part it trains."""
+    rows = ((options["method"], options.get("component", "unet")) for options in profile.methods.values())
+    return sorted(set(rows), key=lambda pair: list(METHODS).index(pair[0]))
+
+
+def measured(began: float, **more: Any) -> dict[str, Any]:
+    """Seconds since ``began`` and this process's peak memory."""
+    return {"seconds": time.monotonic() - began, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, **more}
+
+
+def loaded(base: str, precision: str = "fp32") -> LatentDiffusion:
+    """The model, on a GPU if there is one."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    return LatentDiffusion.load(base, "cuda" if torch.cuda.is_available() else "cpu", DTYPES[precision])
+
+
+def run_generate(base: str) -> dict[str, Any]:
+    """One picture of two steps."""
+    net = loaded(base)
+    began = time.monotonic()
+    net.generate(["a photo of a church"], [0], Sampling("lms", 2, 7.5))
+    return measured(began)
+
+
+def run_method(base: str, method: str, part: str, precision: str) -> dict[str, Any]:
+    """Two iterations of ``method``, and an account of its tensors."""
+    net = loaded(base, precision)
+    fields = METHODS[method].OPTIONS.model_fields
+    options: dict[str, Any] = {name: value for name, value in SMALL.items() if name in fields} | (
+        {"iterations": 0} if method == "uce" else {}
+    )
+    options |= {"component": part, "group": "full" if part == "text_encoder" else fields["group"].default}
+    options |= {"retain_batch": 5} if "retain_batch" in fields else {}
+    task = Task(net, ["church"], RETAIN, ["a photo of a dog"], ["church"])
+    began = time.monotonic()
+    with account() as ledger:
+        run = prepare(method, task, options)
+        train(run)
+    return measured(began, **ledger.of(run))
+
+
+def run_attack(base: str, name: str) -> dict[str, Any]:
+    """Two rounds of two steps on one prompt that is never broken."""
+    net = loaded(base)
+    budget = Budget(tokens=3, timesteps=2, steps=2, batch=1)
+    attack = ATTACKS[name](net, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("lms", 2, 7.5), original=net)
+    began = time.monotonic()
+    attack.run([AttackedPrompt("a photo of a church", 0)], torch.zeros(1, *net.latent_shape(), device=net.device))
+    return measured(began)
+
+
+def report(profile: Profile, store: Path, dry: bool) -> int:
+    """Print the findings, and with ``dry`` the dry run, which raises where something does not work."""
+    found = findings(profile, store)
+    for finding in found:
+        print(f"  {'ok     ' if finding.fine else 'MISSING'} {finding.what}: {finding.told}")
+    if dry:
+        snapshot = None
+        if profile.name == "paper" and not Path(profile.base).exists():
+            from advunlearn_lib.paper.snapshot import write
+            from advunlearn_lib.pocket.profile import POCKET
+
+            snapshot = write(store / "random-sd-v1-4", LatentDiffusion.load(POCKET.base).tokenizer)
+        table = dry_run(profile, snapshot)
+        print(f"\ntwo iterations each, {snapshot or profile.base}\n{table.round(2).to_string(index=False)}")
+    missing = sum(not finding.fine for finding in found)
+    print(f"\n{missing} of {len(found)} things are missing for the profile {profile.name}" if missing else "\neverything is here")
+    return 0
