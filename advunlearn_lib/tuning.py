@@ -30,7 +30,7 @@ from advunlearn_lib.study import Study
 VALIDATION = {"broad": "vehicle", "style": "monet", "object": "guitar"}
 RATES = (5e-5, 1e-4, 2e-4, 4e-4)
 TEXT_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4)
-ADAPTER_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+AC_RATES = (1e-4, 2e-4, 5e-4, 1e-3)
 SPM_RATES = (3e-3, 6e-3, 1e-2, 2e-2)
 FMN_RATES = (1e-5, 2e-5, 3e-5, 5e-5)
 ETA = (1.0, 2.0)
@@ -43,7 +43,7 @@ GRID: dict[str, dict[str, tuple[float, ...]]] = {  # four values of the first kn
     "FMN UNet": {"lr": FMN_RATES, "iterations": (35, 70)},
     "SPM UNet": {"lr": SPM_RATES, "anchor_weight": (10.0, 1000.0)},
     "UCE UNet": {"erase_scale": (0.1, 1.0, 10.0, 100.0), "preserve_scale": (0.1, 1.0)},
-    "AC UNet": {"lr": ADAPTER_RATES, "iterations": (100, 200)},
+    "AC UNet": {"lr": AC_RATES, "iterations": (100, 200)},
     "SalUn UNet": {"lr": RATES, "alpha": (0.1, 0.5)},
     "ED UNet": {"lr": RATES, "eta": (1.0, 10.0)},
     "SH UNet": {"lr": RATES, "sparsity": (0.99, 0.995)},
