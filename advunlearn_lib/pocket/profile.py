@@ -85,7 +85,7 @@ POCKET = Profile(
         "FMN UNet style": {"method": "fmn", "lr": 3e-5, "iterations": 70},
         "SPM UNet style": {"method": "spm", "lr": 3e-3, "anchor_weight": 10.0},
         "UCE UNet style": {"method": "uce", "erase_scale": 0.1, "preserve_scale": 0.1},
-        "AC UNet style": {"method": "ac", "lr": 1e-3},
+        "AC UNet style": {"method": "ac", "lr": 1e-4},
         "ESD UNet object": UNET | {"method": "esd", "lr": 4e-4},
         "AdvUnlearn Text Encoder object": TEXT | {"method": "advunlearn", "lr": 2.5e-5, "retain_weight": 0.5},
         "FMN UNet object": {"method": "fmn", "lr": 3e-5, "iterations": 70},
