@@ -67,8 +67,9 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
         try:
             follow(futures, lines, desc)
         except BaseException:
+            running = list((pool._processes or {}).values())  # shutdown forgets them
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
+            for process in running:
                 process.terminate()
             raise
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -67,8 +68,9 @@ def test_overrides_are_typed():
         profile("pocket", ["concepts=1"])
 
 
-def test_a_stopped_run_says_how_to_resume_and_leaves_nobody_behind(tmp_path):
-    command = [sys.executable, "-m", "advunlearn_lib.cli", "table3", "--quick", "--out", str(tmp_path)]
+@pytest.mark.parametrize("item", ["table3", "all"])  # within a notebook's kernel, and without
+def test_a_stopped_run_says_how_to_resume_and_leaves_nobody_behind(tmp_path, item):
+    command = [sys.executable, "-m", "advunlearn_lib.cli", item, "--quick", "--out", str(tmp_path)]
     environment = os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     seen = ""
@@ -77,6 +79,8 @@ def test_a_stopped_run_says_how_to_resume_and_leaves_nobody_behind(tmp_path):
     process.send_signal(signal.SIGTERM)  # handled as Ctrl-C is
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in rest and "To resume: ./reproduce.sh table3 --quick" in rest and "Traceback" not in rest
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert "interrupted" in rest and f"To resume: ./reproduce.sh {item} --quick" in rest and "Traceback" not in rest
+    with pytest.raises(ProcessLookupError):  # within ten seconds the whole group is gone
+        for _ in range(100):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
