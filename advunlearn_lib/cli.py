@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from advunlearn_lib import cli_verbs
 from advunlearn_lib.errors import UserError, choose
 from advunlearn_lib.names import ITEMS
 from advunlearn_lib.store import ROOT, writable
+
+if TYPE_CHECKING:
+    from advunlearn_lib.profiles import Profile
 
 COMMANDS = ("all", "claims", "doctor", "pocket-train", "pocket-quality", "tune", "test", "list", *cli_verbs.VERBS)
 STAGES = ("vae", "clip", "judge", "unet", "derived")
@@ -58,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of the profile")
     p.add_argument("--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing")
     p.add_argument("--seeds", type=int, default=1, metavar="N", help="repeat over N seeds and show the spread across them")
+    p.add_argument("--processes", type=int, default=1, metavar="N", help="share each cell's prompts and pictures among N processes or GPUs")
+    p.add_argument(
+        "--executor", default="local", metavar="WHERE", help="local (default), ray, or ray://ADDRESS: compute cells on a cluster"
+    )
     p.add_argument("--out", type=Path, help="where results go (default: figures/<profile>)")
     p.add_argument("--stage", choices=STAGES, help="pocket-train: this stage only")
     p.add_argument("--kind", choices=("broad", "style", "object"), help="tune: this kind of concept only")
@@ -131,6 +138,10 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
         from advunlearn_lib.study import Study
 
         return examine(profile, Study(profile).store.root, not options.quick)
+    if options.command in ("all", *ITEMS) and (options.processes > 1 or options.executor != "local"):
+        code = elsewhere(options, [options.command, *words], profile, overrides)
+        if code or "WORLD_SIZE" in os.environ:
+            return code
     if options.command in ("all", "claims"):
         from advunlearn_lib.paper import everything
         from advunlearn_lib.paper.item import Item
@@ -140,6 +151,27 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
     from advunlearn_lib.notebook import execute
 
     return execute(options.command, profile.name, overrides, options.quick, options.seeds, out)
+
+
+def elsewhere(options: argparse.Namespace, words: list[str], profile: Profile, overrides: list[str]) -> int:
+    """Compute the item's cells by several processes or by Ray; the usual way then finds them in the store."""
+    from advunlearn_lib import shards
+    from advunlearn_lib.paper import cells, everything
+    from advunlearn_lib.paper.item import Item
+    from advunlearn_lib.parallel import compute
+
+    if options.processes > 1 and options.executor == "local" and "WORLD_SIZE" not in os.environ:
+        return shards.launch(options.processes, words)
+    item = Item("table5" if options.command == "all" else options.command, profile.name, overrides, options.quick, options.seeds)
+    every = [study.profile for study in item.studies]
+    tasks = everything.all_tasks(item) if options.command == "all" else cells.tasks(every, item.source)
+    if options.executor == "local":
+        compute(tasks, item.study.store, options.command)
+    else:
+        from advunlearn_lib.ray_executor import compute_with_ray
+
+        compute_with_ray(tasks, item.study.store, options.executor, profile.gpus)
+    return 0
 
 
 if __name__ == "__main__":

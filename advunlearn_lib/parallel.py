@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from advunlearn_lib import shards
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import Cell, Recipes
@@ -53,8 +54,16 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
     What a worker raises is raised here, and the tasks not yet begun are dropped.
     """
     todo = plan(tasks, store)
-    if not todo:
-        return
+    if (processes := shards.state()) is not None:
+        processes.wait_for_everyone()  # nobody computes before all have planned
+        for profile, cell in todo:
+            work(profile, cell, store.root)
+    elif todo:
+        run_pool(todo, store, desc, workers)
+
+
+def run_pool(todo: list[Task], store: Store, desc: str, workers: int | None) -> None:
+    """All of ``todo`` in processes of our own."""
     count = min(workers or os.cpu_count() or 1, len(todo))
     context = get_context("spawn")
     lines: SimpleQueue[tuple[int, str]] = context.SimpleQueue()

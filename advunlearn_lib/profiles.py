@@ -61,6 +61,7 @@ class Profile(BaseModel):
     quality_steps: int = Field(0, ge=0, description="the same for FID and CLIP score (0: as many as for a judged picture)")
     target_steps: int = Field(0, ge=0, description="the same for the base model's pictures that attacks aim at")
     guidance_scale: float = Field(5.0, ge=0)
+    gpus: float = Field(0, ge=0, description="GPUs of a cell that Ray runs")
     batch: int = Field(50, ge=1, description="pictures made at once")
     fid_images: int = Field(1000, ge=40, multiple_of=20)
     prompts: int = Field(60, ge=4, description="evaluation prompts of a concept, at most")

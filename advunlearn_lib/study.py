@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import bootstrap
 from torch import Tensor
 
+from advunlearn_lib import shards
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
 from advunlearn_lib.attacks.base import Judge, draw, judge_prompts
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
-from advunlearn_lib.metrics.clip_score import load_clip, mean_clip_score
+from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
 from advunlearn_lib.metrics.fid import Statistics, frechet_distance
 from advunlearn_lib.metrics.inception import Inception
 from advunlearn_lib.metrics.judges import Classifier, load_judge
@@ -30,6 +32,8 @@ from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import BASE, Cell, Recipes, Row
 from advunlearn_lib.store import ROOT, Recipe, Store, key_of
 from advunlearn_lib.weights import LOADERS
+
+PICTURES = 100  # held in memory at once; a multiple of the CLIP score's blocks
 
 
 class Study:
@@ -87,7 +91,7 @@ class Study:
         if key not in self._models:
             part, folder = recipe["options"]["component"], self.store.folder("erase", recipe)
             for attempt in range(2):
-                self.store.cell("erase", recipe, lambda partial: self._erase(partial, recipe))
+                shards.cell(self.store, "erase", recipe, lambda partial: self._erase(partial, recipe))
                 try:
                     loaded = LOADERS[part].from_pretrained(folder / "weights").float().to(self.device)
                     break
@@ -124,7 +128,7 @@ class Study:
             save_file({"latents": torch.cat(latents).cpu().contiguous()}, folder / "targets.safetensors")
             return [vars(prompt) for prompt in found]
 
-        record = self.store.cell("prompts", recipe, compute)
+        record = shards.cell(self.store, "prompts", recipe, compute)
         targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
         return [AttackedPrompt(**row) for row in record["result"]], targets.to(self.device)
 
@@ -147,9 +151,11 @@ class Study:
             prompts, targets = self.prompts(row.concept)
             judge, clip = self.judge(self.recipes.concept(row.concept)), self.clip if attack == "PEZ" else None
             run = ATTACKS[attack](self.model(row), judge, Budget(**recipe["budget"]), self.sampling, self.profile.seed, self.base(), clip)
-            return run.run(prompts, targets).model_dump()
+            parts = shards.share(len(prompts), lambda mine: [run.run(prompts, targets, mine)])
+            flags = {flag for part in parts for flag in part.flags}
+            return AttackResult(prompts=[p for part in parts for p in part.prompts], flags=sorted(flags)).model_dump()
 
-        return AttackResult(**self.store.cell("attack", recipe, compute)["result"])
+        return AttackResult(**shards.cell(self.store, "attack", recipe, compute, together=True)["result"])
 
     def quality(self, row: Row) -> dict[str, Estimate]:
         """FID against fresh pictures of the same captions, and CLIP score."""
@@ -158,17 +164,26 @@ class Study:
         def compute(folder: Path) -> dict[str, Any]:
             source, asked = self.recipes.source, (self.profile.fid_images, recipe["avoid"])
             captions, seeds = source.captions(*asked)
-            with tqdm(total=len(captions), desc="pictures", leave=False) as bar:
-                images = self.model(row).generate(
-                    captions, seeds, self.recipes.quality_sampling, self.profile.batch, lambda done: bar.update(done - bar.n)
-                )
+            model = self.model(row)  # before the work is shared: processes wait for each other here
+            starts = range(0, len(captions), PICTURES)
+
+            def look(mine: Sequence[int]) -> list[tuple[Tensor, np.ndarray]]:
+                """Features and CLIP scores, some pictures at a time: ten thousand would not fit in memory."""
+                found = []
+                for start in tqdm([starts[number] for number in mine], desc="pictures", leave=False):
+                    texts, some = captions[start : start + PICTURES], seeds[start : start + PICTURES]
+                    images = model.generate(texts, some, self.recipes.quality_sampling, self.profile.batch)
+                    found.append((self.features.features(images), clip_scores(self.clip, images, texts)))
+                return found
+
+            features, scores = zip(*shards.share(len(starts), look), strict=True)
             real = source.references(*asked)
             real = real if isinstance(real, Statistics) else self.features.features(real)
-            fid = frechet_distance(real, self.features.features(images), seed=self.profile.seed)
-            clip = mean_clip_score(self.clip, images, captions, self.profile.seed)
+            fid = frechet_distance(real, torch.cat(features), seed=self.profile.seed)
+            clip = mean_clip_score(np.concatenate(scores), len(captions), self.profile.seed)
             return {"fid": fid.model_dump(), "clip": clip.model_dump()}
 
-        record = self.store.cell("quality", recipe, compute)
+        record = shards.cell(self.store, "quality", recipe, compute, together=True)
         return {metric: Estimate(**value) for metric, value in record["result"].items()}
 
     def pictures(self, row: Row, texts: list[str], seeds: list[int]) -> Tensor:
@@ -180,7 +195,7 @@ class Study:
             images = self.model(row).generate(texts, seeds, self.sampling, self.profile.batch)
             save_file({"images": images.contiguous()}, folder / "images.safetensors")
 
-        self.store.cell("panel", recipe, compute)
+        shards.cell(self.store, "panel", recipe, compute)
         return load_file(self.store.folder("panel", recipe) / "images.safetensors")["images"]
 
     def seconds(self, row: Row) -> Estimate:

@@ -12,7 +12,7 @@ from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
 from advunlearn_lib.attacks.base import draw
 from advunlearn_lib.errors import choose, validated
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
-from advunlearn_lib.metrics.clip_score import mean_clip_score
+from advunlearn_lib.metrics.clip_score import clip_scores, mean_clip_score
 from advunlearn_lib.metrics.fid import Statistics, frechet_distance
 from advunlearn_lib.model import LatentDiffusion, Sampling
 from advunlearn_lib.progress import tqdm
@@ -70,7 +70,8 @@ def evaluate(
     asked = as_prompts(captions)
     images, found = generate(model, asked, sampling), {}
     if clip is not None:
-        found["clip"] = mean_clip_score(clip, images, [prompt.text for prompt in asked], seed)
+        scores = clip_scores(clip, images, [prompt.text for prompt in asked])
+        found["clip"] = mean_clip_score(scores, len(asked), seed)
     if features is not None and reference is not None:
         found["fid"] = frechet_distance(reference, features.features(images), seed=seed)
     return found

@@ -129,26 +129,30 @@ class Attack:
         """The state of one batch."""
         raise NotImplementedError
 
-    def run(self, prompts: Sequence[AttackedPrompt], targets: Tensor) -> AttackResult:
+    def run(self, prompts: Sequence[AttackedPrompt], targets: Tensor, only: Sequence[int] | None = None) -> AttackResult:
         """Attack ``prompts``; ``targets`` are latents z_0 [n, c, h, w] of the concept, one a prompt.
 
+        ``only``: the prompts to attack, by index; what an attack learns once (CCE) it learns on all.
         Raises :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
         """
         room = 0 if self.WHOLE or not self.rounds() else self.budget.tokens
         check_room(self.model, [p.text for p in prompts if not p.exempt], room)
-        before = judge_prompts(self.model, self.judge, prompts, self.sampling, self.budget.batch).tolist()
-        again = self.WHOLE and self.rounds() > 0
-        robust = [i for i, prompt in enumerate(prompts) if not prompt.exempt and (again or not before[i])]
-        left = set(range(len(prompts))) - set(robust)
+        chosen = list(range(len(prompts)) if only is None else only)
+        if not chosen:
+            return AttackResult(prompts=[], flags=[])
+        shown = judge_prompts(self.model, self.judge, [prompts[i] for i in chosen], self.sampling, self.budget.batch).tolist()
+        before, again = dict(zip(chosen, shown, strict=True)), self.WHOLE and self.rounds() > 0
+        robust = [i for i in chosen if not prompts[i].exempt and (again or not before[i])]
+        left = set(chosen) - set(robust)
         results = {i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1) for i in left}
-        flags = set() if self.deterministic(prompts[0]) else {"generation is not deterministic"}
+        flags = set() if self.deterministic(prompts[chosen[0]]) else {"generation is not deterministic"}
         if robust and self.rounds():
             self.prepare(list(prompts), targets)
-        with tqdm(total=len(prompts), initial=len(results), desc="attack", leave=False) as bar:
+        with tqdm(total=len(chosen), initial=len(results), desc="attack", leave=False) as bar:
             for start in range(0, len(robust), self.budget.batch):
                 part = robust[start : start + self.budget.batch]
                 flags |= self.run_batch([prompts[i] for i in part], targets[part], part, results, bar.update)
-        outcomes = [results[i].model_copy(update={"before": before[i]}) for i in range(len(prompts))]
+        outcomes = [results[i].model_copy(update={"before": before[i]}) for i in chosen]
         return AttackResult(prompts=outcomes, flags=sorted(flags))
 
     def run_batch(

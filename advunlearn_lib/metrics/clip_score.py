@@ -45,10 +45,9 @@ def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) 
     return np.array(scores) / 100
 
 
-def mean_clip_score(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str], seed: int = 0) -> Estimate:
-    """Mean CLIP score with a bootstrap interval over blocks of pictures; n must be a multiple of 20."""
-    if len(images) % BLOCK or len(images) < 2 * BLOCK:
-        raise UserError(f"CLIP score needs a multiple of {BLOCK} pictures, at least {2 * BLOCK}, not {len(images)}")
-    scores = clip_scores(clip, images, captions)
+def mean_clip_score(scores: np.ndarray, n: int, seed: int = 0) -> Estimate:
+    """Mean of the block ``scores`` of ``n`` pictures with a bootstrap interval over blocks; n must be a multiple of 20."""
+    if n % BLOCK or n < 2 * BLOCK:
+        raise UserError(f"CLIP score needs a multiple of {BLOCK} pictures, at least {2 * BLOCK}, not {n}")
     interval = bootstrap((scores,), np.mean, n_resamples=1000, method="percentile", rng=np.random.default_rng(seed)).confidence_interval
-    return Estimate(value=float(scores.mean()), low=float(interval.low), high=float(interval.high), n=len(images))
+    return Estimate(value=float(scores.mean()), low=float(interval.low), high=float(interval.high), n=n)

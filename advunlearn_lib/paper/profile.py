@@ -69,6 +69,7 @@ PAPER = Profile(
     clip="openai/clip-vit-base-patch32",
     fid_features="inception",
     precision="bf16",
+    gpus=1,
     sampler="lms",
     sampling_steps=50,
     quality_steps=100,
