@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -39,9 +40,8 @@ def share(count: int, work: Callable[[Sequence[int]], list[Result]]) -> list[Res
     now = state()
     if now is None:
         return work(range(count))
-    with now.split_between_processes(list(range(count))) as mine:
-        found = work(mine)
-    return gather_object(found)  # type: ignore[no-any-return]
+    mine = np.array_split(np.arange(count), now.num_processes)[now.process_index]  # accelerate's own split repeats the last one
+    return gather_object(work(mine.tolist()))  # type: ignore[no-any-return]
 
 
 def cell(store: Store, kind: str, recipe: Recipe, compute: Callable[[Path], Any], together: bool = False) -> dict[str, Any]:
