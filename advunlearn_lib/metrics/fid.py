@@ -40,7 +40,7 @@ class Features(torch.nn.Module):
 def against(real: Tensor | Statistics) -> Any:
     """torchmetrics' FID with its real half filled."""
     width = len(real.mu) if isinstance(real, Statistics) else real.shape[1]
-    metric = FrechetInceptionDistance(feature=Features(width), normalize=True, reset_real_features=False)
+    metric = FrechetInceptionDistance(feature=Features(width), normalize=True, reset_real_features=False, sync_on_compute=False)
     metric.set_dtype(torch.float64)
     if isinstance(real, Statistics):  # the sums that any n features with this mean and covariance would leave
         n, mu, sigma = 10 * width, real.mu.double(), real.sigma.double()
