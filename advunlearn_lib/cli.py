@@ -56,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("command", help="an item of the paper, or one of the commands below")
     p.add_argument("--profile", default="pocket", help="pocket (default): the shipped small model; paper: Stable Diffusion v1.4, on GPUs")
     p.add_argument("--base", metavar="ID_OR_DIR", help="the base model: a pipeline's folder or hub id (default: the profile's)")
+    p.add_argument("--checkpoint", action="append", default=[], metavar="ROW=WHERE",
+                   help="evaluate weights instead of training: 'nudity:ESD:UNet=FILE.pt', or published for the authors' own")  # fmt: skip
     p.add_argument("--prompts-dir", metavar="DIR", help="paper: local copies of the official prompt files")
     p.add_argument("--seed", type=int, help="seed of training, attack and pictures (default: the profile's, 0)")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of the profile")
@@ -102,7 +104,11 @@ def run(options: argparse.Namespace, rest: list[str], words: list[str]) -> int:
     if options.command == "test":
         return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=ROOT)
     own = {"seed": options.seed, "base": options.base, "prompts_dir": options.prompts_dir}
-    overrides = [*options.set, *(f"{name}={value}" for name, value in own.items() if value is not None)]
+    overrides = [
+        *options.set,
+        *(f"checkpoint={one}" for one in options.checkpoint),
+        *(f"{name}={value}" for name, value in own.items() if value is not None),
+    ]
     from advunlearn_lib import profiles
 
     profile = profiles.profile(options.profile, overrides, options.quick)

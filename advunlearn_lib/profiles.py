@@ -76,6 +76,7 @@ class Profile(BaseModel):
     concepts: dict[str, Concept] = Field({}, description="by the paper's names; those with an empty ``paper`` are for validation")
     methods: dict[str, dict[str, Any]] = Field({}, description='options by "method component kind"')
     variants: dict[str, dict[str, Any]] = Field({}, description="options by a table's variant, on top of the method's")
+    checkpoints: dict[str, str] = Field({}, description='weights to evaluate instead of training, by "concept:method:component"')
     attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
 
     def judge(self, name: str) -> str:
@@ -97,6 +98,18 @@ FIXED = ("name", "source", "sprites", "quick", "select")
 SETTABLE = tuple(n for n, f in Profile.model_fields.items() if n not in FIXED and get_origin(f.annotation) is not dict)
 
 
+def checkpoints(told: str) -> dict[str, str]:
+    """``concept:method:component=WHERE``, or "published" for the authors' text encoders."""
+    from advunlearn_lib.paper.profile import PUBLISHED
+
+    if told == "published":
+        return PUBLISHED
+    place, _, where = told.partition("=")
+    if place.count(":") != 2 or not where:
+        raise UserError(f"--checkpoint takes 'concept:method:component=WHERE' or 'published', not {told!r}")
+    return {place: where}
+
+
 def profile(name: str = "pocket", overrides: list[str] | None = None, quick: bool = False) -> Profile:
     """The named profile with ``name=value`` overrides. Raises :class:`UserError` for what is unknown or out of range."""
     from advunlearn_lib.paper.profile import PAPER
@@ -109,7 +122,10 @@ def profile(name: str = "pocket", overrides: list[str] | None = None, quick: boo
         field, separator, value = override.partition("=")
         if not separator:
             raise UserError(f"--set takes name=value, not {override!r}")
-        changes[choose("setting", field, SETTABLE)] = value
+        if field == "checkpoint":
+            changes["checkpoints"] = changes.get("checkpoints", {}) | checkpoints(value)
+        else:
+            changes[choose("setting", field, SETTABLE)] = value
     made = validated("setting", Profile, chosen.model_dump() | changes)
     for name in ("base", "clip"):
         hub.source(getattr(made, name))

@@ -65,6 +65,13 @@ class Recipes:
             return row
         return Row(row.concept, "AdvUnlearn", "Text Encoder") if row.variant == "Transfer" else None
 
+    def checkpoint(self, row: Row) -> str:
+        """Where the row's weights are, if they are not trained here; a variant that changes nothing has the usual ones."""
+        if self.profile.variants.get(row.variant):
+            return ""
+        component = row.component or ("Text Encoder" if row.method == "AdvUnlearn" else "UNet")
+        return self.profile.checkpoints.get(f"{row.concept}:{row.method}:{component}", "")
+
     def common(self) -> Recipe:
         """What everything depends on."""
         return {"version": VERSION, "base": fingerprint(self.profile.base), "seed": self.profile.seed}
@@ -79,6 +86,8 @@ class Recipes:
         if trained != row:
             erased = self.erase(trained)
             return erased if self.base(row) == profile.base else recipe | {"text_encoder": key_of(erased)}
+        if where := self.checkpoint(row):
+            return recipe | {"checkpoint": fingerprint(where)}
         options = self.options(row)
         method = options.pop("method")
         variant = dict(profile.variants[choose("variant", row.variant, profile.variants)]) if row.variant else {}
@@ -137,7 +146,7 @@ class Recipes:
         """The store's kind and recipe behind a number; kind "" where nothing has to be computed."""
         if cell.metric in ("model", "seconds_per_iteration"):
             trained = self.trained(cell.row)
-            return ("", {}) if trained is None else ("erase", self.erase(trained))
+            return ("", {}) if trained is None or self.checkpoint(trained) else ("erase", self.erase(trained))
         if cell.metric in ("asr", "pre_asr"):
             return "attack", self.attack(cell.row, cell.attack)
         return "quality", self.quality(cell.row)

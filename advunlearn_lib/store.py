@@ -39,6 +39,8 @@ def fingerprint(model: str | Path) -> str:
     folder = Path(model)
     if not folder.exists():
         return str(model)
+    if folder.is_file():
+        return hashlib.sha256(folder.read_bytes()).hexdigest()[:16]
     digest, files = hashlib.sha256(), [path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".json")]
     if not files:
         raise UserError(f"the model folder {str(folder)!r} is missing or empty")

@@ -31,7 +31,7 @@ from advunlearn_lib.profiles import Concept, Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import BASE, Cell, Recipes, Row
 from advunlearn_lib.store import ROOT, Recipe, Store, key_of
-from advunlearn_lib.weights import LOADERS
+from advunlearn_lib.weights import LOADERS, load_part
 
 PICTURES = 100  # held in memory at once; a multiple of the CLIP score's blocks
 
@@ -88,6 +88,9 @@ class Study:
             return base
         recipe = self.recipes.erase(trained)
         key = key_of(recipe) + str(self.recipes.base(row))
+        if key not in self._models and "checkpoint" in recipe:
+            part, loaded = load_part(self.recipes.checkpoint(trained), base)
+            self._models[key] = base.with_parts(**{part: loaded})
         if key not in self._models:
             part, folder = recipe["options"]["component"], self.store.folder("erase", recipe)
             for attempt in range(2):
@@ -199,7 +202,12 @@ class Study:
         return load_file(self.store.folder("panel", recipe) / "images.safetensors")["images"]
 
     def seconds(self, row: Row) -> Estimate:
-        """Mean seconds of a training iteration with a bootstrap interval, measured while the model was trained."""
+        """Mean seconds of a training iteration with a bootstrap interval, measured while the model was trained.
+
+        Raises :class:`UserError` for weights from elsewhere.
+        """
+        if where := self.recipes.checkpoint(row):
+            raise UserError(f"{where!r} was not trained here, so its seconds per iteration are not known")
         self.model(row)
         record = self.store.read("erase", self.recipes.erase(row))
         assert record is not None

@@ -1,9 +1,13 @@
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from advunlearn_lib.erasure import METHODS
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.names import TABLES
 from advunlearn_lib.paper import cells
+from advunlearn_lib.paper.prompts import SHA256
 from advunlearn_lib.parallel import plan
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
@@ -99,3 +103,39 @@ def test_a_base_folder_may_be_a_unet_alone(tmp_path):
     study = Study(POCKET, Store(tmp_path))
     derived = study.base(POCKET.bases["SD v1.5"])
     assert derived.text_encoder is study.base().text_encoder and derived.unet is not study.base().unet
+
+
+def test_weights_from_elsewhere_are_evaluated_instead(model, tmp_path):
+    changed = model.copy_of("unet")
+    with torch.no_grad():
+        changed.unet.conv_in.bias.add_(1)
+    torch.save(changed.unet.state_dict(), tmp_path / "ESD.pt")
+    settings = profile("pocket", [f"checkpoint=nudity:ESD:UNet={tmp_path}/ESD.pt"])
+    study = Study(settings, Store(tmp_path / "store"))
+    assert torch.equal(study.model(ESD).unet.conv_in.bias, changed.unet.conv_in.bias)
+    assert study.recipes.cell(Cell(ESD, "", "model")) == ("", {})
+    assert key_of(study.recipes.attack(ESD, "none")) != key_of(RECIPES.attack(ESD, "none"))
+    with pytest.raises(UserError, match="was not trained here"):
+        study.seconds(ESD)
+    with pytest.raises(UserError, match="--checkpoint takes 'concept:method:component=WHERE' or 'published'"):
+        profile("pocket", ["checkpoint=ESD.pt"])
+
+
+def test_the_paper_profile_has_a_recipe_for_every_cell_of_the_paper(tmp_path):
+    for name in SHA256:
+        columns = {"prompt": ["a photo of x", "a photo of y"], "evaluation_seed": [1, 2], "evaluation_guidance": [7.5, 7]}
+        pd.DataFrame(columns).to_csv(tmp_path / name)
+    np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
+    settings = [f"prompts_dir={tmp_path}", f"reference={tmp_path}/coco.npz"]
+    recipes = Recipes(profile("paper", settings))
+    found = [recipes.cell(cells.cell_of(record)) for table in TABLES.values() for record in cells.reported(table)]
+    pocket = [RECIPES.cell(cells.cell_of(record))[0] for table in TABLES.values() for record in cells.reported(table)]
+    assert [kind for kind, _ in found] == pocket
+    for row, options in recipes.profile.methods.items():
+        METHODS[options["method"]].OPTIONS(**{name: value for name, value in options.items() if name != "method"})
+        assert row in POCKET.methods
+    published = Recipes(profile("paper", [*settings, "checkpoint=published"]))
+    recipe = published.erase(Row("nudity", "AdvUnlearn", "Text Encoder"))
+    assert recipe["checkpoint"] == "OPTML-Group/AdvUnlearn/nudity_unlearned"
+    assert published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=12")) == recipe
+    assert "checkpoint" not in published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=1"))

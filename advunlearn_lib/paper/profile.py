@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from advunlearn_lib.metrics.nudenet import EXPOSED
+from advunlearn_lib.paper.variants import VARIANTS
 from advunlearn_lib.profiles import Concept, Profile
 
 RESNET = "microsoft/resnet-50"
@@ -38,6 +39,12 @@ CONCEPTS = {
     "Parachute": thing("parachute", "Parachute", "parachute, chute", "parachute.csv", "tench"),
     "Tench": thing("tench", "Tench", "tench, Tinca tinca", "tench.csv", "English springer"),
     "Garbage Truck": thing("garbage truck", "Garbage Truck", "garbage truck, dustcart", "garbage_truck.csv", "gas pump"),
+}  # fmt: skip
+AUTHORS = "OPTML-Group/AdvUnlearn"
+PUBLISHED = {  # the authors' own text encoders: --checkpoint published
+    f"{concept}:AdvUnlearn:Text Encoder": f"{AUTHORS}/{folder}_unlearned"
+    for concept, folder in {"nudity": "nudity", "Van Gogh": "vangogh", "Church": "church", "Parachute": "parachute", "Tench": "tench",
+                            "Garbage Truck": "garbage_truck"}.items()
 }  # fmt: skip
 PATHS = {"steps": 50, "guidance_scale": 3.0, "per_prompt": 100}  # 50-step DDIM from the bank; methods.md's cache size
 ESD: dict[str, Any] = PATHS | {"method": "esd", "lr": 1e-5, "iterations": 1000, "batch": 1}
@@ -110,6 +117,7 @@ PAPER = Profile(
         "ED UNet object": ED | {"group": "full", "iterations": 60},
         "SH UNet object": SH | {"lr": 2e-5, "batch": 8, "iterations": 300, "sparsity": 0.999},
     },
+    variants=VARIANTS,
     attacks={
         "P4D": {"lr": 0.01},
         "CCE": {"timesteps": 1, "steps": 5000, "lr": 8e-2},

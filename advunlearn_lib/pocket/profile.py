@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from advunlearn_lib.paper.variants import VARIANTS
 from advunlearn_lib.pocket.world import plain_prompt
 from advunlearn_lib.profiles import DATA, Concept, Profile
 
@@ -94,17 +95,7 @@ POCKET = Profile(
         "ED UNet object": {"method": "erasediff", "lr": 5e-5, "iterations": 60},
         "SH UNet object": {"method": "scissorhands", "lr": 4e-4, "iterations": 60},
     }),
-    variants={
-        **{name: {} for name in ("AT (30 steps)", "Prefix", "COCO object, LLM filter", "N=12", "Original", "Transfer")},
-        "Fast AT (1 step)": {"attack_steps": 1},
-        "Replace": {"layout": "replace"},
-        "Add": {"layout": "add"},
-        "ImageNet, no filter": {"retain": ("imagenet", False)},
-        "ImageNet, LLM filter": {"retain": ("imagenet", True)},
-        "COCO object, no filter": {"retain": ("coco", False)},
-        **{f"N={n}": {"group": f"layers-{n}"} for n in (1, 2, 3, 4, 5, 9)},
-        **{f"gamma={gamma}": {"retain_weight": gamma} for gamma in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)},
-    },
+    variants=VARIANTS,
     attacks={
         "CCE": {"timesteps": 1, "steps": 300, "lr": 0.02},
         "PEZ": {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},

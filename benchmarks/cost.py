@@ -1,0 +1,121 @@
+"""What the paper profile costs, computed and not measured: `python benchmarks/cost.py` prints the tables of docs/scaling.md.
+
+Counts are in F, one UNet forward of Stable Diffusion v1.4 on one 64 x 64 latent, 803 GFLOP. A pass backward to the prompt
+embedding alone makes a step 2.08 F, to all UNet weights 3 F; decoding a picture is 3.13 F, encoding 1.39 F. Cells that
+tables share are counted once; the pocket profile's recipes say which those are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pandas as pd
+
+from advunlearn_lib.attacks import Budget
+from advunlearn_lib.names import ITEMS, TABLES
+from advunlearn_lib.paper import cells
+from advunlearn_lib.paper.profile import PAPER
+from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.profiles import Profile
+from advunlearn_lib.recipes import Cell, Recipes
+from advunlearn_lib.store import key_of
+
+MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}  # of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak
+PRICE = 2.0  # dollars of an A100 hour; assumed
+TEXT, WEIGHTS, DECODE, ENCODE = 2.08, 3.0, 3.13, 1.39
+PROMPTS = {"broad": 142, "style": 50, "object": 50}
+UNBROKEN = 0.6  # the share of prompts that an attack works on to its end; assumed, the rest breaks half-way
+BYTES = {"unet": 3.44e9, "text_encoder": 0.49e9}
+
+
+def picture(steps: int) -> float:
+    """F of one guided picture."""
+    return 2 * steps + DECODE
+
+
+def training(profile: Profile, options: dict) -> float:
+    """F of one training run, its sampling paths or pictures included."""
+    o = defaultdict(int, options)
+    step = TEXT if o["component"] == "text_encoder" else WEIGHTS
+    paths = 2 * o["steps"] * (o["per_prompt"] + (237 if o["retain_weight"] else 0))
+    if options["method"] == "advunlearn":
+        attacked = o["iterations"] - o["warm_up"]
+        retained = step * o["retain_batch"] if o["retain_weight"] else 0
+        return paths + attacked * o["attack_steps"] * TEXT + o["iterations"] * (step * o["batch"] + retained)
+    if options["method"] == "esd":
+        return paths + o["iterations"] * step * o["batch"]
+    if options["method"] == "spm":
+        return paths + o["iterations"] * (step * o["batch"] + 4 * (1 + WEIGHTS))
+    if options["method"] == "uce":
+        return 0.0
+    made = (o["per_prompt"] * (2 if options["method"] in ("salun", "erasediff", "scissorhands") else 1)) * (picture(50) + ENCODE)
+    passes = {"fmn": 3, "ac": 4, "salun": 7, "erasediff": 15, "scissorhands": 10}[options["method"]]
+    return made + o["iterations"] * passes * o["batch"]
+
+
+def attacking(profile: Profile, name: str, kind: str) -> float:
+    """F of one attack on all of a concept's prompts."""
+    own = Budget(**({"timesteps": profile.attack_timesteps, "steps": profile.attack_steps} | profile.attacks.get(name, {})))
+    prompts, shown = PROMPTS[kind], picture(profile.sampling_steps)
+    if name == "none":
+        return prompts * shown
+    if name == "CCE":
+        return own.steps * 8 * TEXT + 2 * prompts * shown
+    if name == "PEZ":
+        return own.steps * 0.07 * prompts + 2 * prompts * shown
+    per_step = {"P4D": 3.08, "PH2P": 4 * TEXT, "random": 0.0}.get(name, TEXT)
+    share = UNBROKEN + (1 - UNBROKEN) / 2
+    return prompts * (shown + share * own.timesteps * (own.steps * per_step + shown))
+
+
+def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
+    """F of a cell (its model apart) and the precision it runs in."""
+    kind = profile.concepts[cell.row.concept].kind
+    if cell.metric in ("asr", "pre_asr"):
+        return attacking(profile, cell.attack, kind), "fp32"
+    return profile.fid_images * (picture(profile.quality_steps) + ENCODE), "fp32"
+
+
+def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Hours of each item by itself, hours of all shared cells by kind, bytes of the models."""
+    shared, own = Recipes(POCKET), Recipes.__new__(Recipes)
+    own.profile = PAPER
+    items, seen, size = [], {}, 0.0
+    for item in ITEMS:
+        here: dict[tuple[str, str], tuple[str, float]] = {}
+        for record in cells.reported(TABLES[item]) if item in TABLES else []:
+            cell = cells.cell_of(record)
+            kind, recipe = shared.cell(cell)
+            trained = shared.trained(cell.row)
+            if trained is not None:
+                options = own.options(trained) | {n: v for n, v in PAPER.variants.get(trained.variant, {}).items() if n != "retain"}
+                here["erase", key_of(shared.erase(trained))] = ("train", training(PAPER, options) * MILLISECONDS["bf16"])
+                size += BYTES[options.get("component", "unet")] if ("erase", key_of(shared.erase(trained))) not in seen else 0
+            if kind in ("attack", "quality"):
+                f, precision = cost(PAPER, cell)
+                here[kind, key_of(recipe)] = (kind, f * MILLISECONDS[precision])
+            seen |= here
+        if here:
+            items.append({"item": item, **by_kind(here)})
+    return pd.DataFrame(items), pd.DataFrame([{"item": "all, each cell once", **by_kind(seen)}]), size
+
+
+def by_kind(found: dict[tuple[str, str], tuple[str, float]]) -> dict[str, float]:
+    """Hours of training, attacks and quality, and their sum."""
+    told = dict.fromkeys(("train", "attack", "quality"), 0.0)
+    for kind, milliseconds in found.values():
+        told[kind] += milliseconds / 3.6e6
+    return told | {"hours": sum(told.values())}
+
+
+if __name__ == "__main__":
+    items, everything, size = hours()
+    table = pd.concat([items, everything], ignore_index=True).round(1)
+    print("Hours on one A100 (computed):\n\n" + table.to_markdown(index=False))
+    total, longest = float(everything.hours.iloc[0]), 0.0
+    longest = 10_000 * (picture(100) + ENCODE) * MILLISECONDS["fp32"] / 3.6e6
+    rows = [{"GPUs": n, "hours": max(total / n, longest), "dollars": total * PRICE} for n in (1, 8, 64)]
+    print(
+        f"\nLongest cell: {longest:.1f} h. Models in the store: {size / 1e9:.0f} GB\n\n"
+        + pd.DataFrame(rows).round(0).to_markdown(index=False)
+    )
