@@ -22,5 +22,5 @@ if ! cmp -s "$lock" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
 pathlib.Path(sysconfig.get_path("purelib"), "advunlearn_lib.pth").write_text(sys.argv[1] + "\n")' "$here"
   cp "$lock" "$stamp"
 fi
-export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 exec "$venv/bin/python" -m advunlearn_lib.cli "$@"

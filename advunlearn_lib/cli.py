@@ -86,6 +86,8 @@ def main(argv: list[str] | None = None) -> int:
             return cli_verbs.run_verb(arguments[0], verb.parse_args(arguments[1:]))
         options, rest = parser().parse_known_args(arguments)
         choose("command", options.command, (*ITEMS, *COMMANDS))
+        if options.profile == "pocket" and not options.base:
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # all it needs is here
         if rest and options.command != "test":
             raise UserError(f"unknown option {rest[0]!r} (see ./reproduce.sh --help)")
         words = list(arguments)

@@ -1,4 +1,4 @@
-"""Compute many cells at once: one process a core, one thread each, the store between them.
+"""Compute many cells at once: one process a GPU, or a core with one thread each; the store between them.
 
 Small models leave a second thread half idle: two processes of one thread do about 1.6 times the work of one with two
 (``benchmarks/bank.py`` measures it).
@@ -63,11 +63,15 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
 
 
 def run_pool(todo: list[Task], store: Store, desc: str, workers: int | None) -> None:
-    """All of ``todo`` in processes of our own."""
-    count = min(workers or os.cpu_count() or 1, len(todo))
+    """All of ``todo`` in processes of our own, one a GPU, or where there is none one a core."""
+    gpus = torch.cuda.device_count()
+    count = min(workers or gpus or os.cpu_count() or 1, len(todo))
     context = get_context("spawn")
     lines: SimpleQueue[tuple[int, str]] = context.SimpleQueue()
-    arguments = (lines, max(1, (os.cpu_count() or 1) // count))
+    free: SimpleQueue[int] = context.SimpleQueue()
+    for gpu in range(gpus):
+        free.put(gpu)
+    arguments = (lines, free, max(1, (os.cpu_count() or 1) // count))
     with ProcessPoolExecutor(count, context, initializer=set_up, initargs=arguments) as pool:
         # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
         hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -113,8 +117,10 @@ class Relay(io.StringIO):
         return len(text)
 
 
-def set_up(lines: SimpleQueue[tuple[int, str]], threads: int) -> None:
-    """A worker's first act."""
+def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[int], threads: int) -> None:
+    """A worker's first act: it takes a GPU, if there is one left, and sees no other."""
+    if not free.empty():
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(free.get())
     torch.set_num_threads(threads)
     sys.stderr = Relay(lines)
 

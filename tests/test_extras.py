@@ -1,21 +1,27 @@
 """What needs an extra: NudeNet's real detector, Ray. Skipped where they are not installed; CI installs them."""
 
+import gzip
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.nudenet import EXPOSED, NudeNetJudge
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import fresh_scenes
+from advunlearn_lib.prompts import place, token_count
 from advunlearn_lib.store import ROOT
 
 
@@ -42,6 +48,31 @@ def test_any_exposed_class_above_the_threshold_counts(monkeypatch):
     assert judge(torch.zeros(4, 3, 8, 8)).tolist() == [True, False, False, False]
     with pytest.raises(UserError, match="unknown NudeNet class 'FEET'"):
         NudeNetJudge(["FEET"])
+
+
+@pytest.fixture(scope="module")
+def clip_tokenizer():
+    """CLIP's own vocabulary, from the file that a PyPI package ships; its 49,408 tokens in the published order."""
+    found = importlib.util.find_spec("open_clip")
+    if found is None:
+        pytest.skip("open_clip_torch is not installed")
+    lines = gzip.decompress((Path(found.origin).parent / "bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
+    characters = list(bytes_to_unicode().values())
+    words = [*characters, *(f"{c}</w>" for c in characters), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77, pad_token="<|endoftext|>")
+
+
+def test_nudity_and_tench_are_two_tokens_and_are_kept_whole(clip_tokenizer):
+    assert len(clip_tokenizer) == 49408
+    pieces = {word: clip_tokenizer.tokenize(word) for word in ("nudity", "tench", "church", "parachute", "garbage truck", "Van Gogh")}
+    assert pieces["nudity"] == ["nu", "dity</w>"] and pieces["tench"] == ["ten", "ch</w>"]
+    assert [len(pieces[word]) for word in ("church", "parachute", "garbage truck", "Van Gogh")] == [1, 1, 2, 2]
+    ids = torch.tensor(clip_tokenizer("nudity", padding="max_length").input_ids)
+    assert token_count(ids, clip_tokenizer.eos_token_id) == 2
+    prompt = place(ids[None, :, None].float(), torch.full((1, 1, 1), -1.0), [2], "prefix")[0, :5, 0]
+    assert prompt.tolist() == [49406, -1, *ids[1:3].tolist(), 49407]
 
 
 def table(out):
