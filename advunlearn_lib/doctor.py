@@ -33,8 +33,6 @@ from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
 
 EXTRAS = {"nudenet": "nudity", "torch_fidelity": "fid", "ray": "ray"}
-NEEDED_DISK = 60  # GB: 5 snapshots of 4 to 5 GB, 60 models of 0.3 to 3.4 GB, pictures are not kept
-NEEDED_GPU = 12  # GB, AdvUnlearn in bf16 (docs/scaling.md)
 SMALL = {"iterations": 2, "steps": 2, "per_prompt": 1, "retain_per_prompt": 1, "sampling_steps": 2, "mask_batches": 1, "snip_batches": 1,
          "inner_steps": 1, "attack_steps": 2, "warm_up": 0, "batch": 1}  # fmt: skip
 RETAIN = [f"a photo of a {word}" for word in ("dog", "cat", "train", "chair", "drum")]
@@ -51,19 +49,26 @@ class Finding(NamedTuple):
 def findings(profile: Profile, store: Path) -> list[Finding]:
     """Everything a run of ``profile`` needs, present or not, and how to get it."""
     free = shutil.disk_usage(store if store.exists() else store.parent).free / 1e9
-    needed = NEEDED_DISK if profile.name == "paper" else 3
     found = [
         Finding("python", True, f"{platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}"),
-        Finding("disk", free > needed, f"{free:.0f} GB free for {store}, about {needed} GB needed (ADVUNLEARN_STORE moves it)"),
+        Finding(
+            "disk",
+            free > profile.disk_gb,
+            f"{free:.0f} GB free for {store}, about {profile.disk_gb:g} GB needed for a table (ADVUNLEARN_STORE moves it)",
+        ),
     ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             total = torch.cuda.get_device_properties(index).total_memory / 1e9
             found.append(
-                Finding(f"GPU {index}", total > NEEDED_GPU, f"{torch.cuda.get_device_name(index)}, {total:.0f} GB of {NEEDED_GPU} needed")
+                Finding(
+                    f"GPU {index}",
+                    total > profile.gpu_gb,
+                    f"{torch.cuda.get_device_name(index)}, {total:.0f} GB of {profile.gpu_gb:g} needed",
+                )
             )
     else:
-        found.append(Finding("GPU", profile.name != "paper", "none that torch sees: the paper profile would take months on a CPU"))
+        found.append(Finding("GPU", not profile.gpu_gb, f"none that torch sees; the profile {profile.name} needs {profile.gpu_gb:g} GB"))
     if profile.name == "paper":
         found += [extra(module, name) for module, name in EXTRAS.items()]
         found += [model(name) for name in dict.fromkeys((profile.base, *profile.bases.values(), profile.clip))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 
 from advunlearn_lib import shards
+from advunlearn_lib.errors import UserError
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import Cell, Recipes
@@ -59,7 +61,24 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
         for profile, cell in todo:
             work(profile, cell, store.root)
     elif todo:
+        preflight(todo[0][0], store)
         run_pool(todo, store, desc, workers)
+
+
+def preflight(profile: Profile, store: Store) -> None:
+    """:class:`UserError` where the machine cannot do what is asked of it, before anything is begun."""
+    free = shutil.disk_usage(store.root).free / 1e9
+    if free < profile.disk_gb:
+        raise UserError(f"{free:.1f} GB are free for the store {str(store.root)!r}; about {profile.disk_gb:g} GB are needed")
+    if not profile.gpu_gb or profile.device == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none (--set device=cpu goes on anyway)"
+        )
+    memory = torch.cuda.get_device_properties(0).total_memory / 1e9
+    if memory < profile.gpu_gb:
+        raise UserError(f"the GPU has {memory:.0f} GB; {profile.gpu_gb:g} GB are needed (--set gpu_gb=0 goes on anyway)")
 
 
 def run_pool(todo: list[Task], store: Store, desc: str, workers: int | None) -> None:

@@ -116,6 +116,7 @@ class Recipes:
         recipe = self.common() | {"sampling": vars(self.sampling), "kind": chosen.kind, "labels": list(chosen.labels)}
         recipe |= {"judge": fingerprint(self.profile.judge(chosen.judge)), "count": self.profile.prompts}
         recipe |= {"targets": vars(self.target_sampling)} if self.target_sampling != self.sampling else {}
+        recipe |= {"longest": self.profile.longest} if self.profile.longest else {}
         return recipe | self.source.evaluation_recipe(chosen)
 
     def budget(self, concept: str, attack: str) -> Budget:

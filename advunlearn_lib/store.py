@@ -71,6 +71,11 @@ def writable(kind: str, folder: Path) -> Path:
     return folder
 
 
+def sort_of(kind: str, recipe: Recipe) -> str:
+    """Cells of one sort take about equally long: a method's models, an attack, so many pictures."""
+    return f"{kind} {recipe.get('method') or recipe.get('attack') or recipe.get('images', '')}".strip()
+
+
 class Store:
     """Cells under ``root``. Raises :class:`UserError` where ``root`` cannot be written."""
 
@@ -100,9 +105,13 @@ class Store:
         print(f"the stored result {path} is damaged ({reason}); computing it again", flush=True)
         shutil.rmtree(path.parent if path.name == "result.json" else path)
 
-    def seconds(self, kind: str) -> list[float]:
-        """What finished cells of a kind took to compute."""
-        return [json.loads(path.read_text())["seconds"] for path in self.root.glob(f"{kind}-*/result.json")]
+    def seconds(self) -> dict[str, list[float]]:
+        """What finished cells took to compute, by :func:`sort_of`."""
+        found: dict[str, list[float]] = {}
+        for path in self.root.glob("*/result.json"):
+            record = json.loads(path.read_text())
+            found.setdefault(sort_of(path.parent.name.split("-")[0], record["recipe"]), []).append(record["seconds"])
+        return found
 
     def cell(self, kind: str, recipe: Recipe, compute: Callable[[Path], Any]) -> dict[str, Any]:
         """The record of ``recipe``, computed by ``compute(folder)`` (which returns JSON) if nobody has yet."""

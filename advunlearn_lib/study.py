@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ class Study:
 
         def compute(folder: Path) -> list[dict[str, Any]]:
             candidates = self.recipes.source.evaluation(concept, self.profile.prompts)
-            found = self.select(candidates, self.judge(concept)) if self.profile.select else candidates
+            found = self.select(candidates, self.judge(concept)) if self.profile.select else candidates[: self.profile.prompts]
+            found = [replace(prompt, exempt=self.too_long(prompt.text)) for prompt in found]
             if len(found) < min(self.profile.prompts, len(candidates)):
                 shown = f"the base model shows {concept.name!r} on {len(found)} of {len(candidates)} prompts"
                 raise UserError(f"{shown}; {self.profile.prompts} are needed")
@@ -134,6 +136,10 @@ class Study:
         record = shards.cell(self.store, "prompts", recipe, compute)
         targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
         return [AttackedPrompt(**row) for row in record["result"]], targets.to(self.device)
+
+    def too_long(self, text: str) -> bool:
+        """Has ``text`` more tokens, start and end included, than the profile attacks?"""
+        return 0 < self.profile.longest < len(self.base().tokenizer([text]).input_ids[0])
 
     def select(self, candidates: list[AttackedPrompt], judge: Judge) -> list[AttackedPrompt]:
         """The first candidates on which the base model shows the concept, as many as the profile wants."""

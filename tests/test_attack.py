@@ -72,6 +72,16 @@ def test_a_whole_prompt_succeeds_by_itself_alone(model, clip, name):
     assert (asr.value, pre.value) == (0, 100)
 
 
+def test_an_exempt_prompt_is_judged_and_not_attacked(model):
+    prompts = [AttackedPrompt("church", 0), AttackedPrompt("a photo of a church", 1, exempt=True)]
+    targets = torch.zeros(2, *model.latent_shape())
+    run = ATTACKS["UnlearnDiffAtk"](model, never_right, Budget(timesteps=1, steps=1), FAST)
+    attacked, exempt = run.run(prompts, targets).prompts
+    assert attacked.adversarial != attacked.prompt and exempt.adversarial == exempt.prompt
+    assert not exempt.before and not exempt.after
+    assert [r.prompt for r in run.run(prompts, targets, [1]).prompts] == ["a photo of a church"]
+
+
 def test_flags_tell_a_dead_gradient_and_a_restless_model(model, monkeypatch):
     monkeypatch.setattr(torch.autograd, "grad", lambda output, inputs, **kwargs: (torch.zeros_like(inputs),))
     monkeypatch.setattr(type(model), "noise", lambda self, seeds: torch.randn(len(seeds), *self.latent_shape()))

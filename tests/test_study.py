@@ -8,7 +8,7 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.names import TABLES
 from advunlearn_lib.paper import cells
 from advunlearn_lib.paper.prompts import SHA256
-from advunlearn_lib.parallel import plan
+from advunlearn_lib.parallel import compute, plan
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.pocket.render import STYLE_NAMES
@@ -139,3 +139,20 @@ def test_the_paper_profile_has_a_recipe_for_every_cell_of_the_paper(tmp_path):
     assert recipe["checkpoint"] == "OPTML-Group/AdvUnlearn/nudity_unlearned"
     assert published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=12")) == recipe
     assert "checkpoint" not in published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=1"))
+
+
+def test_prompts_too_long_to_attack_are_marked(tmp_path):
+    settings = POCKET.model_copy(update={"prompts": 4, "longest": 8, "sampling_steps": 2, "select": False})
+    study = Study(settings, Store(tmp_path))
+    prompts, _ = study.prompts("Church")
+    lengths = [len(study.base().tokenizer(prompt.text).input_ids) for prompt in prompts]
+    assert [prompt.exempt for prompt in prompts] == [length > 8 for length in lengths] and len(set(lengths)) > 1
+
+
+def test_a_machine_too_small_says_so_first(tmp_path):
+    tasks = [(POCKET.model_copy(update={"disk_gb": 1e9}), Cell(ESD, "", "model"))]
+    with pytest.raises(UserError, match="GB are free for the store"):
+        compute(tasks, Store(tmp_path), "test")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="needs a GPU of 12 GB and torch sees none"):
+            compute([(POCKET.model_copy(update={"gpu_gb": 12}), Cell(ESD, "", "model"))], Store(tmp_path), "test")

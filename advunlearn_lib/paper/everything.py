@@ -14,10 +14,9 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.names import ITEMS, TABLES
 from advunlearn_lib.paper import cells, claims
 from advunlearn_lib.paper.item import Item
-from advunlearn_lib.parallel import Task, compute, needed, plan
+from advunlearn_lib.parallel import Task, compute, needed
 from advunlearn_lib.progress import tqdm
-from advunlearn_lib.recipes import Recipes
-from advunlearn_lib.store import Store
+from advunlearn_lib.store import Store, sort_of
 
 USUAL = {"erase": 100.0, "attack": 50.0, "quality": 60.0, "prompts": 10.0}  # seconds of a cell, until the store knows better
 
@@ -31,12 +30,18 @@ def all_tasks(item: Item) -> list[Task]:
 
 
 def show_plan(tasks: list[Task], store: Store) -> str:
-    """``erase: 12 done, 60 to do`` and so on, with an estimate from what cells took so far."""
-    left = Counter(Recipes(profile).cell(cell)[0] for profile, cell in plan(tasks, store))
-    total = Counter(kind for kind, _ in needed(tasks))
-    seconds = {kind: statistics.median(store.seconds(kind) or [USUAL[kind]]) for kind in total}
-    minutes = sum(seconds[kind] * left[kind] for kind in left) / 60 / (os.cpu_count() or 1)
-    lines = [f"  {kind:8} {total[kind] - left[kind]:4} done, {left[kind]:4} to do, about {seconds[kind]:.0f} s each" for kind in total]
+    """``erase: 12 done, 60 to do`` and so on, with an estimate from what cells of the same sort took so far."""
+    every, known = needed(tasks), store.seconds()
+    left = [key for key, (_, recipe) in every.items() if store.read(key[0], recipe) is None]
+    total, todo = (Counter(kind for kind, _ in keys) for keys in (every, left))
+    seconds = dict.fromkeys(total, 0.0)
+    for kind, key in left:
+        took = known.get(sort_of(kind, every[kind, key][1]))
+        seconds[kind] += statistics.median(took) if took else USUAL[kind]
+    minutes = sum(seconds.values()) / 60 / (os.cpu_count() or 1)
+    lines = [
+        f"  {kind:8} {total[kind] - todo[kind]:4} done, {todo[kind]:4} to do, {seconds[kind] / 60:.0f} minutes of a core" for kind in total
+    ]
     return "\n".join(["plan", *lines, f"  about {minutes:.0f} minutes and the notebooks"])
 
 
