@@ -19,7 +19,7 @@ def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monk
     for kind, recipe in (recipes.cell(cell), recipes.cell(cell._replace(metric="model"))):
         store.cell(kind, recipe, lambda _: {})
     after = everything.show_plan(tasks, store)
-    done = {row for row in rows if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]}
+    done = {trained for row in rows if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]}
     known = len({str(recipes.erase(row)) for row in done})  # models of a method whose time is known now: no seconds
     assert f"erase       1 done, {len(models) - 1:4} to do, {100 * (len(models) - known) / 60:.0f} minutes" in after
     assert "attack      1 done" in after
