@@ -11,6 +11,8 @@ from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.pocket.profile import POCKET
 
+torch.set_num_threads(1)  # small models: a second thread only waits
+
 
 @pytest.fixture(scope="session")
 def model() -> LatentDiffusion:

@@ -45,7 +45,7 @@ class ClipSearch(Search):
         row = [special.bos_token_id, *[0] * tokens, *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1)]
         self.frame = torch.tensor([row] * len(prompts))
         self.embedding = network.text_model.get_input_embeddings()
-        self.rows = self.embedding(self.vocabulary).detach()
+        self.rows = self.embedding(self.vocabulary.cpu()).detach()
         start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])
         self.begin(self.rows[start].clone())
         self.found, self.reached = start, torch.full((len(prompts),), -1.0)

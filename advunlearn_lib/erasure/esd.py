@@ -88,7 +88,8 @@ class ESD(Method):
 @torch.no_grad()
 def mismatched(frozen: LatentDiffusion, draw: Draw, ids: Tensor, generator: torch.Generator) -> Draw:
     """The official code's mismatch: tell the models a timestep 39..58 above the latents' noise level."""
-    told = (draw.timesteps + torch.randint(39, 59, draw.timesteps.shape, generator=generator)).clamp(max=999)
+    above = torch.randint(39, 59, draw.timesteps.shape, generator=generator)
+    told = (draw.timesteps + above.to(draw.timesteps)).clamp(max=999)
     empty = frozen.unconditional().expand(len(told), -1, -1)
     eps_empty = frozen.predict_noise(draw.latents, told, empty)
     eps_prompt = frozen.predict_noise(draw.latents, told, frozen.encode(ids[draw.prompt]))

@@ -73,8 +73,7 @@ def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generat
     """Kaiming-uniform values for cut weights of matrices and kernels, zero for cut biases, one for cut norm scales."""
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
-            fresh = torch.empty_like(parameter)
-            torch.nn.init.kaiming_uniform_(fresh, generator=generator)
+            fresh = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator).to(parameter)
         else:
             fresh = torch.full_like(parameter, float("norm" in name and name.endswith("weight")))
         parameter[mask] = fresh[mask]

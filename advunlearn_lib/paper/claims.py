@@ -68,7 +68,7 @@ def count(judged: pd.DataFrame) -> str:
 
 
 def write(judged: pd.DataFrame, folder: Path, stamp: str) -> None:
-    """``claims.csv`` and a page to read, ``claims.md``."""
+    """``claims.csv`` and a page to read, ``claims.md``, which ends with ``explanations.md`` where a person has written one."""
     columns = ["id", "verdict", "left", "left_low", "left_high", "right", "right_low", "right_high"]
     ends = [[f"{row[name]:.3g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" for name in ("left", "right")]
             for row in judged.to_dict("records")]  # fmt: skip
@@ -76,7 +76,9 @@ def write(judged: pd.DataFrame, folder: Path, stamp: str) -> None:
         left=[e[0] for e in ends], right=[e[1] for e in ends], here=judged.verdict
     )
     text = f"# The paper's claims, here\n\n{count(judged)}. A claim holds or fails where the two 95 % intervals are apart.\n\n"
-    contents = {"csv": judged[columns].to_csv(index=False), "md": f"{text}{page.to_markdown(index=False)}\n\n{stamp}\n"}
+    why = folder / "explanations.md"
+    told = f"\n{why.read_text()}" if why.exists() else ""
+    contents = {"csv": judged[columns].to_csv(index=False), "md": f"{text}{page.to_markdown(index=False)}\n\n{stamp}\n{told}"}
     for suffix, content in contents.items():
         with atomic(folder / f"claims.{suffix}") as temporary:
             temporary.write_text(content)
