@@ -17,7 +17,8 @@ sns.set_theme(style="white", context="paper")
 
 def titled(figure: Figure, title: str) -> Figure:
     """``figure`` with a title broken to its width (a letter of 9 points is about a fourteenth of an inch wide)."""
-    figure.suptitle(textwrap.fill(title, int(14 * figure.get_figwidth())), fontsize=9)
+    width = int(14 * figure.get_figwidth())
+    figure.suptitle("\n".join(textwrap.fill(line, width) for line in title.splitlines()), fontsize=9)
     figure.tight_layout()
     return figure
 
