@@ -19,7 +19,8 @@ from torch import Tensor
 
 from advunlearn_lib import shards
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
-from advunlearn_lib.attacks.base import Judge, draw, judge_prompts
+from advunlearn_lib.attacks.base import draw, judge_prompts
+from advunlearn_lib.attacks.records import Judge
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate

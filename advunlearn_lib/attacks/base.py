@@ -7,69 +7,17 @@ a judged picture. A prompt never feels the others of its batch, so the batch siz
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from advunlearn_lib.attacks.records import AttackedPrompt, AttackResult, Budget, Judge, PromptResult, result
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.model import LatentDiffusion, Sampling
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
-
-Judge = Callable[[Tensor], Tensor]
-"""Pictures [b, 3, h, w] in [0, 1] -> does each show the concept? bool [b]."""
-
-
-@dataclass(frozen=True)
-class AttackedPrompt:
-    """A prompt to attack, with the seed of its picture, and its guidance scale where it is not the sampling's.
-
-    An ``exempt`` one is judged but not attacked: the paper counts prompts of more than 60 tokens as failed attacks.
-    """
-
-    text: str
-    seed: int
-    guidance_scale: float | None = None
-    exempt: bool = False
-
-
-class PromptResult(BaseModel):
-    """What became of one prompt: did it show the concept ``before`` the attack, and ``after``?
-
-    ``step`` counts judged pictures of the attack: 0 is the plain prompt, -1 never.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    prompt: str
-    seed: int
-    before: bool
-    after: bool
-    adversarial: str
-    step: int
-
-
-class AttackResult(BaseModel):
-    """All prompts' outcomes, and ``flags``: signs that the attack did not work as an attack should."""
-
-    model_config = ConfigDict(frozen=True)
-    prompts: list[PromptResult]
-    flags: list[str]
-
-
-class Budget(BaseModel):
-    """How hard an attack tries. UnlearnDiffAtk in the paper: 50 timesteps x 40 steps, 5 tokens for nudity, else 3."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    tokens: int = Field(3, ge=1)
-    timesteps: int = Field(6, ge=1, description="rounds, each ended by a judged picture")
-    steps: int = Field(8, ge=1, description="gradient steps a round")
-    lr: float = Field(0.01, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
-    batch: int = Field(32, ge=1)
 
 
 def draw(
@@ -259,8 +207,3 @@ class Search:
 def hash_seed(seed: int, prompt: AttackedPrompt) -> int:
     """A generator seed that depends on the prompt alone, not on its place in a batch."""
     return (seed * 7_368_787 + prompt.seed * 31 + sum(ord(c) * (i + 1) for i, c in enumerate(prompt.text))) % 2**31
-
-
-def result(prompt: AttackedPrompt, before: bool, after: bool, text: str, step: int) -> PromptResult:
-    """One prompt's outcome."""
-    return PromptResult(prompt=prompt.text, seed=prompt.seed, before=before, after=after, adversarial=text, step=step)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search, draw
+from advunlearn_lib.attacks.base import Attack, Search, draw
+from advunlearn_lib.attacks.records import AttackedPrompt
 from advunlearn_lib.progress import tqdm
 
 PICTURES = 25  # the official number of training pictures

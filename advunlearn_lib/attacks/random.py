@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, AttackedPrompt, Search
+from advunlearn_lib.attacks.base import Attack, Search
+from advunlearn_lib.attacks.records import AttackedPrompt
 from advunlearn_lib.prompts import with_prefix
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
-from advunlearn_lib.attacks.base import PromptResult
+from advunlearn_lib.attacks.records import PromptResult
 
 
 class Estimate(BaseModel):
