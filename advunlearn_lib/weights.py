@@ -59,8 +59,8 @@ def load_part(where: str | Path, base: LatentDiffusion, component: str = "") -> 
 
 def located(where: str) -> tuple[str, dict[str, Any]]:
     """A folder, or ``owner/name[/subfolder][@revision]``."""
-    if Path(where).exists():
-        return where, {"local_files_only": True}
+    if Path(where).exists() or where.startswith(("/", ".", "~")):
+        return hub.source(where)
     name, at, revision = where.partition("@")
     owner, repository, *subfolder = [*name.split("/"), ""][:3]
     found, options = hub.source(f"{owner}/{repository}{at}{revision}")
