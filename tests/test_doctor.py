@@ -1,9 +1,8 @@
 import torch
 
-from advunlearn_lib.doctor import dry_run, findings, run_method, variants
+from advunlearn_lib.doctor import dry_run, findings, variants
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.memory import account, size
-from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.paper.profile import PAPER
 from advunlearn_lib.paper.snapshot import build_unet, build_vae, full_tokenizer, text_config
 from advunlearn_lib.pocket.profile import POCKET
@@ -71,4 +70,3 @@ def test_the_account_counts_each_tensor_once(model):
         assert ledger.now == 4000
         del c
     assert ledger.now == 0
-    assert isinstance(run.model, LatentDiffusion) and run_method

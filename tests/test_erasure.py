@@ -197,9 +197,9 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
 
 def test_half_precision_trains_fp32_weights_and_agrees(model):
     half = LatentDiffusion.load(POCKET.base, dtype=torch.bfloat16)
-    options = ADVERSARIAL | {"iterations": 4}
+    options = ADVERSARIAL | {"iterations": 4, "attack_steps": 0}  # an attack follows signs, which rounding flips
     exact, rough = (train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half))
-    assert rough.losses == pytest.approx(exact.losses, rel=0.2)  # the attack follows signs, which rounding flips
+    assert rough.losses == pytest.approx(exact.losses, rel=0.05)
     assert {p.dtype for p in rough.model.text_encoder.parameters()} == {torch.float32}
     assert {p.dtype for p in rough.model.unet.parameters()} == {torch.bfloat16}
     with pytest.raises(UserError, match="fp16 training needs a GPU"):
