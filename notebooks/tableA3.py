@@ -32,7 +32,7 @@ out = ""  # where the results go; empty: figures/<profile> beside this notebook
 
 # %%
 import pandas as pd
-from IPython.display import display
+from IPython.display import Markdown, display
 
 from advunlearn_lib.paper import Item
 
@@ -49,11 +49,13 @@ item.table()
 
 # %% [markdown]
 # ## What holds here
-# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*.
+# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*. Below them: the best explanation
+# found, of the committed results.
 
 # %%
 with pd.option_context("display.max_colwidth", None):
     display(item.claims())
+display(Markdown(item.why()))
 
 # %%
 item.report()

@@ -6,6 +6,7 @@ import pytest
 from advunlearn_lib.names import FIGURES, ITEMS, TABLES
 from advunlearn_lib.paper import cells, claims
 from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.profiles import profile
 from advunlearn_lib.recipes import Recipes, Row
 
 VALUES = {
@@ -56,6 +57,17 @@ def test_claims_page(tmp_path):
     assert list(table.columns) == ["id", "verdict", "left", "left_low", "left_high", "right", "right_low", "right_high"]
     page = (tmp_path / "claims.md").read_text()
     assert "4 hold, 1 fail, 1 undecided of 6" in page and "5 [2, 9]" in page and "seed 0" in page
+
+
+def test_explanations_reach_their_items_and_no_quick_run(tmp_path, monkeypatch):
+    text = "About seed 0.\n\n## table3 table5: Edits do not carry over\n\nBecause.\n\n## tableA3: Filters\n\nOther.\n"
+    (tmp_path / "figures" / "pocket").mkdir(parents=True)
+    (tmp_path / "figures" / "pocket" / "explanations.md").write_text(text)
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
+    settings = profile("pocket")
+    assert claims.why(settings) == text
+    assert claims.why(settings, "table3").split() == ["**Edits", "do", "not", "carry", "over**", "Because."]
+    assert claims.why(settings, "table1") == "" == claims.why(profile("pocket", quick=True), "table3")
 
 
 def test_layout_and_files(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pandas as pd
 
 from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.paper.cells import PLACE, Record, read
+from advunlearn_lib.profiles import Profile
+from advunlearn_lib.store import ROOT
 
 VERDICTS = ("holds", "fails", "undecided")
 
@@ -67,8 +70,19 @@ def count(judged: pd.DataFrame) -> str:
     return f"{found['holds']} hold, {found['fails']} fail, {found['undecided']} undecided of {len(judged)}"
 
 
-def write(judged: pd.DataFrame, folder: Path, stamp: str) -> None:
-    """``claims.csv`` and a page to read, ``claims.md``, which ends with ``explanations.md`` where a person has written one."""
+def why(profile: Profile, item: str = "") -> str:
+    """What a person found about the committed results of ``profile``: the sections of its ``explanations.md`` whose heading,
+    ``## table3 table5: ...``, names ``item``; the whole text without one; nothing of a quick run or where none was written."""
+    file = ROOT / "figures" / profile.name / "explanations.md"
+    if profile.quick or not file.exists():
+        return ""
+    text = file.read_text()
+    sections = re.findall(r"^## ([^:\n]*): ([^\n]*)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(f"**{title}**\n{body}" for items, title, body in sections if item in items.split()) if item else text
+
+
+def write(judged: pd.DataFrame, folder: Path, stamp: str, told: str = "") -> None:
+    """``claims.csv`` and a page to read, ``claims.md``, which ends with ``told``."""
     columns = ["id", "verdict", "left", "left_low", "left_high", "right", "right_low", "right_high"]
     ends = [[f"{row[name]:.3g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" for name in ("left", "right")]
             for row in judged.to_dict("records")]  # fmt: skip
@@ -76,9 +90,7 @@ def write(judged: pd.DataFrame, folder: Path, stamp: str) -> None:
         left=[e[0] for e in ends], right=[e[1] for e in ends], here=judged.verdict
     )
     text = f"# The paper's claims, here\n\n{count(judged)}. A claim holds or fails where the two 95 % intervals are apart.\n\n"
-    why = folder / "explanations.md"
-    told = f"\n{why.read_text()}" if why.exists() else ""
-    contents = {"csv": judged[columns].to_csv(index=False), "md": f"{text}{page.to_markdown(index=False)}\n\n{stamp}\n{told}"}
+    contents = {"csv": judged[columns].to_csv(index=False), "md": f"{text}{page.to_markdown(index=False)}\n\n{stamp}\n\n{told}"}
     for suffix, content in contents.items():
         with atomic(folder / f"claims.{suffix}") as temporary:
             temporary.write_text(content)

@@ -71,6 +71,6 @@ def report_claims(item: Item, folder: Path) -> int:
     """Judge every claim, write the page, print the verdicts."""
     records = [record for table in TABLES.values() for record in cells.reproduce(item.studies, table)]
     judged = claims.judge(records)
-    claims.write(judged, folder, item.stamp)
+    claims.write(judged, folder, item.stamp, claims.why(item.settings))
     print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{item.stamp}\nwritten: {folder}/claims.csv .md")
     return 0

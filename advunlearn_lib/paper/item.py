@@ -77,6 +77,10 @@ class Item:
         """The verdicts on the paper's claims about these cells."""
         return claims.judge(self.records)
 
+    def why(self) -> str:
+        """What was found to explain the committed results of this profile, as Markdown."""
+        return claims.why(self.settings, self.name)
+
     def save(self, figure: Figure, suffix: str = "") -> None:
         """Keep the item's picture as ``<name><suffix>.png``."""
         plots.save(figure, self.folder / f"{self.name}{suffix}.png", self.stamp)
