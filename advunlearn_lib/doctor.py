@@ -133,7 +133,8 @@ def reference(profile: Profile) -> Finding:
 
 
 def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
-    """Time and peak memory of two iterations of every method and attack: columns what, seconds, peak_gb."""
+    """Time and peak memory of two iterations of every method and attack: columns what, seconds, peak_gb, and error where one
+    does not work. Each row is printed as it ends."""
     base = str(snapshot) if snapshot else profile.base
     tasks: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [("generate", run_generate, (base,))]
     tasks += [(f"{method} {part}", run_method, (base, method, part, profile.precision)) for method, part in variants(profile)]
@@ -141,7 +142,11 @@ def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
     rows = []
     for what, function, arguments in tqdm(tasks, desc="dry run"):
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a new process: its peak is this task's alone
-            rows.append({"what": what} | pool.submit(function, *arguments).result())
+            try:
+                rows.append({"what": what} | pool.submit(function, *arguments).result())
+            except Exception as error:
+                rows.append({"what": what, "error": f"{type(error).__name__}: {error}"})
+        tqdm.write("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else str(value) for name, value in rows[-1].items()))
     return pd.DataFrame(rows)
 
 
@@ -171,7 +176,7 @@ def run_generate(base: str) -> dict[str, Any]:
 
 
 def run_method(base: str, method: str, part: str, precision: str) -> dict[str, Any]:
-    """Two iterations of ``method``, and an account of its tensors."""
+    """Two iterations of ``method`` in the least memory, one sample at a time, and an account of its tensors."""
     net = loaded(base, precision)
     fields = METHODS[method].OPTIONS.model_fields
     options: dict[str, Any] = {name: value for name, value in SMALL.items() if name in fields} | (
@@ -183,7 +188,7 @@ def run_method(base: str, method: str, part: str, precision: str) -> dict[str, A
     began = time.monotonic()
     with account() as ledger:
         run = prepare(method, task, options)
-        train(run)
+        train(run, micro_batch=1)
     return measured(began, **ledger.of(run))
 
 
@@ -198,7 +203,7 @@ def run_attack(base: str, name: str) -> dict[str, Any]:
 
 
 def report(profile: Profile, store: Path, dry: bool) -> int:
-    """Print the findings, and with ``dry`` the dry run, which raises where something does not work."""
+    """Print the findings, and with ``dry`` the dry run. Raises :class:`UserError` where a method or attack does not work."""
     found = findings(profile, store)
     for finding in found:
         print(f"  {'ok     ' if finding.fine else 'MISSING'} {finding.what}: {finding.told}")
@@ -211,6 +216,9 @@ def report(profile: Profile, store: Path, dry: bool) -> int:
             snapshot = write(store / "random-sd-v1-4", LatentDiffusion.load(POCKET.base).tokenizer)
         table = dry_run(profile, snapshot)
         print(f"\ntwo iterations each, {snapshot or profile.base}\n{table.round(2).to_string(index=False)}")
+        if "error" in table:
+            failed = table[table.error.notna()]
+            raise UserError(f"{len(failed)} of {len(table)} do not work here: {', '.join(failed.what)}")
     missing = sum(not finding.fine for finding in found)
     print(f"\n{missing} of {len(found)} things are missing for the profile {profile.name}" if missing else "\neverything is here")
     return 0

@@ -1,7 +1,9 @@
+import pytest
 import torch
 
-from advunlearn_lib.doctor import dry_run, findings, variants
+from advunlearn_lib.doctor import dry_run, findings, report, variants
 from advunlearn_lib.erasure import Task, prepare, train
+from advunlearn_lib.errors import UserError
 from advunlearn_lib.memory import account, size
 from advunlearn_lib.paper.profile import PAPER
 from advunlearn_lib.paper.snapshot import build_unet, build_vae, full_tokenizer, text_config
@@ -38,6 +40,14 @@ def test_the_dry_run_reports_time_and_peak(monkeypatch):
     table = dry_run(POCKET, None)
     assert table.what.tolist() == ["generate", "esd unet", "attack UnlearnDiffAtk"]
     assert (table.seconds > 0).all() and table.peak_gb.between(0.1, 8).all()
+
+
+def test_the_dry_run_goes_on_past_what_fails_and_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("advunlearn_lib.doctor.ATTACKS", {})
+    monkeypatch.setattr("advunlearn_lib.doctor.variants", lambda profile: [("no such method", "unet"), ("uce", "unet")])
+    with pytest.raises(UserError, match="1 of 3 do not work here: no such method unet"):
+        report(POCKET, tmp_path, dry=True)
+    assert "KeyError: 'no such method'" in capsys.readouterr().out
 
 
 def test_full_size_is_the_published_size(model):

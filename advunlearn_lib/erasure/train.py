@@ -69,17 +69,18 @@ def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
     return chosen(task, filled)
 
 
-def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
+def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0, micro_batch: int = LARGEST) -> Erased:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
-    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one. Where memory runs
-    out, the iteration is done again in micro-batches half as large: slower, the same numbers. Raises :class:`UserError`
+    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one. At most
+    ``micro_batch`` samples go through the UNet at once. Where memory runs out, the iteration is done again in micro-batches
+    half as large: slower, the same numbers. Raises :class:`UserError`
     where even one sample at a time does not fit, or for fp16 without a GPU.
     """
     method.accelerator = accelerator(method.model)
     run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
     try:
-        find_executable_batch_size(run.go_on, starting_batch_size=LARGEST, reduce_batch_size_fn=run.smaller)()
+        find_executable_batch_size(run.go_on, starting_batch_size=micro_batch, reduce_batch_size_fn=run.smaller)()
     except RuntimeError as error:
         if "No executable batch size found" not in str(error):
             raise
@@ -107,7 +108,6 @@ class Run:
         self.module = torch.nn.ParameterDict({name.replace(".", "/"): p for name, p in method.trained.items()})
         self.losses: list[float] = []
         self.seconds: list[float] = []
-        self.micro_batch: int | None = None
         if path is not None and path.exists():
             meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
             self.losses, self.seconds = meta["losses"], meta["seconds"]
@@ -116,8 +116,7 @@ class Run:
     def smaller(self) -> int:
         """Half the micro-batch; 0, which ends the search, after 1."""
         samples = max(getattr(self.method.options, name, 1) for name in ("batch", "retain_batch", "anchors"))
-        self.micro_batch = (self.micro_batch or 2 * samples) // 2
-        return self.micro_batch
+        return min(self.method.model.micro_batch or 2 * samples, 2 * samples) // 2
 
     def go_on(self, size: int) -> None:
         """All iterations that are left, ``size`` samples at most through the UNet at once."""
