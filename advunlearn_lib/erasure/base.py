@@ -111,12 +111,12 @@ class Method:
         """The gradient of ``loss`` for each trained parameter, zeros where it has none; nothing is left in ``.grad``."""
         scale, trained = self.loss_scale(), list(self.trained.values())
         found = torch.autograd.grad(loss * scale, trained, allow_unused=True, materialize_grads=True)
-        return [gradient / scale for gradient in found]
+        return [gradient.div_(scale) for gradient in found]
 
     def leave(self, gradients: list[Tensor]) -> None:
-        """Put ``gradients`` where the optimiser looks for them."""
+        """Put ``gradients``, which are used up, where the optimiser looks for them."""
         for parameter, gradient in zip(self.trained.values(), gradients, strict=True):
-            parameter.grad = gradient * self.loss_scale()
+            parameter.grad = gradient.mul_(self.loss_scale())
 
     def needs(self, name: str) -> list[str]:
         """The task's list ``name``; :class:`UserError` where it is missing."""

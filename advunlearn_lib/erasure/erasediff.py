@@ -9,7 +9,6 @@ The official ``nsfw_removal.py`` runs the inner steps, throws their weights away
 
 from __future__ import annotations
 
-import copy
 from typing import ClassVar
 
 import torch
@@ -37,7 +36,7 @@ class EraseDiff(Relabelling):
 
     def inner(self, generator: torch.Generator) -> float:
         """l_f(phi_K) on this iteration's batch; phi_K comes from K plain gradient steps, after which the weights are put back."""
-        kept = copy.deepcopy(self.model.unet.state_dict())
+        kept = [parameter.detach().clone() for parameter in self.trained.values()]
         for _ in range(self.options.inner_steps):
             gradient = self.gradients(self.forget_loss(self.draw(generator)))
             with torch.no_grad():
@@ -45,21 +44,23 @@ class EraseDiff(Relabelling):
                     parameter.sub_(change, alpha=self.options.inner_lr)
         with torch.no_grad():
             reached = self.forget_loss(self.now).item()
-        self.model.unet.load_state_dict(kept)
+            for parameter, value in zip(self.trained.values(), kept, strict=True):
+                parameter.copy_(value)
         return reached
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
-        """grad l_r + lambda grad q."""
-        self.now = self.draw(generator)
-        remain = self.remain_loss(generator)
+        """grad l_r + lambda grad q. The inner steps go first: a UNet's gradients are large, and more of them are held later."""
+        self.now, kept = self.draw(generator), self.remain.draw(self.options.batch, generator)
+        discarded = "discarded_inner_loop" in self.options.quirks
+        reached = 0.0 if discarded else self.inner(generator)
+        remain = self.denoising_loss(self.remain, kept)
         remember = self.gradients(remain)
         forget = self.forget_loss(self.now)
         unlearn = self.gradients(forget)
-        if "discarded_inner_loop" in self.options.quirks:
-            weight = 1.0
-        else:
-            weight = multiplier(remember, unlearn, self.options.eta * (forget.item() - self.inner(generator)))
-        self.leave([first + weight * second for first, second in zip(remember, unlearn, strict=True)])
+        weight = 1.0 if discarded else multiplier(remember, unlearn, self.options.eta * (forget.item() - reached))
+        for first, second in zip(remember, unlearn, strict=True):
+            first.add_(second, alpha=weight)
+        self.leave(remember)
         return (remain + weight * forget).item()
 
 

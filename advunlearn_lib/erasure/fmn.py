@@ -71,7 +71,7 @@ class FMN(PictureMethod):
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """The norm of each sample's attention to its concept tokens, averaged over the batch."""
-        draw = self.forget.draw(self.options.batch, generator)
+        draw = self.draw(generator)
         self.model.micro_batch = None  # A is read layer by layer, of the whole batch
         self.seen.clear()
         self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])

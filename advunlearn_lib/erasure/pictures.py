@@ -71,9 +71,12 @@ class PictureMethod(Method):
         super().__init__(task, options)
         self.forget = Pictures(task, task.concept, options.per_prompt, options, task.seed)
 
-    def denoising_loss(self, pictures: Pictures, generator: torch.Generator) -> Tensor:
+    def draw(self, generator: torch.Generator) -> Noisy:
+        """A batch of the concept's pictures."""
+        return self.forget.draw(self.options.batch, generator)
+
+    def denoising_loss(self, pictures: Pictures, draw: Noisy) -> Tensor:
         """|| eps(z_t, t, prompt) - eps ||^2 on a batch of ``pictures``: how the model was trained."""
-        draw = pictures.draw(self.options.batch, generator)
         return F.mse_loss(self.model.predict_noise(draw.latents, draw.timesteps, pictures.embeds[draw.prompt]), draw.noise)
 
 
@@ -96,8 +99,4 @@ class Relabelling(PictureMethod):
 
     def remain_loss(self, generator: torch.Generator) -> Tensor:
         """l_r on a batch of the retain set's pictures."""
-        return self.denoising_loss(self.remain, generator)
-
-    def draw(self, generator: torch.Generator) -> Noisy:
-        """A batch of the concept's pictures."""
-        return self.forget.draw(self.options.batch, generator)
+        return self.denoising_loss(self.remain, self.remain.draw(self.options.batch, generator))

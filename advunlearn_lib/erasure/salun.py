@@ -46,13 +46,13 @@ class SalUn(Relabelling):
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         empty = self.frozen.unconditional()
         for _ in range(self.options.mask_batches):
+            draw = self.draw(generator)
             if "guided_mask" in self.options.quirks:
-                draw = self.draw(generator)
                 prompt = self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])
                 blank = self.model.predict_noise(draw.latents, draw.timesteps, empty.expand(len(prompt), -1, -1))
                 loss = F.mse_loss(8.5 * prompt - 7.5 * blank, draw.noise)
             else:
-                loss = self.denoising_loss(self.forget, generator)
+                loss = self.denoising_loss(self.forget, draw)
             for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient
         scores = [value.abs_() for value in total]

@@ -50,8 +50,8 @@ class ScissorHands(Relabelling):
         """SNIP: for each parameter, which weights lie above the quantile of |gradient * weight| over all of them."""
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         for _ in range(self.options.snip_batches):
-            for sum_, gradient in zip(total, self.gradients(self.denoising_loss(self.forget, generator)), strict=True):
-                sum_ += gradient.abs()
+            for sum_, gradient in zip(total, self.gradients(self.denoising_loss(self.forget, self.draw(generator))), strict=True):
+                sum_ += gradient.abs_()
         scores = [sum_.mul_(parameter.detach().abs()) for sum_, parameter in zip(total, self.trained.values(), strict=True)]
         threshold = kth_smallest(scores, max(1, round(self.options.sparsity * sum(score.numel() for score in scores))))
         local = "self_attention_only" in self.options.quirks
@@ -63,7 +63,7 @@ class ScissorHands(Relabelling):
         loss = self.remain_loss(generator) + self.options.beta * self.forget_loss(self.draw(generator))
         gradient = self.gradients(loss)
         if "no_projection" not in self.options.quirks:
-            gradient = project(gradient, self.gradients(self.denoising_loss(self.forget, generator)))
+            gradient = project(gradient, self.gradients(self.denoising_loss(self.forget, self.draw(generator))))
         self.leave(gradient)
         return loss.item()
 
@@ -80,9 +80,10 @@ def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generat
 
 
 def project(gradient: list[Tensor], memory: list[Tensor]) -> list[Tensor]:
-    """The nearest vector to ``gradient`` with a non-positive product with ``memory``."""
+    """The nearest vector to ``gradient`` with a non-positive product with ``memory``, in ``gradient``'s own place."""
     dot = sum(float((a * b).sum()) for a, b in zip(gradient, memory, strict=True))
-    if dot <= 0:
-        return gradient
-    square = sum(float(b.square().sum()) for b in memory)
-    return [a - dot / (square + 1e-12) * b for a, b in zip(gradient, memory, strict=True)]
+    if dot > 0:
+        square = sum(float(b.square().sum()) for b in memory)
+        for a, b in zip(gradient, memory, strict=True):
+            a.sub_(b, alpha=dot / (square + 1e-12))
+    return gradient
