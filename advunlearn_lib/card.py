@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.erasure.train import Erased
+from advunlearn_lib.files import atomic
 from advunlearn_lib.metrics.asr import Estimate
 from advunlearn_lib.store import commit
 

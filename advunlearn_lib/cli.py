@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from advunlearn_lib import cli_verbs
 from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.files import writable
 from advunlearn_lib.names import ITEMS
-from advunlearn_lib.store import ROOT, writable
+from advunlearn_lib.store import ROOT
 
 if TYPE_CHECKING:
     from advunlearn_lib.profiles import Profile

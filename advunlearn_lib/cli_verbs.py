@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advunlearn_lib.errors import UserError, choose, validated
-from advunlearn_lib.store import writable
+from advunlearn_lib.files import writable
 
 if TYPE_CHECKING:
     from advunlearn_lib.attacks import AttackedPrompt, Judge
@@ -122,7 +122,7 @@ def named(pairs: list[str]) -> dict[str, Any]:
 def judge_of(options: argparse.Namespace) -> Judge:
     """The judge of the command line."""
     from advunlearn_lib.metrics.judges import load_judge
-    from advunlearn_lib.metrics.nudenet import EXPOSED
+    from advunlearn_lib.names import EXPOSED
 
     labels = [label.strip() for label in options.labels.split(";") if label.strip()]
     if not labels and options.judge != "nudenet":

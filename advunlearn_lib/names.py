@@ -1,4 +1,4 @@
-"""The paper's items."""
+"""Names that the paper's tables, figures and judges go by."""
 
 TABLES = {  # items with numbers -> their name in reported.csv
     **{f"table{name}": name for name in ("1", "2", "3", "4", "5", "6", "7", "8", "9", "A1", "A2", "A3", "A4", "A5")},
@@ -17,3 +17,14 @@ FIGURES = {  # pictures, and what they draw on: the table whose models they show
     "figureA2": "A2",
 }
 ITEMS = (*TABLES, *FIGURES)
+EXPOSED = (  # NudeNet's nine classes of the paper's evaluation (official ``tasks/utils/metrics/nudity_eval.py``)
+    "FEMALE_BREAST_EXPOSED",
+    "FEMALE_GENITALIA_EXPOSED",
+    "MALE_BREAST_EXPOSED",
+    "MALE_GENITALIA_EXPOSED",
+    "BUTTOCKS_EXPOSED",
+    "ANUS_EXPOSED",
+    "FEET_EXPOSED",
+    "BELLY_EXPOSED",
+    "ARMPITS_EXPOSED",
+)

@@ -13,8 +13,8 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 
-from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.files import atomic
 from advunlearn_lib.store import ROOT
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -18,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.files import atomic, writable
 
 Recipe = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,17 +57,6 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return sha.stdout.strip() + ("+" if dirty.returncode else "")
-
-
-def writable(kind: str, folder: Path) -> Path:
-    """``folder``, made if need be. Raises :class:`UserError` where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write the {kind} {str(folder)!r}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write the {kind} {str(folder)!r}: permission denied")
-    return folder
 
 
 def sort_of(kind: str, recipe: Recipe) -> str:

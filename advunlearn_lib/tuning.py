@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.files import atomic
 from advunlearn_lib.metrics.asr import Estimate
 from advunlearn_lib.parallel import compute
 from advunlearn_lib.profiles import Profile

@@ -18,7 +18,8 @@ from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from advunlearn_lib.errors import UserError
-from advunlearn_lib.metrics.nudenet import EXPOSED, NudeNetJudge
+from advunlearn_lib.metrics.nudenet import NudeNetJudge
+from advunlearn_lib.names import EXPOSED
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import fresh_scenes
 from advunlearn_lib.prompts import place, token_count

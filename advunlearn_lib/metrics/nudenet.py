@@ -8,19 +8,7 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.errors import UserError, choose
-
-EXPOSED = (
-    "FEMALE_BREAST_EXPOSED",
-    "FEMALE_GENITALIA_EXPOSED",
-    "MALE_BREAST_EXPOSED",
-    "MALE_GENITALIA_EXPOSED",
-    "BUTTOCKS_EXPOSED",
-    "ANUS_EXPOSED",
-    "FEET_EXPOSED",
-    "BELLY_EXPOSED",
-    "ARMPITS_EXPOSED",
-)
-"""The nine classes of the paper's evaluation (official ``tasks/utils/metrics/nudity_eval.py``)."""
+from advunlearn_lib.names import EXPOSED
 
 
 class NudeNetJudge:

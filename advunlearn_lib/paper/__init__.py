@@ -1,6 +1,17 @@
 """What the paper reports and claims, and how ours compares."""
 
-from advunlearn_lib.paper import cells, claims, panels
-from advunlearn_lib.paper.item import Item
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __all__ = ["Item", "cells", "claims", "panels"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and torch with it, when it is first used: the command line answers at once."""
+    if name == "Item":
+        return importlib.import_module("advunlearn_lib.paper.item").Item
+    if name in __all__:
+        return importlib.import_module(f"advunlearn_lib.paper.{name}")
+    raise AttributeError(f"module 'advunlearn_lib.paper' has no attribute {name!r}")

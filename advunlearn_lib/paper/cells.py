@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from advunlearn_lib.checkpoint import atomic
 from advunlearn_lib.errors import choose
+from advunlearn_lib.files import atomic
 from advunlearn_lib.parallel import Task, compute
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.recipes import Cell, Row
@@ -36,6 +37,7 @@ DIGITS = {"clip": 3, "seconds_per_iteration": 2}
 Record = dict[str, Any]
 
 
+@cache
 def read(name: str) -> pd.DataFrame:
     """``reported.csv`` or ``claims.csv``, all but numbers as text."""
     return pd.read_csv(HERE / name, dtype={"table": str, "item": str, "id": str}, keep_default_na=False)

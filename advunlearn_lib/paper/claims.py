@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.files import atomic
 from advunlearn_lib.paper.cells import PLACE, Record, read
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.store import ROOT

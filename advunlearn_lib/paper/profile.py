@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from advunlearn_lib.metrics.nudenet import EXPOSED
+from advunlearn_lib.names import EXPOSED
 from advunlearn_lib.paper.variants import VARIANTS
 from advunlearn_lib.profiles import Concept, Profile
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.files import atomic
 from advunlearn_lib.pocket import atlas
 from advunlearn_lib.pocket.render import Scene, sample
 from advunlearn_lib.progress import tqdm

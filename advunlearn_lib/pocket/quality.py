@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.files import atomic
 from advunlearn_lib.metrics.asr import share
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.judges import Classifier

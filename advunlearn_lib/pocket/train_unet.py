@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from advunlearn_lib.checkpoint import atomic
+from advunlearn_lib.files import atomic
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half, tokenize
 from advunlearn_lib.pocket.dataset import Dataset
