@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -141,13 +142,22 @@ def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
     tasks += [(f"attack {name}", run_attack, (base, name)) for name in ATTACKS if name != "PEZ"]
     rows = []
     for what, function, arguments in tqdm(tasks, desc="dry run"):
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a new process: its peak is this task's alone
+        with ProcessPoolExecutor(1, get_context("spawn"), expendable) as pool:  # a new process: its peak is this task's alone
             try:
                 rows.append({"what": what} | pool.submit(function, *arguments).result())
+            except BrokenProcessPool:
+                rows.append({"what": what, "error": "its process was killed, most likely for want of memory"})
             except Exception as error:
                 rows.append({"what": what, "error": f"{type(error).__name__}: {error}"})
         tqdm.write("  ".join(f"{name} {value:.2f}" if isinstance(value, float) else str(value) for name, value in rows[-1].items()))
     return pd.DataFrame(rows)
+
+
+def expendable() -> None:
+    """Where memory runs out, Linux is to kill this process and no other."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text("1000")
 
 
 def variants(profile: Profile) -> list[tuple[str, str]]:
@@ -178,25 +188,27 @@ def run_generate(base: str) -> dict[str, Any]:
 def run_method(base: str, method: str, part: str, precision: str) -> dict[str, Any]:
     """Two iterations of ``method`` in the least memory, one sample at a time, and an account of its tensors."""
     net = loaded(base, precision)
+    net.micro_batch = 1
     fields = METHODS[method].OPTIONS.model_fields
     options: dict[str, Any] = {name: value for name, value in SMALL.items() if name in fields} | (
         {"iterations": 0} if method == "uce" else {}
     )
     options |= {"component": part, "group": "full" if part == "text_encoder" else fields["group"].default}
     options |= {"retain_batch": 5} if "retain_batch" in fields else {}
-    task = Task(net, ["church"], RETAIN, ["a photo of a dog"], ["church"])
+    task = Task(net, ["church"], RETAIN[: options.get("retain_batch", 1)], ["a photo of a dog"], ["church"])
     began = time.monotonic()
     with account() as ledger:
         run = prepare(method, task, options)
-        train(run, micro_batch=1)
+        train(run)
     return measured(began, **ledger.of(run))
 
 
 def run_attack(base: str, name: str) -> dict[str, Any]:
-    """Two rounds of two steps on one prompt that is never broken."""
+    """Two gradient steps on one prompt that is never broken, and the judged pictures, of one denoising step each."""
     net = loaded(base)
-    budget = Budget(tokens=3, timesteps=2, steps=2, batch=1)
-    attack = ATTACKS[name](net, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("lms", 2, 7.5), original=net)
+    net.micro_batch = 1
+    budget = Budget(tokens=3, timesteps=1, steps=2, batch=1)
+    attack = ATTACKS[name](net, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("lms", 1, 7.5), original=net)
     began = time.monotonic()
     attack.run([AttackedPrompt("a photo of a church", 0)], torch.zeros(1, *net.latent_shape(), device=net.device))
     return measured(began)

@@ -99,7 +99,9 @@ class LatentDiffusion:
             for name, value in self.pipeline.config.items()
             if name in ("requires_safety_checker", "force_zeros_for_empty_prompt")
         }
-        return type(self)(type(self.pipeline)(**parts, **optional), self.dtype)
+        made = type(self)(type(self.pipeline)(**parts, **optional), self.dtype)
+        made.micro_batch = self.micro_batch
+        return made
 
     def text_parts(self, text_encoder: Any) -> dict[str, Any]:
         """The pipeline's components that ``text_encoder`` stands for."""
@@ -151,7 +153,7 @@ class LatentDiffusion:
         activations are recomputed in the backward pass: the same numbers in less memory.
         """
         size = self.micro_batch or len(latents)
-        if size < len(latents):
+        if self.micro_batch:
             self.unet.enable_gradient_checkpointing()
         every = timesteps.expand(len(latents)).to(self.device)
         rows = zip(latents.split(size), every.split(size), prompt_embeds.split(size), strict=True)

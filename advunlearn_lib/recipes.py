@@ -123,7 +123,8 @@ class Recipes:
         """How hard ``attack`` tries."""
         choose("attack", attack, ATTACKS)
         profile = self.profile
-        usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps, "lr": profile.attack_lr}
+        usual: dict[str, Any] = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps, "lr": profile.attack_lr}
+        usual["batch"] = min(profile.batch, Budget.model_fields["batch"].default)  # of large pictures fewer fit
         own = profile.attacks.get(attack, {})
         if "steps" in own:
             own = own | {"steps": max(1, round(own["steps"] * profile.scale))}

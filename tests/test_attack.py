@@ -9,7 +9,7 @@ from advunlearn_lib.attacks.ph2p import LBFGS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import attack_success_rate
-from advunlearn_lib.model import Sampling
+from advunlearn_lib.model import LatentDiffusion, Sampling
 
 FAST = Sampling(steps=3)
 PROMPTS = [
@@ -51,6 +51,21 @@ def test_the_batch_size_changes_nothing(model, clip, name):
     together, apart = attack(model, 5, name=name, clip=clip), attack(model, 1, name=name, clip=clip)
     assert together == apart and together.flags == []
     assert [r.prompt for r in apart.prompts] == [p.text for p in PROMPTS]
+
+
+@pytest.mark.parametrize("name", ["UnlearnDiffAtk", "CCE"])
+def test_where_memory_runs_out_an_attack_goes_on_in_micro_batches(model, name, monkeypatch):
+    whole, plain = attack(model, 5, judge=never_right, name=name), LatentDiffusion.call_unet
+
+    def small_memory(self, latents, timesteps, prompt_embeds):
+        if len(latents) > 2 and torch.is_grad_enabled():
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return plain(self, latents, timesteps, prompt_embeds)
+
+    monkeypatch.setattr(LatentDiffusion, "call_unet", small_memory)
+    monkeypatch.setattr(model, "micro_batch", None)  # put back at the end
+    assert attack(model, 5, judge=never_right, name=name) == whole
+    assert model.micro_batch == 2
 
 
 def test_outcomes(model):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from advunlearn_lib.attacks.records import AttackedPrompt, AttackResult, Budget, Judge, PromptResult, result
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.microbatch import in_memory
 from advunlearn_lib.model import LatentDiffusion, Sampling
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
@@ -83,6 +84,10 @@ class Attack:
         ``only``: the prompts to attack, by index; what an attack learns once (CCE) it learns on all.
         Raises :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
         """
+        return in_memory(lambda: self.run_once(prompts, targets, only), self.model, self.budget.batch)
+
+    def run_once(self, prompts: Sequence[AttackedPrompt], targets: Tensor, only: Sequence[int] | None) -> AttackResult:
+        """:meth:`run`, where memory lasts."""
         room = 0 if self.WHOLE or not self.rounds() else self.budget.tokens
         check_room(self.model, [p.text for p in prompts if not p.exempt], room)
         chosen = list(range(len(prompts)) if only is None else only)

@@ -35,7 +35,8 @@ class FMN(PictureMethod):
         super().__init__(task, options)
         self.positions = torch.stack([self.concept_positions(row) for row in self.ids])
         self.seen: list[Tensor] = []
-        self.model.unet.set_attn_processor(AttnProcessor())  # the fused one never forms A
+        processors = self.model.unet.attn_processors.items()  # of cross-attention plain ones: the fused one never forms A
+        self.model.unet.set_attn_processor({name: AttnProcessor() if ".attn2." in name else old for name, old in processors})
         for name, module in self.model.unet.named_modules():
             if name.endswith("attn2"):
                 module.get_attention_scores = self.recorded(module.get_attention_scores)
@@ -72,9 +73,10 @@ class FMN(PictureMethod):
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """The norm of each sample's attention to its concept tokens, averaged over the batch."""
         draw = self.draw(generator)
-        self.model.micro_batch = None  # A is read layer by layer, of the whole batch
+        dtype, embeds = self.model.unet.dtype, self.forget.embeds[draw.prompt]
         self.seen.clear()
-        self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])
+        with self.model.autocast():  # the whole batch at once: A is read layer by layer
+            self.model.call_unet(draw.latents.to(dtype), draw.timesteps, embeds.to(dtype))
         marked = self.positions[draw.prompt].to(draw.latents)
         squares = [attention.square().unflatten(0, (len(marked), -1)).sum((1, 2)) for attention in self.seen]  # [b, tokens] a layer
         self.seen.clear()

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import find_executable_batch_size
 
 from advunlearn_lib import checkpoint
 from advunlearn_lib.erasure.ac import AC
 from advunlearn_lib.erasure.advunlearn import AdvUnlearn
-from advunlearn_lib.erasure.base import Method, Task
+from advunlearn_lib.erasure.base import Method, Options, Task
 from advunlearn_lib.erasure.erasediff import EraseDiff
 from advunlearn_lib.erasure.esd import ESD
 from advunlearn_lib.erasure.fmn import FMN
@@ -24,12 +23,12 @@ from advunlearn_lib.erasure.scissorhands import ScissorHands
 from advunlearn_lib.erasure.spm import SPM
 from advunlearn_lib.erasure.uce import UCE
 from advunlearn_lib.errors import UserError, choose, validated
+from advunlearn_lib.microbatch import in_memory
 from advunlearn_lib.model import LatentDiffusion
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.prompts import check_room
 from advunlearn_lib.weights import save_part
 
-LARGEST = 1 << 20  # "no micro-batches"
 METHODS: dict[str, type[Method]] = {
     "esd": ESD,
     "advunlearn": AdvUnlearn,
@@ -66,25 +65,24 @@ def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
     if not task.concept:
         raise UserError("no concept prompt given; at least one is needed")
     check_room(task.frozen, task.concept, 0)
-    return chosen(task, filled)
+    return in_memory(lambda: chosen(task, filled), task.frozen, samples(filled))
 
 
-def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0, micro_batch: int = LARGEST) -> Erased:
+def samples(options: Options) -> int:
+    """How many samples a step takes at once."""
+    return max(getattr(options, name, 1) for name in ("batch", "retain_batch", "anchors"))
+
+
+def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
-    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one. At most
-    ``micro_batch`` samples go through the UNet at once. Where memory runs out, the iteration is done again in micro-batches
-    half as large: slower, the same numbers. Raises :class:`UserError`
-    where even one sample at a time does not fit, or for fp16 without a GPU.
+    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one. Where memory runs
+    out, the iteration is done again in micro-batches (``microbatch.py``). Raises :class:`UserError` where even one sample
+    at a time does not fit, or for fp16 without a GPU.
     """
     method.accelerator = accelerator(method.model)
     run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
-    try:
-        find_executable_batch_size(run.go_on, starting_batch_size=micro_batch, reduce_batch_size_fn=run.smaller)()
-    except RuntimeError as error:
-        if "No executable batch size found" not in str(error):
-            raise
-        raise UserError("out of memory with one sample at a time; a larger GPU or --precision bf16 is needed") from error
+    in_memory(run.go_on, method.model, samples(method.options))
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()
@@ -113,14 +111,8 @@ class Run:
             self.losses, self.seconds = meta["losses"], meta["seconds"]
             method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
 
-    def smaller(self) -> int:
-        """Half the micro-batch; 0, which ends the search, after 1."""
-        samples = max(getattr(self.method.options, name, 1) for name in ("batch", "retain_batch", "anchors"))
-        return min(self.method.model.micro_batch or 2 * samples, 2 * samples) // 2
-
-    def go_on(self, size: int) -> None:
-        """All iterations that are left, ``size`` samples at most through the UNet at once."""
-        self.method.model.micro_batch = None if size == LARGEST else size
+    def go_on(self) -> None:
+        """All iterations that are left."""
         done, total = len(self.losses), self.method.options.iterations
         saved = time.monotonic()
         bar = tqdm(range(done, total), initial=done, total=total, desc="erase", leave=False)

@@ -15,7 +15,6 @@ from advunlearn_lib.files import atomic
 from advunlearn_lib.parallel import Task, compute
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.recipes import Cell, Row
-from advunlearn_lib.store import commit
 from advunlearn_lib.study import Study
 
 HERE = Path(__file__).parent
@@ -65,7 +64,7 @@ def reproduce(studies: list[Study], table: str) -> list[Record]:
     """One record for each reported cell, computed or read from the store.
 
     With several studies (one a seed) ``reproduced``, ``low`` and ``high`` are means over them, ``seeds`` the single
-    values and ``spread`` their standard deviation.
+    values and ``spread`` their standard deviation; ``commit`` is the code that computed the (first) cell.
     """
     compute(tasks([study.profile for study in studies], table), studies[0].store, f"table {table}")
     records = []
@@ -75,7 +74,9 @@ def reproduce(studies: list[Study], table: str) -> list[Record]:
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         ours: Record = {"reported": record.pop("value"), "reproduced": statistics.fmean(values)}
         ours |= {end: statistics.fmean(getattr(estimate, end) for estimate, _ in found) for end in ("low", "high")}
-        ours |= {"n": found[0][0].n, "key": found[0][1], "seeds": values, "spread": spread, "commit": commit()}
+        computed = studies[0].store.read(*studies[0].recipes.cell(cell_of(record)))
+        assert computed is not None
+        ours |= {"n": found[0][0].n, "key": found[0][1], "seeds": values, "spread": spread, "commit": computed["commit"]}
         concept = studies[0].recipes.concept(record["concept"])
         stand_in = "" if concept.name.lower() == concept.paper.lower() else f" ({concept.name})"
         records.append(record | {"concept": record["concept"] + stand_in} | ours)
