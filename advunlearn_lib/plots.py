@@ -23,14 +23,14 @@ def titled(figure: Figure, title: str) -> Figure:
     return figure
 
 
-def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str) -> Figure:
-    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column."""
+def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, framed: dict[str, list[bool]]) -> Figure:
+    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column; those that ``framed`` says get a red frame."""
     figure, axes = plt.subplots(len(rows), len(columns), figsize=(1.25 * len(columns) + 1.4, 1.3 * len(rows) + 0.8), squeeze=False)
     for number, (line, (label, images)) in enumerate(zip(axes, rows.items(), strict=True)):
-        for axis, image, column in zip(line, images, columns, strict=True):
+        for axis, image, column, frame in zip(line, images, columns, framed[label], strict=True):
             axis.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-            sns.despine(ax=axis, left=True, bottom=True)
+            axis.spines[:].set(visible=frame, color="tab:red", linewidth=2)
             if number == 0:
                 axis.set_title(textwrap.fill(column, 22), fontsize=6)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)

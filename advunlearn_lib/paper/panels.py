@@ -36,9 +36,12 @@ def mapping(item: Item, concept: str, prompts: list[Prompt]) -> pd.DataFrame:
 
 
 def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
-    """A row of pictures a model, a column a prompt; attacked prompts are shown with the tokens the attack found."""
+    """A row of pictures a model, a column a prompt; attacked prompts are shown with the tokens the attack found.
+
+    A red frame: the judge sees the concept.
+    """
     study, concept = item.study, rows[0].concept
-    lines = {}
+    lines, seen, judge = {}, {}, study.judge(study.recipes.concept(concept))
     for row in rows:
         texts: list[str] = []
         seeds: list[int] = []
@@ -50,5 +53,7 @@ def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
                 texts, seeds = [*texts, prompt.ours], [*seeds, number]
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
         lines[label] = study.pictures(row, texts, seeds)
+        seen[label] = judge(lines[label]).tolist()
     heads = [f"{'attacked: ' if p.attacked else ''}{p.ours}" for p in prompts]
-    return plots.sample_grid(lines, heads, f"{item.name}: {study.recipes.concept(concept).name}\n{item.stamp}")
+    name = study.recipes.concept(concept).name
+    return plots.sample_grid(lines, heads, f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}", seen)
