@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from advunlearn_lib.errors import UserError, choose, validated
 from advunlearn_lib.files import writable
 
 if TYPE_CHECKING:
+    import torch
+
     from advunlearn_lib.attacks import AttackedPrompt, Judge
     from advunlearn_lib.model import LatentDiffusion, Sampling
 
@@ -27,10 +30,10 @@ def add_options(p: argparse.ArgumentParser, verb: str) -> None:
     """The options of ``verb``."""
     p.add_argument("--base", required=True, metavar="ID_OR_DIR", help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder or hub id")
     p.add_argument("--out", required=True, type=Path, help="folder for what is made")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=at_least(0), default=0)
     p.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     p.add_argument("--sampler", default="lms", help="ddim, dpm++ or lms (default)")
-    p.add_argument("--steps", type=int, default=50, help="denoising steps of a picture (default: 50)")
+    p.add_argument("--steps", type=at_least(1), default=50, help="denoising steps of a picture (default: 50)")
     p.add_argument("--guidance-scale", type=float, default=7.5)
     p.add_argument(
         "--prompts", type=Path, metavar="FILE", help="a CSV with a column prompt (evaluation_seed, evaluation_guidance), or a prompt a line"
@@ -62,11 +65,22 @@ def run_verb(verb: str, options: argparse.Namespace) -> int:
     return {"erase": run_erase, "attack": run_attack, "evaluate": run_evaluate, "generate": run_generate}[verb](options)
 
 
-def device_of(options: argparse.Namespace) -> str:
+def device_of(options: argparse.Namespace) -> torch.device:
     """Where to run."""
-    import torch
+    from advunlearn_lib.device import device_named
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    return device_named(options.device)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The argument type of whole numbers from ``least`` on."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return parse
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:
@@ -166,15 +180,18 @@ def run_erase(options: argparse.Namespace) -> int:
 
 def run_attack(options: argparse.Namespace) -> int:
     """Attack; ``attack.json`` holds every prompt's outcome."""
+    from advunlearn_lib.attacks import ATTACKS, Budget
     from advunlearn_lib.card import told
     from advunlearn_lib.metrics.clip_score import load_clip
     from advunlearn_lib.verbs import attack, rates
 
+    choose("attack", options.attack, ATTACKS)
+    budget = validated("budget", Budget, named(options.option)).model_dump()
     prompts, judge, sampling = prompts_in(options.prompts), judge_of(options), sampling_of(options)
     base, model = loaded(options)
     clip = load_clip("openai/clip-vit-large-patch14") if options.attack == "PEZ" else None
     folder = writable("output folder", options.out)
-    result = attack(model, prompts, judge, options.attack, base, sampling, options.seed, clip, **named(options.option))
+    result = attack(model, prompts, judge, options.attack, base, sampling, options.seed, clip, **budget)
     found = rates(result)
     record = {name: estimate.model_dump() for name, estimate in found.items()} | result.model_dump()
     (folder / "attack.json").write_text(json.dumps(record, indent=1))
@@ -184,8 +201,6 @@ def run_attack(options: argparse.Namespace) -> int:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """CLIP score, and FID with --reference; ``evaluate.json``."""
-    import torch
-
     from advunlearn_lib.card import told
     from advunlearn_lib.metrics.clip_score import load_clip
     from advunlearn_lib.metrics.fid import Statistics
@@ -194,7 +209,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from advunlearn_lib.verbs import evaluate
 
     prompts, sampling = prompts_in(options.prompts), sampling_of(options)
-    features = Inception(torch.device(device_of(options))) if options.reference else None
+    features = Inception(device_of(options)) if options.reference else None
     clip, (_, model) = load_clip(options.clip), loaded(options)
     reference = None
     if features is not None:

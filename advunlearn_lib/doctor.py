@@ -26,6 +26,7 @@ import torch
 
 from advunlearn_lib import hub
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget
+from advunlearn_lib.device import device_named
 from advunlearn_lib.erasure import METHODS, Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.memory import account
@@ -174,7 +175,7 @@ def measured(began: float, **more: Any) -> dict[str, Any]:
 def loaded(base: str, precision: str = "fp32") -> LatentDiffusion:
     """The model, on a GPU if there is one."""
     torch.set_num_threads(os.cpu_count() or 1)
-    return LatentDiffusion.load(base, "cuda" if torch.cuda.is_available() else "cpu", DTYPES[precision])
+    return LatentDiffusion.load(base, device_named(), DTYPES[precision])
 
 
 def run_generate(base: str) -> dict[str, Any]:

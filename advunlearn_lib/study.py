@@ -21,6 +21,7 @@ from advunlearn_lib import shards
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, AttackResult, Budget
 from advunlearn_lib.attacks.base import draw, judge_prompts
 from advunlearn_lib.attacks.records import Judge
+from advunlearn_lib.device import device_named
 from advunlearn_lib.erasure import Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.asr import Estimate, attack_success_rate
@@ -51,11 +52,7 @@ class Study:
     @cached_property
     def device(self) -> torch.device:
         """Where networks live."""
-        name = self.profile.device
-        try:
-            return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        except RuntimeError:
-            raise UserError(f"setting device={name!r}: not a device (allowed: auto, cpu, cuda, cuda:1, ...)") from None
+        return device_named(self.profile.device)
 
     def base(self, folder: str = "", precision: str = "fp32") -> LatentDiffusion:
         """A model before any erasing: without ``folder`` the profile's own; a folder of a UNet alone stands on that one."""

@@ -85,6 +85,10 @@ BASE = f"--base={POCKET.base}"
     (["generate", BASE, "--out=OUT", "--prompt=x", "--checkpoint=/no/where"], "is no folder here"),
     (["attack", BASE, "--out=OUT", "--prompts=FILE"], "the judge needs --labels"),
     (["attack", BASE, "--out=OUT", "--prompts=FILE", "--labels=chruch", JUDGE[0]], "the judge knows no label 'chruch'"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--option=stepz=3"], "unknown budget 'stepz'; did you mean 'steps'?"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--attack=CEC"], "unknown attack 'CEC'; did you mean 'CCE'?"),
+    (["generate", BASE, "--out=OUT", "--prompt=x", "--steps=0"], "'0' is no whole number from 1 on"),
+    (["generate", BASE, "--out=OUT", "--prompt=x", "--device=cuda:99"], "this machine has no device 'cuda:99'"),
 ])  # fmt: skip
 def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
