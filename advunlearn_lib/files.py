@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,3 +36,10 @@ def writable(kind: str, folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write the {kind} {str(folder)!r}: permission denied")
     return folder
+
+
+def check_room(kind: str, folder: Path, gigabytes: float) -> None:
+    """:class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
+    free = shutil.disk_usage(next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())).free / 1e9
+    if free < gigabytes:
+        raise UserError(f"{free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import torch
 
 from advunlearn_lib import shards
 from advunlearn_lib.errors import UserError
+from advunlearn_lib.files import check_room
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import Cell, Recipes
@@ -67,9 +67,7 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
 
 def preflight(profile: Profile, store: Store) -> None:
     """:class:`UserError` where the machine cannot do what is asked of it, before anything is begun."""
-    free = shutil.disk_usage(store.root).free / 1e9
-    if free < profile.disk_gb:
-        raise UserError(f"{free:.1f} GB are free for the store {str(store.root)!r}; about {profile.disk_gb:g} GB are needed")
+    check_room("store", store.root, profile.disk_gb)
     if not profile.gpu_gb or profile.device == "cpu":
         return
     if not torch.cuda.is_available():

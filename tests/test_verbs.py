@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import namedtuple
 
 import pytest
 import torch
@@ -87,6 +88,7 @@ BASE = f"--base={POCKET.base}"
     (["attack", BASE, "--out=OUT", "--prompts=FILE", "--labels=chruch", JUDGE[0]], "the judge knows no label 'chruch'"),
     (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--option=stepz=3"], "unknown budget 'stepz'; did you mean 'steps'?"),
     (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--attack=CEC"], "unknown attack 'CEC'; did you mean 'CCE'?"),
+    (["erase", BASE, "--out=OUT", "--concept=church", "--retain=FILE", "--option=component=vae"], "unknown component 'vae'"),
     (["generate", BASE, "--out=OUT", "--prompt=x", "--steps=0"], "'0' is no whole number from 1 on"),
     (["generate", BASE, "--out=OUT", "--prompt=x", "--device=cuda:99"], "this machine has no device 'cuda:99'"),
 ])  # fmt: skip
@@ -99,3 +101,12 @@ def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, caps
     assert error.startswith("error: ") and message in error
     assert all("Loading" in bar or "100%" in bar for bar in bars)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: namedtuple("Usage", "free")(2e6))
+    (tmp_path / "retain.txt").write_text("a photo of a dog\n")
+    words = ["erase", BASE, "--concept=church", f"--retain={tmp_path}/retain.txt", f"--out={tmp_path}/new/out"]
+    assert main(words) == 2
+    assert re.search(r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed", capsys.readouterr().err)
+    assert not (tmp_path / "new").exists()
