@@ -73,7 +73,8 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
         found.append(Finding("GPU", not profile.gpu_gb, f"none that torch sees; the profile {profile.name} needs {profile.gpu_gb:g} GB"))
     if profile.name == "paper":
         found += [extra(module, name) for module, name in EXTRAS.items()]
-        found += [model(name) for name in dict.fromkeys((profile.base, *profile.bases.values(), profile.clip))]
+        found += [model(name, "--base FOLDER") for name in dict.fromkeys((profile.base, *profile.bases.values()))]
+        found.append(model(profile.clip, "--set clip=FOLDER"))
         found += [judge(profile, name) for name in dict.fromkeys(concept.judge for concept in profile.concepts.values())]
         found += [prompts(profile), reference(profile)]
     return found
@@ -82,11 +83,11 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
 def extra(module: str, name: str) -> Finding:
     """An optional package."""
     present = importlib.util.find_spec(module) is not None
-    return Finding(f"extra {name!r}", present, f"{module} is installed" if present else f"pip install 'advunlearn_lib[{name}]'")
+    return Finding(f"extra {name!r}", present, f"{module} is installed" if present else f"pip install -c requirements.lock -e '.[{name}]'")
 
 
-def model(name: str) -> Finding:
-    """A model on the hub, in the cache, or in a folder."""
+def model(name: str, instead: str) -> Finding:
+    """A model on the hub, in the cache, or in a folder, which ``instead`` would take."""
     if Path(name).exists():
         return Finding(name, True, "local folder")
     from huggingface_hub import try_to_load_from_cache
@@ -99,16 +100,16 @@ def model(name: str) -> Finding:
         with urlopen(f"https://huggingface.co/{repository}/resolve/{options['revision']}/{index}", timeout=10) as answer:
             return Finding(name, answer.status == 200, "on the hub; fetched when first needed")
     except OSError as error:
-        return Finding(name, False, f"not in the cache, and the hub does not answer ({error}): go online once, or --base FOLDER")
+        return Finding(name, False, f"not in the cache, and the hub does not answer ({error}): go online once, or {instead}")
 
 
 def judge(profile: Profile, name: str) -> Finding:
     """A judge."""
     if name == "nudenet":
-        return extra("nudenet", "nudity")
+        return extra("nudenet", "nudity")._replace(what="judge nudenet")
     where = profile.judge(name)
     if "/" in where:
-        return model(where)
+        return model(where, f"put it into FOLDER/{where} and --set judges=FOLDER")
     told = "put UnlearnDiffAtk's style classifier (its README, 129 WikiArt artists) into FOLDER/wikiart-vit and --set judges=FOLDER"
     return Finding(f"judge {name}", False, told)
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 sns.set_theme(style="white", context="paper")
@@ -24,17 +25,29 @@ def titled(figure: Figure, title: str) -> Figure:
 
 
 def sample_grid(rows: dict[str, Tensor], columns: list[str], title: str, framed: dict[str, list[bool]]) -> Figure:
-    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column; those that ``framed`` says get a red frame."""
-    figure, axes = plt.subplots(len(rows), len(columns), figsize=(1.25 * len(columns) + 1.4, 1.3 * len(rows) + 0.8), squeeze=False)
-    for number, (line, (label, images)) in enumerate(zip(axes, rows.items(), strict=True)):
-        for axis, image, column, frame in zip(line, images, columns, framed[label], strict=True):
+    """``rows``: label -> pictures [k, 3, h, w] in [0, 1], one a column; those that ``framed`` says get a red frame.
+
+    Where there are more rows than columns they change places, so that the figure is never tall.
+    """
+    pictures, frames = [list(images) for images in rows.values()], [framed[label] for label in rows]
+    down, across = list(rows), columns
+    if len(down) > len(across):
+        pictures, frames, down, across = [*map(list, zip(*pictures, strict=True))], [*map(list, zip(*frames, strict=True))], across, down
+    figure, axes = plt.subplots(len(down), len(across), figsize=(1.25 * len(across) + 1.4, 1.3 * len(down) + 0.8), squeeze=False)
+    for number, (line, label) in enumerate(zip(axes, down, strict=True)):
+        for axis, image, column, frame in zip(line, pictures[number], across, frames[number], strict=True):
             axis.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=frame, color="tab:red", linewidth=2)
             if number == 0:
-                axis.set_title(textwrap.fill(column, 22), fontsize=6)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+                axis.set_title(wrapped(column), fontsize=6 if across is columns else 8)
+        line[0].set_ylabel(wrapped(label), rotation=0, ha="right", va="center", fontsize=6 if down is columns else 8)
     return titled(figure, title)
+
+
+def wrapped(label: str) -> str:
+    """``label`` in lines of at most 22 letters."""
+    return "\n".join(textwrap.fill(line, 22) for line in label.splitlines())
 
 
 def scatter(records: list[dict[str, Any]], title: str) -> Figure:
@@ -48,7 +61,10 @@ def scatter(records: list[dict[str, Any]], title: str) -> Figure:
         errors = [[[r["reproduced"] - r["low"]], [r["high"] - r["reproduced"]]] for r in (x, y)]
         axis.errorbar(x["reproduced"], y["reproduced"], xerr=errors[0], yerr=errors[1], fmt="o", capsize=2, color=colour, label=method)
         axis.annotate(method, (x["reproduced"], y["reproduced"]), (5, 5), textcoords="offset points", fontsize=8)
-    axis.set(xlabel="FID (judge features), lower is better", ylabel="ASR (%), lower is better", ylim=(-5, 105))
+    axis.set(xlabel="FID (judge features), lower is better", ylabel="ASR (%), lower is better", xscale="log", ylim=(-5, 105))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     sns.despine(figure)
     return titled(figure, title)
 
@@ -67,7 +83,7 @@ def bars_and_line(records: list[dict[str, Any]], xlabel: str, title: str) -> Fig
             axis.errorbar(names, values, yerr=errors, fmt="o-", color=sns.color_palette("colorblind")[1], capsize=2, label="here")
         axis.plot(names, [record["reported"] for record in by[metric]], "x", color="grey", label="paper")
         axis.set(xlabel=xlabel, ylabel=ylabel)
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     sns.despine(figure)
     return titled(figure, title)
 
