@@ -12,7 +12,7 @@ def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monk
     assert {cell.row for _, cell in tasks} == rows
     before = everything.show_plan(tasks, item.study.store)
     models = {str(Recipes(profile).cell(cell._replace(metric="model"))) for profile, cell in tasks} - {"('', {})"}
-    assert f"erase       0 done, {len(models):4} to do, {100 * len(models) / 60:.0f} minutes of a core" in before
+    assert f"erase       0 done, {len(models):4} to do, {5 * len(models) / 60:.0f} minutes of a core" in before
 
     store, (profile, cell) = Store(item.study.store.root), tasks[-1]
     recipes = Recipes(profile)
@@ -21,7 +21,7 @@ def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monk
     after = everything.show_plan(tasks, store)
     done = {trained for row in rows if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]}
     known = len({str(recipes.erase(row)) for row in done})  # models of a method whose time is known now: no seconds
-    assert f"erase       1 done, {len(models) - 1:4} to do, {100 * (len(models) - known) / 60:.0f} minutes" in after
+    assert f"erase       1 done, {len(models) - 1:4} to do, {5 * (len(models) - known) / 60:.0f} minutes" in after
     assert "attack      1 done" in after
 
 
