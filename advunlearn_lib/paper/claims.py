@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ from advunlearn_lib.store import ROOT
 VERDICTS = ("holds", "fails", "undecided")
 
 
+@cache
+def reported() -> list[Record]:
+    """All cells of ``reported.csv``."""
+    return read("reported.csv").to_dict("records")  # type: ignore[return-value]
+
+
 def side(text: str, item: str, metric: str) -> dict[str, str]:
     """The cell of ``reported.csv`` that one side of a claim means; empty fields match anything."""
-    wanted = dict(zip(PLACE, text.split("|"), strict=True))
-    cells = read("reported.csv")
-    cells = cells[(cells.table == item) & (cells.metric == metric)]
-    for field, value in wanted.items():
-        cells = cells[cells[field] == value] if value else cells
+    wanted = {"table": item, "metric": metric} | dict(zip(PLACE, text.split("|"), strict=True))
+    cells = [cell for cell in reported() if all(cell[field] == value for field, value in wanted.items() if value)]
     if len(cells) != 1:
         raise ValueError(f"{len(cells)} cells of table {item} match {text!r}, not one")
-    return {field: str(cells.iloc[0][field]) for field in PLACE}
+    return {field: str(cells[0][field]) for field in PLACE}
 
 
 def verdict(left: dict[str, Any], relation: str, right: dict[str, Any]) -> str:
