@@ -28,11 +28,16 @@ def nearest(study: Study, concept: str, text: str) -> int:
     return overlap.index(max(overlap))
 
 
+def shown(study: Study, concept: str, prompts: list[Prompt]) -> list[str]:
+    """The prompts that a panel really draws."""
+    return [study.prompts(concept)[0][nearest(study, concept, p.ours)].text if p.attacked else p.ours for p in prompts]
+
+
 def mapping(item: Item, concept: str, prompts: list[Prompt]) -> pd.DataFrame:
     """The table a reader sees: the paper's prompts and what stands for them here."""
-    shown = [item.study.prompts(concept)[0][nearest(item.study, concept, p.ours)].text if p.attacked else p.ours for p in prompts]
     kinds = ["attacked" if prompt.attacked else "plain" for prompt in prompts]
-    return pd.DataFrame({"the paper's prompt": [prompt.paper for prompt in prompts], "here": shown, "kind": kinds})
+    here = shown(item.study, concept, prompts)
+    return pd.DataFrame({"the paper's prompt": [prompt.paper for prompt in prompts], "here": here, "kind": kinds})
 
 
 def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
@@ -54,6 +59,6 @@ def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
         lines[label] = study.pictures(row, texts, seeds)
         seen[label] = judge(lines[label]).tolist()
-    heads = [f"{'attacked: ' if p.attacked else ''}{p.ours}" for p in prompts]
+    heads = [f"{'attacked: ' if p.attacked else ''}{text}" for p, text in zip(prompts, shown(study, concept, prompts), strict=True)]
     name = study.recipes.concept(concept).name
     return plots.sample_grid(lines, heads, f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}", seen)
