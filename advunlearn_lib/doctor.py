@@ -59,18 +59,12 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
             f"{free:.0f} GB free for {store}, about {profile.disk_gb:g} GB needed for a table (ADVUNLEARN_STORE moves it)",
         ),
     ]
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            total = torch.cuda.get_device_properties(index).total_memory / 1e9
-            found.append(
-                Finding(
-                    f"GPU {index}",
-                    total > profile.gpu_gb,
-                    f"{torch.cuda.get_device_name(index)}, {total:.0f} GB of {profile.gpu_gb:g} needed",
-                )
-            )
-    else:
-        found.append(Finding("GPU", not profile.gpu_gb, f"none that torch sees; the profile {profile.name} needs {profile.gpu_gb:g} GB"))
+    told = f"{profile.gpu_gb:g} GB needed, {profile.gpu_unet_gb:g} to train a UNet" if profile.gpu_gb else "none needed"
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory / 1e9
+        found.append(Finding(f"GPU {index}", total >= profile.gpu_gb, f"{torch.cuda.get_device_name(index)}, {total:.0f} GB; {told}"))
+    if not torch.cuda.is_available():
+        found.append(Finding("GPU", not profile.gpu_gb, f"none that torch sees; {told}"))
     if profile.name == "paper":
         found += [extra(module, name) for module, name in EXTRAS.items()]
         found += [model(name, "--base FOLDER") for name in dict.fromkeys((profile.base, *profile.bases.values()))]

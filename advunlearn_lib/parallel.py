@@ -61,12 +61,13 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
         for profile, cell in todo:
             work(profile, cell, store.root)
     elif todo:
-        preflight(todo[0][0], store)
+        preflight(todo, store)
         run_pool(todo, store, desc, workers)
 
 
-def preflight(profile: Profile, store: Store) -> None:
+def preflight(todo: Sequence[Task], store: Store) -> None:
     """:class:`UserError` where the machine cannot do what is asked of it, before anything is begun."""
+    profile = todo[0][0]
     check_room("store", store.root, profile.disk_gb)
     if not profile.gpu_gb or profile.device == "cpu":
         return
@@ -75,8 +76,11 @@ def preflight(profile: Profile, store: Store) -> None:
             f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none (--set device=cpu goes on anyway)"
         )
     memory = torch.cuda.get_device_properties(0).total_memory / 1e9
-    if memory < profile.gpu_gb:
-        raise UserError(f"the GPU has {memory:.0f} GB; {profile.gpu_gb:g} GB are needed (--set gpu_gb=0 goes on anyway)")
+    models = [Recipes(one).erase(cell.row) for one, cell in todo if cell.metric == "model"]
+    unet = any(recipe["options"]["component"] == "unet" for recipe in models)
+    wanted, setting = (profile.gpu_unet_gb, "gpu_unet_gb") if unet else (profile.gpu_gb, "gpu_gb")
+    if memory < wanted:
+        raise UserError(f"the GPU has {memory:.0f} GB; {wanted:g} GB are needed (--set {setting}=0 goes on anyway)")
 
 
 def run_pool(todo: list[Task], store: Store, desc: str, workers: int | None) -> None:

@@ -64,6 +64,7 @@ class Profile(BaseModel):
     gpus: float = Field(0, ge=0, description="GPUs of a cell that Ray runs")
     disk_gb: float = Field(1.0, ge=0, description="free disk a run needs in the store")
     gpu_gb: float = Field(0, ge=0, description="GPU memory a run needs; 0: a CPU will do")
+    gpu_unet_gb: float = Field(0, ge=0, description="the same where a UNet is trained")
     batch: int = Field(50, ge=1, description="pictures made at once")
     fid_images: int = Field(1000, ge=40, multiple_of=20)
     prompts: int = Field(60, ge=4, description="evaluation prompts of a concept, at most")

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from advunlearn_lib.errors import UserError
 from advunlearn_lib.names import TABLES
 from advunlearn_lib.paper import cells
 from advunlearn_lib.paper.prompts import SHA256
-from advunlearn_lib.parallel import compute, plan
+from advunlearn_lib.parallel import compute, plan, preflight
 from advunlearn_lib.pocket.profile import POCKET
 from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.pocket.render import STYLE_NAMES
@@ -156,3 +158,12 @@ def test_a_machine_too_small_says_so_first(tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="needs a GPU of 12 GB and torch sees none"):
             compute([(POCKET.model_copy(update={"gpu_gb": 12}), Cell(ESD, "", "model"))], Store(tmp_path), "test")
+
+
+def test_a_gpu_too_small_to_train_a_unet_says_so_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=16e9))
+    small = POCKET.model_copy(update={"gpu_gb": 12, "gpu_unet_gb": 24})
+    preflight([(small, Cell(Row("nudity", "AdvUnlearn", "Text Encoder"), "", "model"))], Store(tmp_path))
+    with pytest.raises(UserError, match="the GPU has 16 GB; 24 GB are needed"):
+        preflight([(small, Cell(ESD, "", "model"))], Store(tmp_path))

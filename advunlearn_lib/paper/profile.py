@@ -79,6 +79,7 @@ PAPER = Profile(
     gpus=1,
     disk_gb=20,  # for one table; all of them take 143 (docs/scaling.md)
     gpu_gb=12,
+    gpu_unet_gb=24,
     sampler="lms",
     sampling_steps=50,
     quality_steps=100,
