@@ -26,7 +26,7 @@ def reproduced(item: str, precision: str) -> pd.DataFrame:
 def main() -> int:
     """Compare cell by cell."""
     item = sys.argv[1] if len(sys.argv) > 1 else "table3"
-    both = reproduced(item, "fp32").join(reproduced(item, "bf16"), lsuffix="_fp32", rsuffix="_bf16")
+    both = reproduced(item, "fp32").add_suffix("_fp32").join(reproduced(item, "bf16").add_suffix("_bf16"))
     both["overlap"] = (both.low_fp32 <= both.high_bf16) & (both.low_bf16 <= both.high_fp32)
     print(both.round(1).to_string())
     return 0 if both.overlap.all() else 1
