@@ -23,6 +23,7 @@ from urllib.request import urlopen
 
 import pandas as pd
 import torch
+from transformers import CLIPConfig, CLIPImageProcessor
 
 from advunlearn_lib import hub
 from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget
@@ -30,6 +31,7 @@ from advunlearn_lib.device import device_named
 from advunlearn_lib.erasure import METHODS, Task, prepare, train
 from advunlearn_lib.errors import UserError
 from advunlearn_lib.memory import account
+from advunlearn_lib.metrics.clip_score import TensorCLIP
 from advunlearn_lib.model import DTYPES, LatentDiffusion, Sampling
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
@@ -135,7 +137,7 @@ def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
     base = str(snapshot) if snapshot else profile.base
     tasks: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [("generate", run_generate, (base,))]
     tasks += [(f"{method} {part}", run_method, (base, method, part, profile.precision)) for method, part in variants(profile)]
-    tasks += [(f"attack {name}", run_attack, (base, name)) for name in ATTACKS if name != "PEZ"]
+    tasks += [(f"attack {name}", run_attack, (base, name)) for name in ATTACKS]
     rows = []
     for what, function, arguments in tqdm(tasks, desc="dry run"):
         with ProcessPoolExecutor(1, get_context("spawn"), expendable) as pool:  # a new process: its peak is this task's alone
@@ -204,7 +206,9 @@ def run_attack(base: str, name: str) -> dict[str, Any]:
     net = loaded(base)
     net.micro_batch = 1
     budget = Budget(tokens=3, timesteps=1, steps=2, batch=1)
-    attack = ATTACKS[name](net, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("lms", 1, 7.5), original=net)
+    clip = (TensorCLIP(CLIPConfig()).eval(), CLIPImageProcessor()) if name == "PEZ" else None  # ViT-B/32, random weights
+    never = lambda images: torch.zeros(len(images), dtype=torch.bool)  # noqa: E731
+    attack = ATTACKS[name](net, never, budget, Sampling("lms", 1, 7.5), original=net, clip=clip)
     began = time.monotonic()
     attack.run([AttackedPrompt("a photo of a church", 0)], torch.zeros(1, *net.latent_shape(), device=net.device))
     return measured(began)
