@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advunlearn_lib.errors import UserError, choose, validated
-from advunlearn_lib.files import check_room, writable
+from advunlearn_lib.files import check_disk, writable
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,7 @@ def run_erase(options: argparse.Namespace) -> int:
     prompts, judge = (prompts_in(options.prompts), judge_of(options)) if options.prompts else ([], None)
     base = LatentDiffusion.load(options.base, device_of(options), DTYPES[options.precision])
     part = choose("component", chosen.get("component", method.OPTIONS.model_fields["component"].default), LOADERS)
-    check_room("output folder", options.out, 4e-9 * sum(p.numel() for p in getattr(base, part).parameters()))
+    check_disk("output folder", options.out, 4e-9 * sum(p.numel() for p in getattr(base, part).parameters()))
     folder = writable("output folder", options.out)
     erased = erase(base, options.concept, options.method, retain, options.surrogate, options.seed, **chosen)
     measured = {}

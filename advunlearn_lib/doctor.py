@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -153,9 +154,8 @@ def dry_run(profile: Profile, snapshot: Path | None) -> pd.DataFrame:
 
 def expendable() -> None:
     """Where memory runs out, Linux is to kill this process and no other."""
-    score = Path("/proc/self/oom_score_adj")
-    if score.exists():
-        score.write_text("1000")
+    with suppress(OSError):  # other systems have no such file
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def variants(profile: Profile) -> list[tuple[str, str]]:
@@ -201,13 +201,17 @@ def run_method(base: str, method: str, part: str, precision: str) -> dict[str, A
     return measured(began, **ledger.of(run))
 
 
+def never(images: torch.Tensor) -> torch.Tensor:
+    """A judge that no picture convinces."""
+    return torch.zeros(len(images), dtype=torch.bool)
+
+
 def run_attack(base: str, name: str) -> dict[str, Any]:
     """Two gradient steps on one prompt that is never broken, and the judged pictures, of one denoising step each."""
     net = loaded(base)
     net.micro_batch = 1
     budget = Budget(tokens=3, timesteps=1, steps=2, batch=1)
     clip = (TensorCLIP(CLIPConfig()).eval(), CLIPImageProcessor()) if name == "PEZ" else None  # ViT-B/32, random weights
-    never = lambda images: torch.zeros(len(images), dtype=torch.bool)  # noqa: E731
     attack = ATTACKS[name](net, never, budget, Sampling("lms", 1, 7.5), original=net, clip=clip)
     began = time.monotonic()
     attack.run([AttackedPrompt("a photo of a church", 0)], torch.zeros(1, *net.latent_shape(), device=net.device))

@@ -38,7 +38,7 @@ def writable(kind: str, folder: Path) -> Path:
     return folder
 
 
-def check_room(kind: str, folder: Path, gigabytes: float) -> None:
+def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
     """:class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
     free = shutil.disk_usage(next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())).free / 1e9
     if free < gigabytes:

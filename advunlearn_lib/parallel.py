@@ -20,7 +20,7 @@ import torch
 
 from advunlearn_lib import shards
 from advunlearn_lib.errors import UserError
-from advunlearn_lib.files import check_room
+from advunlearn_lib.files import check_disk
 from advunlearn_lib.profiles import Profile
 from advunlearn_lib.progress import tqdm
 from advunlearn_lib.recipes import Cell, Recipes
@@ -68,7 +68,7 @@ def compute(tasks: Sequence[Task], store: Store, desc: str, workers: int | None 
 def preflight(todo: Sequence[Task], store: Store) -> None:
     """:class:`UserError` where the machine cannot do what is asked of it, before anything is begun."""
     profile = todo[0][0]
-    check_room("store", store.root, profile.disk_gb)
+    check_disk("store", store.root, profile.disk_gb)
     if not profile.gpu_gb or profile.device == "cpu":
         return
     if not torch.cuda.is_available():
