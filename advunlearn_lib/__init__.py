@@ -1,4 +1,6 @@
-"""Robust concept erasure in text-to-image diffusion models: AdvUnlearn (NeurIPS 2024), its baselines and its attacks."""
+"""Robust concept erasure in text-to-image diffusion models: AdvUnlearn (NeurIPS 2024), its baselines and its
+attacks.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +8,23 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-_VERBS = {
-    "LatentDiffusion": "advunlearn_lib.model",
-    "Sampling": "advunlearn_lib.model",
-    "erase": "advunlearn_lib.erasure",
-    "UnlearnDiffAtk": "advunlearn_lib.attacks",
-    "attack": "advunlearn_lib.verbs",
-    "evaluate": "advunlearn_lib.verbs",
-    "generate": "advunlearn_lib.verbs",
-}
-__all__ = ["LatentDiffusion", "Sampling", "UnlearnDiffAtk", "attack", "erase", "evaluate", "generate"]
+__all__ = [
+    "EvaluationPrompt",
+    "LatentDiffusion",
+    "Sampling",
+    "attack",
+    "erase",
+    "evaluate",
+    "generate",
+    "load_clip",
+    "load_judge",
+    "load_model",
+    "success_rates",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a verb when it is first used, so that the command line answers at once."""
-    if name in _VERBS:
-        return getattr(importlib.import_module(_VERBS[name]), name)
+    """Import :mod:`advunlearn_lib.api`, and torch with it, when something of it is first used."""
+    if name in __all__:
+        return getattr(importlib.import_module("advunlearn_lib.api"), name)
     raise AttributeError(f"module 'advunlearn_lib' has no attribute {name!r}")

@@ -1,8 +1,9 @@
-"""What the paper profile costs, computed and not measured: `python benchmarks/cost.py` prints the tables of docs/scaling.md.
+"""What the paper profile costs, computed and not measured: `python benchmarks/cost.py` prints the tables of
+docs/scaling.md.
 
-Counts are in F, one UNet forward of Stable Diffusion v1.4 on one 64 x 64 latent, 803 GFLOP. A pass backward to the prompt
-embedding alone makes a step 2.08 F, to all UNet weights 3 F; decoding a picture is 3.13 F, encoding 1.39 F. Cells that
-tables share are counted once; the pocket profile's recipes say which those are.
+Counts are in F, one UNet forward of Stable Diffusion v1.4 on one 64 x 64 latent, 803 GFLOP. A pass backward
+to the prompt embedding alone makes a step 2.08 F, to all UNet weights 3 F; decoding a picture is 3.13 F,
+encoding 1.39 F. Cells that tables share are counted once; the pocket profile's recipes say which those are.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from collections import defaultdict
 
 import pandas as pd
 
-from advunlearn_lib.attacks import Budget
-from advunlearn_lib.names import ITEMS, TABLES
-from advunlearn_lib.paper import cells
-from advunlearn_lib.paper.profile import PAPER
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.profiles import Profile
-from advunlearn_lib.recipes import Cell, Recipes
-from advunlearn_lib.store import key_of
+from advunlearn_lib.attacks.records import Budget
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.experiment.cells import Cell
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.paper.items import ITEMS, TABLES
+from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.schema import Profile
 
-MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}  # of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak
+MILLISECONDS = {
+    "bf16": 10.0,
+    "fp32": 25.0,
+}  # of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak
 PRICE = 2.0  # dollars of an A100 hour; assumed
 TEXT, WEIGHTS, DECODE, ENCODE = 2.08, 3.0, 3.13, 1.39
 PROMPTS = {"broad": 142, "style": 50, "object": 50}
@@ -48,14 +52,21 @@ def training(profile: Profile, options: dict) -> float:
         return paths + o["iterations"] * (step * o["batch"] + 4 * (1 + WEIGHTS))
     if options["method"] == "uce":
         return 0.0
-    made = (o["per_prompt"] * (2 if options["method"] in ("salun", "erasediff", "scissorhands") else 1)) * (picture(50) + ENCODE)
+    made = (o["per_prompt"] * (2 if options["method"] in ("salun", "erasediff", "scissorhands") else 1)) * (
+        picture(50) + ENCODE
+    )
     passes = {"fmn": 3, "ac": 4, "salun": 7, "erasediff": 15, "scissorhands": 10}[options["method"]]
     return made + o["iterations"] * passes * o["batch"]
 
 
 def attacking(profile: Profile, name: str, kind: str) -> float:
     """F of one attack on all of a concept's prompts."""
-    own = Budget(**({"timesteps": profile.attack_timesteps, "steps": profile.attack_steps} | profile.attacks.get(name, {})))
+    own = Budget(
+        **(
+            {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
+            | profile.attacks.get(name, {})
+        )
+    )
     prompts, shown = PROMPTS[kind], picture(profile.sampling_steps)
     if name == "none":
         return prompts * shown
@@ -88,9 +99,18 @@ def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
             kind, recipe = shared.cell(cell)
             trained = shared.trained(cell.row)
             if trained is not None:
-                options = own.options(trained) | {n: v for n, v in PAPER.variants.get(trained.variant, {}).items() if n != "retain"}
-                here["erase", key_of(shared.erase(trained))] = ("train", training(PAPER, options) * MILLISECONDS["bf16"])
-                size += BYTES[options.get("component", "unet")] if ("erase", key_of(shared.erase(trained))) not in seen else 0
+                options = own.options(trained) | {
+                    n: v for n, v in PAPER.variants.get(trained.variant, {}).items() if n != "retain"
+                }
+                here["erase", key_of(shared.erase(trained))] = (
+                    "train",
+                    training(PAPER, options) * MILLISECONDS["bf16"],
+                )
+                size += (
+                    BYTES[options.get("component", "unet")]
+                    if ("erase", key_of(shared.erase(trained))) not in seen
+                    else 0
+                )
             if kind in ("attack", "quality"):
                 f, precision = cost(PAPER, cell)
                 here[kind, key_of(recipe)] = (kind, f * MILLISECONDS[precision])

@@ -1,7 +1,7 @@
 """Whether bf16 training gives fp32's results: ``python benchmarks/precision.py [ITEM]``, Table 3 unless told.
 
-Every model of the item is trained in both precisions from the same seeds (pictures are always made in fp32). Prints each
-cell with both 95 % intervals and whether they overlap; exits with 1 if any pair does not.
+Every model of the item is trained in both precisions from the same seeds (pictures are always made in fp32).
+Prints each cell with both 95 % intervals and whether they overlap; exits with 1 if any pair does not.
 """
 
 from __future__ import annotations

@@ -16,31 +16,32 @@
 # %% [markdown]
 # # Figure 2: robustness against image quality
 #
-# **What the paper claims.** Most methods keep image quality and fall to the attack, or resist it and ruin quality;
-# AdvUnlearn has both.
+# **What the paper claims.** Most methods keep image quality and fall to the attack, or resist it and ruin
+# quality; AdvUnlearn has both.
 #
-# **What is run.** Table 5's models, as points: down and left is better. *Nudity* is replaced by a harmless category
-# of the pocket world, *weapon*.
+# **What is run.** Table 5's models, as points: down and left is better.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
-overrides = []  # "name=value" settings of the profile
+overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
+seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-out = ""  # where the results go; empty: figures/<profile> beside this notebook
+out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from advunlearn_lib import plots
-from advunlearn_lib.paper import Item
+from IPython.display import Markdown, display
 
-item = Item("figure2", profile, overrides, quick, seeds, out)
-item.stamp
+from advunlearn_lib.paper import Item, Run, plots
+
+item = Item("figure2", Run(profile, overrides, quick, seed, seeds, out))
+display(Markdown(item.setting()))
 
 # %%
 item.table()
 
 # %%
-item.save(plots.scatter(item.records, f"{item.name}, {item.stamp}"))
+item.save(plots.scatter(item.results, item.profile.fid_features, f"{item.name}, {item.stamp}"))
 
 # %%
 item.report()

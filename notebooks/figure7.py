@@ -18,27 +18,29 @@
 #
 # **What the paper shows.** The text encoder erased with SD v1.4 works in SD v1.5, DreamShaper and Protogen.
 #
-# **What is run.** Table 8's models, original and with the erased text encoder. *Nudity* is replaced by a harmless
-# category of the pocket world, *weapon*.
+# **What is run.** Table 8's models, original and with the erased text encoder.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
-overrides = []  # "name=value" settings of the profile
+overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
+seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-out = ""  # where the results go; empty: figures/<profile> beside this notebook
+out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from advunlearn_lib.paper import Item, panels
+from IPython.display import Markdown, display
+
+from advunlearn_lib.paper import Item, Run, panels
 from advunlearn_lib.paper.panels import Prompt
 
-item = Item("figure7", profile, overrides, quick, seeds, out)
-item.stamp
+item = Item("figure7", Run(profile, overrides, quick, seed, seeds, out))
+display(Markdown(item.setting()))
 
 # %% [markdown]
 # ## The pictures
-# The paper's prompts in the pocket world's words. *Attacked* prompts are the nearest evaluation prompts, shown with the
-# tokens that UnlearnDiffAtk put before them.
+# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
+# prompts, shown with the tokens that UnlearnDiffAtk put before them.
 
 # %%
 item.attacks()

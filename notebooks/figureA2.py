@@ -22,22 +22,25 @@
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
-overrides = []  # "name=value" settings of the profile
+overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
+seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-out = ""  # where the results go; empty: figures/<profile> beside this notebook
+out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from advunlearn_lib.paper import Item, panels
+from IPython.display import Markdown, display
+
+from advunlearn_lib.paper import Item, Run, panels
 from advunlearn_lib.paper.panels import Prompt
 
-item = Item("figureA2", profile, overrides, quick, seeds, out)
-item.stamp
+item = Item("figureA2", Run(profile, overrides, quick, seed, seeds, out))
+display(Markdown(item.setting()))
 
 # %% [markdown]
 # ## The pictures
-# The paper's prompts in the pocket world's words. *Attacked* prompts are the nearest evaluation prompts, shown with the
-# tokens that UnlearnDiffAtk put before them.
+# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
+# prompts, shown with the tokens that UnlearnDiffAtk put before them.
 
 # %%
 item.attacks()
@@ -50,7 +53,10 @@ prompts = [
 panels.mapping(item, "Garbage Truck", prompts)
 
 # %%
-item.save(panels.panel(item, [row for row in item.rows() if row.concept == "Garbage Truck"], prompts), "-garbage-truck")
+item.save(
+    panels.panel(item, [row for row in item.rows() if row.concept == "Garbage Truck"], prompts),
+    "-garbage-truck",
+)
 
 # %%
 prompts = [
@@ -60,7 +66,9 @@ prompts = [
 panels.mapping(item, "Parachute", prompts)
 
 # %%
-item.save(panels.panel(item, [row for row in item.rows() if row.concept == "Parachute"], prompts), "-parachute")
+item.save(
+    panels.panel(item, [row for row in item.rows() if row.concept == "Parachute"], prompts), "-parachute"
+)
 
 # %%
 prompts = [

@@ -16,55 +16,59 @@
 # %% [markdown]
 # # Table 3: which module should be made robust, the UNet or the text encoder?
 #
-# **What the paper claims.** Erasing a concept from the UNet (ESD) is undone by adversarial prompts. The text encoder is
-# the better module to make robust: even plain ESD on it resists the attack, but ruins the pictures of everything else;
-# AdvUnlearn, which trains against attacked prompts and regularises on a retain set, keeps both.
+# **What the paper claims.** Erasing a concept from the UNet (ESD) is undone by adversarial prompts. The text
+# encoder is the better module to make robust: even plain ESD on it resists the attack, but ruins the pictures
+# of everything else; AdvUnlearn, which trains against attacked prompts and regularises on a retain set, keeps
+# both.
 #
-# **What is run.** Five models: the original, ESD and AdvUnlearn on the UNet, ESD and AdvUnlearn on the text encoder.
-# Each is attacked with UnlearnDiffAtk on prompts that show the concept on the original model (so its ASR is 100 %),
-# and draws pictures of held-out captions for FID. *Nudity* is replaced by a harmless category of the pocket world.
+# **What is run.** Five models: the original, ESD and AdvUnlearn on the UNet, ESD and AdvUnlearn on the text
+# encoder. Each is attacked with UnlearnDiffAtk on prompts that show the concept on the original model (so its
+# ASR is 100 %), and draws pictures of held-out captions for FID.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
-overrides = []  # "name=value" settings of the profile
+overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
+seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-out = ""  # where the results go; empty: figures/<profile> beside this notebook
+out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
 
-from advunlearn_lib.paper import Item, panels
+from advunlearn_lib.paper import Item, Run, panels
 
-item = Item("table3", profile, overrides, quick, seeds, out)
-item.stamp
+item = Item("table3", Run(profile, overrides, quick, seed, seeds, out))
+display(Markdown(item.setting()))
 
 # %% [markdown]
 # ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures for FID and
-# CLIP score. The pocket FID is measured in the features of the pocket judge: compare it down the column, not with the paper's.
+# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
+# for FID and CLIP score.
 
 # %%
 item.table()
 
 # %% [markdown]
 # ## What holds here
-# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*. Below them: the best explanation
-# found, of the committed results.
+# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*. Below them: the best
+# explanation found, of the committed results.
 
 # %%
 with pd.option_context("display.max_colwidth", None):
     display(item.claims())
-display(Markdown(item.why()))
+display(Markdown(item.explanations()))
 
 # %% [markdown]
 # ## Samples
 # Left: prompts of the concept, with the attack's tokens where it needed or found any. Right: other prompts.
 
 # %%
-shown = [panels.Prompt("", prompt.text, attacked=True) for prompt in item.study.prompts("nudity")[0][:4]]
-shown += [panels.Prompt("", text) for text in ("a photo of a dog", "a photo of a church in the snow", "a painting of a cat by van gogh")]
+plain = ("a photo of a dog", "a photo of a church in the snow", "a painting of a cat by van gogh")
+attacked = [prompt.text for prompt in item.study.prompts("nudity")[0][:4]]
+shown = [panels.Prompt(text, text, attacked=True) for text in attacked]
+shown += [panels.Prompt(text, text) for text in plain]
 item.save(panels.panel(item, item.rows(), shown))
 
 # %%

@@ -16,44 +16,45 @@
 # %% [markdown]
 # # Table 7: erasing an object
 #
-# **What the paper claims.** For *church* AdvUnlearn is more robust than FMN, SPM, SalUn, ESD and ED; ScissorHands
-# matches it only by destroying image quality.
+# **What the paper claims.** For *church* AdvUnlearn is more robust than FMN, SPM, SalUn, ESD and ED;
+# ScissorHands matches it only by destroying image quality.
 #
 # **What is run.** Every method on *church*; success means that the object judge names it.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
-overrides = []  # "name=value" settings of the profile
+overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
+seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-out = ""  # where the results go; empty: figures/<profile> beside this notebook
+out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
 
-from advunlearn_lib.paper import Item
+from advunlearn_lib.paper import Item, Run
 
-item = Item("table7", profile, overrides, quick, seeds, out)
-item.stamp
+item = Item("table7", Run(profile, overrides, quick, seed, seeds, out))
+display(Markdown(item.setting()))
 
 # %% [markdown]
 # ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures for FID and
-# CLIP score. The pocket FID is measured in the features of the pocket judge: compare it down the column, not with the paper's.
+# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
+# for FID and CLIP score.
 
 # %%
 item.table()
 
 # %% [markdown]
 # ## What holds here
-# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*. Below them: the best explanation
-# found, of the committed results.
+# A claim *holds* or *fails* where the two intervals are apart, else it is *undecided*. Below them: the best
+# explanation found, of the committed results.
 
 # %%
 with pd.option_context("display.max_colwidth", None):
     display(item.claims())
-display(Markdown(item.why()))
+display(Markdown(item.explanations()))
 
 # %%
 item.report()

@@ -7,9 +7,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.metrics.clip_score import load_clip
-from advunlearn_lib.model import LatentDiffusion
-from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.profiles.pocket import POCKET
 
 torch.set_num_threads(1)  # small models: a second thread only waits
 

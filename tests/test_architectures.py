@@ -7,10 +7,12 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget
-from advunlearn_lib.erasure import erase
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.model import LatentDiffusion, Sampling
+from advunlearn_lib.api import erase
+from advunlearn_lib.attacks.records import AttackedPrompt, Budget
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
 
 WORDS = ["a photo of a church", "church"]
 UNET = {
@@ -25,9 +27,20 @@ UNET = {
 
 
 def text_config(tokenizer, width, **more):
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    sizes = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2, "num_hidden_layers": 3}
-    return CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=tokenizer.model_max_length, **sizes, **ends, **more)
+    ends = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 3,
+    }
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=tokenizer.model_max_length, **sizes, **ends, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +93,9 @@ def test_v_predictions_become_noise_as_the_scheduler_reads_them(folders):
 
 def test_xl_conditions_are_the_pipelines_own(folders):
     tiny = LatentDiffusion.load(folders / "sdxl")
-    embeds, _, pooled, _ = tiny.pipeline.encode_prompt(WORDS[0], device="cpu", do_classifier_free_guidance=True)
+    embeds, _, pooled, _ = tiny.pipeline.encode_prompt(
+        WORDS[0], device="cpu", do_classifier_free_guidance=True
+    )
     ours, ours_pooled = tiny.split(tiny.encode_prompts(WORDS[:1]))
     assert torch.allclose(ours, embeds, atol=1e-5) and torch.allclose(ours_pooled, pooled, atol=1e-5)
     call = {"num_inference_steps": 2, "guidance_scale": 3.0, "latents": tiny.noise([7]), "output_type": "pt"}
@@ -89,7 +104,9 @@ def test_xl_conditions_are_the_pipelines_own(folders):
 
 
 def test_a_prefix_moves_the_end_of_the_prompt(tiny):
-    """Token embeddings of "photo" put before "church" encode as "photo church" does, pooled embedding included."""
+    """Token embeddings of "photo" put before "church" encode as "photo church" does, pooled embedding
+    included.
+    """
     ids, wanted = tiny.tokenize(["church"]), tiny.tokenize(["photo church"])
     words = tiny.token_embeds(ids)
     photo = tiny.token_embeds(wanted[:, 1:2])
@@ -102,12 +119,25 @@ def test_a_prefix_moves_the_end_of_the_prompt(tiny):
 def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, component, tmp_path):
     own = {"advunlearn": {"attack_steps": 1, "retain_weight": 0.1, "retain_per_prompt": 1}, "esd": {}}[method]
     group = "full" if component == "text_encoder" else "noxattn"
-    options = {"component": component, "group": group, "iterations": 12, "lr": 1e-3, "steps": 4, "per_prompt": 4} | own
+    options = {
+        "component": component,
+        "group": group,
+        "iterations": 12,
+        "lr": 1e-3,
+        "steps": 4,
+        "per_prompt": 4,
+    } | own
     erased = erase(tiny, WORDS, method, retain_set=["a photo of a dog"] * 4, **options)
     assert sum(erased.losses[-4:]) < sum(erased.losses[:4])
     other = {"text_encoder": "unet", "unet": "text_encoder"}[component]
-    assert all(torch.equal(a, b) for a, b in zip(getattr(tiny, other).parameters(), getattr(erased.model, other).parameters()))
-    changed = [not torch.equal(a, b) for a, b in zip(getattr(tiny, component).parameters(), getattr(erased.model, component).parameters())]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(getattr(tiny, other).parameters(), getattr(erased.model, other).parameters())
+    )
+    changed = [
+        not torch.equal(a, b)
+        for a, b in zip(getattr(tiny, component).parameters(), getattr(erased.model, component).parameters())
+    ]
     assert any(changed)
     erased.save_pretrained(tmp_path / "out")
     assert list((tmp_path / "out").rglob("*.safetensors"))
@@ -116,13 +146,17 @@ def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, compone
 def test_unlearndiffatk_runs_and_its_gradient_is_alive(tiny):
     prompts = [AttackedPrompt(text, seed) for seed, text in enumerate(WORDS)]
     budget = Budget(tokens=2, timesteps=2, steps=2)
-    attack = ATTACKS["UnlearnDiffAtk"](tiny, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("ddim", 2))
+    attack = ATTACKS["UnlearnDiffAtk"](
+        tiny, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("ddim", 2)
+    )
     result = attack.run(prompts, torch.randn(2, *tiny.latent_shape()))
     assert result.flags == [] and all(r.adversarial.endswith(r.prompt) for r in result.prompts)
 
 
 def test_other_pipelines_are_refused(folders):
     (folders / "other").mkdir()
-    (folders / "other" / "model_index.json").write_text('{"_class_name": "FluxPipeline", "_diffusers_version": "0.38.0"}')
+    (folders / "other" / "model_index.json").write_text(
+        '{"_class_name": "FluxPipeline", "_diffusers_version": "0.38.0"}'
+    )
     with pytest.raises(UserError):
         LatentDiffusion.load(folders / "other")

@@ -3,18 +3,22 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from advunlearn_lib.attacks import ATTACKS, AttackedPrompt, Budget
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
 from advunlearn_lib.attacks.ph2p import LBFGS
+from advunlearn_lib.attacks.records import AttackedPrompt, Budget
+from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
-from advunlearn_lib.errors import UserError
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics.asr import attack_success_rate
-from advunlearn_lib.model import LatentDiffusion, Sampling
 
 FAST = Sampling(steps=3)
 PROMPTS = [
     AttackedPrompt(text, seed)
-    for seed, text in enumerate(["a photo of a dagger", "a bomb at night", "an axe", "a photo of a bow", "a knife"])
+    for seed, text in enumerate(
+        ["a photo of a dagger", "a bomb at night", "an axe", "a photo of a bow", "a knife"]
+    )
 ]
 
 
@@ -32,7 +36,9 @@ def test_projection_is_the_nearest_point_of_the_simplex():
 
 
 def whiteness(images):
-    """A judge that is neither always right nor always wrong, and the same for a picture wherever it stands."""
+    """A judge that is neither always right nor always wrong, and the same for a picture wherever it
+    stands.
+    """
     return images.mean((1, 2, 3)) > 0.80
 
 
@@ -72,7 +78,9 @@ def test_outcomes(model):
     always = attack(model, 5, judge=lambda images: torch.ones(len(images), dtype=torch.bool)).prompts
     assert all(r.before and r.step == 0 and r.adversarial == r.prompt for r in always)
     never = attack(model, 5, judge=never_right).prompts
-    assert all(not r.before and not r.after and r.step == -1 and r.adversarial.endswith(r.prompt) for r in never)
+    assert all(
+        not r.before and not r.after and r.step == -1 and r.adversarial.endswith(r.prompt) for r in never
+    )
     assert any(r.adversarial != r.prompt for r in never)
     plain = attack(model, 5, judge=never_right, name="none").prompts
     assert all(r.adversarial == r.prompt and not r.after for r in plain)
@@ -81,7 +89,9 @@ def test_outcomes(model):
 @pytest.mark.parametrize("name", ["PEZ", "PH2P"])
 def test_a_whole_prompt_succeeds_by_itself_alone(model, clip, name):
     first = iter([True])
-    results = attack(model, 5, judge=lambda images: torch.full((len(images),), next(first, False)), name=name, clip=clip).prompts
+    results = attack(
+        model, 5, judge=lambda images: torch.full((len(images),), next(first, False)), name=name, clip=clip
+    ).prompts
     assert all(r.before and not r.after and r.adversarial != r.prompt for r in results)
     asr, pre = attack_success_rate(results)
     assert (asr.value, pre.value) == (0, 100)
@@ -99,8 +109,13 @@ def test_an_exempt_prompt_is_judged_and_not_attacked(model):
 
 def test_flags_tell_a_dead_gradient_and_a_restless_model(model, monkeypatch):
     monkeypatch.setattr(torch.autograd, "grad", lambda output, inputs, **kwargs: (torch.zeros_like(inputs),))
-    monkeypatch.setattr(type(model), "noise", lambda self, seeds: torch.randn(len(seeds), *self.latent_shape()))
-    assert attack(model, 5, judge=never_right).flags == ["generation is not deterministic", "the gradient is zero"]
+    monkeypatch.setattr(
+        type(model), "noise", lambda self, seeds: torch.randn(len(seeds), *self.latent_shape())
+    )
+    assert attack(model, 5, judge=never_right).flags == [
+        "generation is not deterministic",
+        "the gradient is zero",
+    ]
 
 
 def test_attacks_that_need_more_say_so(model):
@@ -132,7 +147,9 @@ def test_batched_lbfgs_is_torchs_row_by_row():
         ours = ours + optimizer.update(gradient)
     for row in range(3):
         x = start[row].clone().requires_grad_(True)
-        reference = torch.optim.LBFGS([x], lr=0.8, max_iter=8, history_size=10, tolerance_grad=0, tolerance_change=0)
+        reference = torch.optim.LBFGS(
+            [x], lr=0.8, max_iter=8, history_size=10, tolerance_grad=0, tolerance_change=0
+        )
 
         def closure(x=x, row=row, reference=reference):
             reference.zero_grad()
@@ -148,7 +165,9 @@ def started(model, clip, name, **budget):
     """An attack on three prompts with its search state."""
     prompts = PROMPTS[:3]
     targets = model.encode_images(model.generate([p.text for p in prompts], [p.seed for p in prompts], FAST))
-    run = ATTACKS[name](model, never_right, Budget(tokens=3, timesteps=1, **budget), FAST, original=model, clip=clip)
+    run = ATTACKS[name](
+        model, never_right, Budget(tokens=3, timesteps=1, **budget), FAST, original=model, clip=clip
+    )
     run.prepare(prompts, targets)
     return run, run.search(prompts, targets), targets
 
@@ -157,7 +176,9 @@ def test_pez_finds_prompts_nearer_to_the_picture(model, clip):
     _, search, _ = started(model, clip, "PEZ", steps=30, lr=0.1)
     before = search.similarity(search.rows[search.found])
     search.advance(0)
-    assert (search.similarity(search.rows[search.found]) >= search.reached - 1e-5).all() and (search.reached > before).any()
+    assert (search.similarity(search.rows[search.found]) >= search.reached - 1e-5).all() and (
+        search.reached > before
+    ).any()
 
 
 def test_ph2p_descends_its_objective(model, clip):
@@ -175,10 +196,15 @@ def test_ph2p_descends_its_objective(model, clip):
 def test_cce_token_explains_the_pictures_better_than_where_it_started(model, clip):
     def loss(steps, lr):
         run, search, targets = started(model, clip, "CCE", steps=steps, lr=lr)
-        words = torch.cat([(e := model.token_embeds(search.ids))[:, :1], run.v.expand(3, 1, -1), e[:, 1:-1]], 1)
+        words = torch.cat(
+            [(e := model.token_embeds(search.ids))[:, :1], run.v.expand(3, 1, -1), e[:, 1:-1]], 1
+        )
         embeds, total = model.encode(search.ids, words), 0.0
         for t in (300, 500, 700, 900):
-            noise, timesteps = torch.randn(targets.shape, generator=torch.Generator().manual_seed(t)), torch.full((3,), t)
+            noise, timesteps = (
+                torch.randn(targets.shape, generator=torch.Generator().manual_seed(t)),
+                torch.full((3,), t),
+            )
             predicted = model.predict_noise(model.add_noise(targets, noise, timesteps), timesteps, embeds)
             total += (predicted - noise).square().mean().item()
         return total
@@ -202,7 +228,11 @@ def test_p4d_gradient_is_the_derivative_of_its_loss(model, clip):
 
     @torch.no_grad()
     def loss(words):
-        return (model.predict_noise(latents, timesteps, search.prefixed(words)) - wanted).square().mean((1, 2, 3))
+        return (
+            (model.predict_noise(latents, timesteps, search.prefixed(words)) - wanted)
+            .square()
+            .mean((1, 2, 3))
+        )
 
     slope = (loss(rows + direction) - loss(rows - direction)) / 2
     ours = (search.variable.grad * direction).sum((1, 2))
@@ -212,13 +242,21 @@ def test_p4d_gradient_is_the_derivative_of_its_loss(model, clip):
 def test_gradient_is_the_derivative_of_the_loss(model):
     prompts = PROMPTS[:1]
     targets = model.encode_images(model.generate([prompts[0].text], [0], FAST))
-    search = SimplexSearch(UnlearnDiffAtk(model, never_right, Budget(tokens=1, lr=1e-6, weight_decay=0.0), FAST), prompts, targets)
+    search = SimplexSearch(
+        UnlearnDiffAtk(model, never_right, Budget(tokens=1, lr=1e-6, weight_decay=0.0), FAST),
+        prompts,
+        targets,
+    )
     before = search.generators[0].get_state()
     search.step(200)
     gradient = search.variable.grad[0, 0]
     generator = torch.Generator()
     generator.set_state(before)
-    token = int(torch.multinomial(torch.full((len(search.vocabulary),), 1 / len(search.vocabulary)), 1, generator=generator))
+    token = int(
+        torch.multinomial(
+            torch.full((len(search.vocabulary),), 1 / len(search.vocabulary)), 1, generator=generator
+        )
+    )
     noise = torch.randn(targets.shape[1:], generator=generator)[None]
 
     @torch.no_grad()
@@ -226,7 +264,9 @@ def test_gradient_is_the_derivative_of_the_loss(model):
         embeds = model.token_embeds(search.ids)
         prefixed = torch.cat([embeds[:, :1], (weights @ search.table)[None, None], embeds[:, 1:-1]], 1)
         t = torch.tensor([200])
-        predicted = model.predict_noise(model.add_noise(targets, noise, t), t, model.encode(search.ids, prefixed))
+        predicted = model.predict_noise(
+            model.add_noise(targets, noise, t), t, model.encode(search.ids, prefixed)
+        )
         return (predicted - noise).square().mean().item()
 
     one_hot = torch.nn.functional.one_hot(torch.tensor(token), len(search.vocabulary)).float()

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from advunlearn_lib.cli import main
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.profiles import profile
-from advunlearn_lib.store import ROOT
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.profiles.load import profile
+from advunlearn_lib.profiles.pocket import POCKET
 
 
 def run(*words, store=None):
@@ -45,15 +45,31 @@ def test_one_line_and_exit_code_2(words, message, capsys):
 def test_an_unwritable_output_folder(tmp_path):
     (tmp_path / "file").write_text("")
     done = run("table3", "--out", str(tmp_path / "file" / "x"))
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot write the output folder" in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr.count("\n") == 1
+        and "cannot write the output folder" in done.stderr
+    )
 
 
 def test_a_damaged_model_folder(tmp_path):
     """The worker's own complaint, through pool, kernel and papermill: still one line."""
     shutil.copytree(POCKET.base, tmp_path / "model")
     (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
-    done = run("table3", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model", store=tmp_path / "store")
-    assert done.returncode == 2 and "Traceback" not in done.stderr and "cannot load a text-to-image pipeline" in done.stderr
+    done = run(
+        "table3",
+        "--quick",
+        "--out",
+        str(tmp_path / "out"),
+        "--set",
+        f"base={tmp_path}/model",
+        store=tmp_path / "store",
+    )
+    assert (
+        done.returncode == 2
+        and "Traceback" not in done.stderr
+        and "cannot load a text-to-image pipeline" in done.stderr
+    )
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -72,14 +88,20 @@ def test_overrides_are_typed():
 def test_a_stopped_run_says_how_to_resume_and_leaves_nobody_behind(tmp_path, item):
     command = [sys.executable, "-m", "advunlearn_lib.cli", item, "--quick", "--out", str(tmp_path)]
     environment = os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     seen = ""
     while "erase:" not in seen:  # a worker is at it
         seen += process.stderr.read(1)
     process.send_signal(signal.SIGTERM)  # handled as Ctrl-C is
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in rest and f"To resume: ./reproduce.sh {item} --quick" in rest and "Traceback" not in rest
+    assert (
+        "interrupted" in rest
+        and f"To resume: ./reproduce.sh {item} --quick" in rest
+        and "Traceback" not in rest
+    )
     assert gone(process.pid)
 
 

@@ -1,18 +1,22 @@
 import pytest
 import torch
 
-from advunlearn_lib.doctor import dry_run, findings, report, variants
-from advunlearn_lib.erasure import Task, prepare, train
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.memory import account, size
-from advunlearn_lib.paper.profile import PAPER
-from advunlearn_lib.paper.snapshot import build_unet, build_vae, full_tokenizer, text_config
-from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.random_weights import build_unet, build_vae, full_tokenizer, text_config
+from advunlearn_lib.erasure.loop import prepare
+from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.execute.doctor import dry_run, findings, report, variants
+from advunlearn_lib.execute.memory import account, size
+from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.pocket import POCKET
 
 
 def test_what_is_missing_is_said_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    told = {finding.what: finding for finding in findings(PAPER.model_copy(update={"prompts_dir": str(tmp_path)}), tmp_path)}
+    told = {
+        finding.what: finding
+        for finding in findings(PAPER.model_copy(update={"prompts_dir": str(tmp_path)}), tmp_path)
+    }
     assert not told["prompt files"].fine and "nudity.csv" in told["prompt files"].told
     assert not told["FID reference"].fine and "--set reference=" in told["FID reference"].told
     assert "wikiart-vit" in told["judge wikiart-vit"].told
@@ -44,7 +48,9 @@ def test_the_dry_run_reports_time_and_peak(monkeypatch):
 
 def test_the_dry_run_goes_on_past_what_fails_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("advunlearn_lib.doctor.ATTACKS", {})
-    monkeypatch.setattr("advunlearn_lib.doctor.variants", lambda profile: [("no such method", "unet"), ("uce", "unet")])
+    monkeypatch.setattr(
+        "advunlearn_lib.doctor.variants", lambda profile: [("no such method", "unet"), ("uce", "unet")]
+    )
     with pytest.raises(UserError, match="1 of 3 do not work here: no such method unet"):
         report(POCKET, tmp_path, dry=True)
     assert "KeyError: 'no such method'" in capsys.readouterr().out
@@ -64,7 +70,9 @@ def test_full_size_is_the_published_size(model):
 
 def test_the_account_counts_each_tensor_once(model):
     run = prepare(
-        "esd", Task(model, ["church"]), {"component": "text_encoder", "group": "full", "iterations": 1, "steps": 2, "per_prompt": 1}
+        "esd",
+        Task(model, ["church"]),
+        {"component": "text_encoder", "group": "full", "iterations": 1, "steps": 2, "per_prompt": 1},
     )
     with account() as ledger:
         train(run)

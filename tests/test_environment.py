@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from advunlearn_lib.names import ITEMS
+from advunlearn_lib.paper.items import ITEMS
 
 ROOT = Path(__file__).parent.parent
 LOCK = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.M))
@@ -36,7 +36,9 @@ def test_no_torchvision_in_the_core():
 
 
 def tracked():
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
     return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).exists()]
 
 
@@ -46,7 +48,11 @@ def test_shipped_files_are_small_and_plain():
         pytest.fail("this test needs a git checkout")
     assert sum(path.stat().st_size for path in files if path.is_relative_to(ROOT / "data")) < 80e6
     assert not [path for path in files if path.suffix in (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".npy")]
-    long = {path.name for path in files if path.suffix == ".py" and "notebooks" not in path.parts and path.read_text().count("\n") > 260}
+    long = {
+        path.name
+        for path in files
+        if path.suffix == ".py" and "notebooks" not in path.parts and path.read_text().count("\n") > 260
+    }
     assert not long
 
 

@@ -4,12 +4,14 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from advunlearn_lib.erasure import Task, erase, prepare, train
+from advunlearn_lib.api import erase
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.token_edit import place
+from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.parameters import UNET_GROUPS, select
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.model import LatentDiffusion
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.prompts import place
+from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.profiles.pocket import POCKET
 
 SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4}
 ADVERSARIAL = SMALL | {"attack_steps": 2, "retain_per_prompt": 1}
@@ -35,7 +37,8 @@ def test_esd_loss_is_the_formula(model):
 
 
 @pytest.mark.parametrize(
-    ("component", "group"), [("unet", "xattn"), ("unet", "noxattn"), ("text_encoder", "layers-2"), ("text_encoder", "full")]
+    ("component", "group"),
+    [("unet", "xattn"), ("unet", "noxattn"), ("text_encoder", "layers-2"), ("text_encoder", "full")],
 )
 def test_only_the_group_is_trained(model, component, group):
     erased = erase(model, "church", "esd", component=component, group=group, lr=1e-3, **SMALL)
@@ -47,7 +50,11 @@ def test_only_the_group_is_trained(model, component, group):
 
 
 def test_groups(model):
-    assert {n.split(".")[2] for n in select(model.text_encoder, "text_encoder", "layers-3")} <= {"0", "1", "2"}
+    assert {n.split(".")[2] for n in select(model.text_encoder, "text_encoder", "layers-3")} <= {
+        "0",
+        "1",
+        "2",
+    }
     prefix = select(model.text_encoder, "text_encoder", "layers-2", prefix_match=True)
     assert {n.split("layers.")[1].split(".")[0] for n in prefix} == {"0", "1", "10", "11"}
     full = set(select(model.text_encoder, "text_encoder", "full"))
@@ -70,7 +77,11 @@ def test_unet_groups_on_stable_diffusions_own_architecture():
 
 
 def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
-    method = prepare("advunlearn", Task(model, ["tench"]), ADVERSARIAL | {"attack_steps": 1, "attack_lr": 1e-4, "retain_weight": 0})
+    method = prepare(
+        "advunlearn",
+        Task(model, ["tench"]),
+        ADVERSARIAL | {"attack_steps": 1, "attack_lr": 1e-4, "retain_weight": 0},
+    )
     generator = torch.Generator().manual_seed(1)
     words = method.attack(PATHS, generator)
     generator = torch.Generator().manual_seed(1)
@@ -83,7 +94,9 @@ def test_attack_lowers_the_attack_loss_and_steps_by_sign(model):
     (gradient,) = torch.autograd.grad(loss, start)
     assert torch.allclose(words[:, 1:2], start - 1e-4 * gradient.sign(), atol=1e-7)
     assert torch.equal(words[:, 2:4], clean[:, 1:3])  # both tokens of "tench" stay
-    after = F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, model.encode(ids, words)), draw.eps_prompt)
+    after = F.mse_loss(
+        model.predict_noise(draw.latents, draw.timesteps, model.encode(ids, words)), draw.eps_prompt
+    )
     assert after < loss
 
 
@@ -97,7 +110,12 @@ def signs_of_sums(model, steps, lr):
     for _ in range(steps):
         draw, d = method.draw(PATHS, generator), d.detach().requires_grad_(True)
         embeds = model.encode(ids, place(clean, d, [2] * 4, "prefix"))
-        total = total + torch.autograd.grad(F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt), d)[0]
+        total = (
+            total
+            + torch.autograd.grad(
+                F.mse_loss(model.predict_noise(draw.latents, draw.timesteps, embeds), draw.eps_prompt), d
+            )[0]
+        )
         d = d - lr * total.sign()
     return d.detach()
 
@@ -105,7 +123,9 @@ def signs_of_sums(model, steps, lr):
 def test_quirks_do_what_they_say(model):
     def attacked(quirks, steps=2, **extra):
         options = ADVERSARIAL | {"attack_steps": steps, "retain_weight": 0, "quirks": quirks} | extra
-        return prepare("advunlearn", Task(model, ["tench"]), options).attack(PATHS, torch.Generator().manual_seed(1))
+        return prepare("advunlearn", Task(model, ["tench"]), options).attack(
+            PATHS, torch.Generator().manual_seed(1)
+        )
 
     plain, one_step = attacked(set()), attacked(set(), steps=1)
     assert torch.equal(attacked({"drop_last_update"}), one_step) and not torch.equal(one_step, plain)
@@ -116,23 +136,37 @@ def test_quirks_do_what_they_say(model):
     tench = model.token_embeds(model.tokenize(["tench"]))
     assert torch.equal(plain[:, 2:4], tench[:, 1:3].expand(4, -1, -1))
     lost = attacked({"word_count"})
-    assert all(torch.equal(row[2], tench[0, 1]) and torch.equal(row[3], tench[0, 3]) for row in lost)  # the second token is gone
+    assert all(
+        torch.equal(row[2], tench[0, 1]) and torch.equal(row[3], tench[0, 3]) for row in lost
+    )  # the second token is gone
 
     assert not torch.equal(attacked({"adam_attack"}), plain)
     steady = attacked({"accumulate_gradients"}, steps=3, attack_lr=1e-6)
     summed = signs_of_sums(model, steps=3, lr=1e-6)
     assert torch.allclose(steady[:, 1:2], summed, atol=1e-7)
     church = Task(model, ["church"], RETAIN)
-    draw = prepare("esd", church, SMALL | {"quirks": {"noise_level_mismatch"}}).draw(PATHS, torch.Generator().manual_seed(2))
+    draw = prepare("esd", church, SMALL | {"quirks": {"noise_level_mismatch"}}).draw(
+        PATHS, torch.Generator().manual_seed(2)
+    )
     right = prepare("esd", church, SMALL).draw(PATHS, torch.Generator().manual_seed(2))
     gap = draw.timesteps - right.timesteps
-    assert torch.equal(draw.latents, right.latents) and ((gap >= 39) & (gap <= 58) | (draw.timesteps == 999)).all()
+    assert (
+        torch.equal(draw.latents, right.latents)
+        and ((gap >= 39) & (gap <= 58) | (draw.timesteps == 999)).all()
+    )
     separate = prepare("advunlearn", church, ADVERSARIAL | {"quirks": {"separate_retain_step"}})
-    assert separate.loss(1, torch.Generator().manual_seed(0)).item() == separate.retain_loss(torch.Generator().manual_seed(0)).item()
+    assert (
+        separate.loss(1, torch.Generator().manual_seed(0)).item()
+        == separate.retain_loss(torch.Generator().manual_seed(0)).item()
+    )
 
 
 def test_latest_init_starts_from_the_last_attack(model):
-    method = prepare("advunlearn", Task(model, ["church"]), ADVERSARIAL | {"init": "latest", "retain_weight": 0, "attack_lr": 1e-9})
+    method = prepare(
+        "advunlearn",
+        Task(model, ["church"]),
+        ADVERSARIAL | {"init": "latest", "retain_weight": 0, "attack_lr": 1e-9},
+    )
     first = method.attack(PATHS, torch.Generator().manual_seed(1))
     again = method.attack(PATHS, torch.Generator().manual_seed(2))
     assert torch.allclose(again, first[-1:].expand(4, -1, -1), atol=1e-6)
@@ -183,7 +217,10 @@ def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkey
     tight = prepare(method, task, options)
     erased = train(tight, seed=3)
     assert 1 in sizes and erased.losses == pytest.approx(whole.losses, rel=1e-4)
-    ours, theirs = (torch.cat([p.grad.flatten() for p in one.trained.values() if p.grad is not None]) for one in (tight, easy))
+    ours, theirs = (
+        torch.cat([p.grad.flatten() for p in one.trained.values() if p.grad is not None])
+        for one in (tight, easy)
+    )
     assert (ours - theirs).norm() < 1e-3 * theirs.norm()
 
 
@@ -199,18 +236,37 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
 
 def test_half_precision_trains_fp32_weights_and_agrees(model):
     half = LatentDiffusion.load(POCKET.base, dtype=torch.bfloat16)
-    options = ADVERSARIAL | {"iterations": 4, "attack_steps": 0}  # an attack follows signs, which rounding flips
-    exact, rough = (train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half))
-    latents, timesteps, prompts = model.noise(range(8)), torch.linspace(50, 950, 8).long(), ["a photo of a church"] * 8
+    options = ADVERSARIAL | {
+        "iterations": 4,
+        "attack_steps": 0,
+    }  # an attack follows signs, which rounding flips
+    exact, rough = (
+        train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half)
+    )
+    latents, timesteps, prompts = (
+        model.noise(range(8)),
+        torch.linspace(50, 950, 8).long(),
+        ["a photo of a church"] * 8,
+    )
     with torch.no_grad():
-        full, rounded = (one.predict_noise(latents, timesteps, one.encode_prompts(prompts)) for one in (model, half))
-    rounding = (full - rounded).square().mean().sqrt()  # a loss is a squared distance: its root moves by no more than this
+        full, rounded = (
+            one.predict_noise(latents, timesteps, one.encode_prompts(prompts)) for one in (model, half)
+        )
+    rounding = (
+        (full - rounded).square().mean().sqrt()
+    )  # a loss is a squared distance: its root moves by no more than this
     assert 0 < rounding < 0.03
     assert all(abs(a**0.5 - b**0.5) < rounding for a, b in zip(exact.losses, rough.losses))
     assert {p.dtype for p in rough.model.text_encoder.parameters()} == {torch.float32}
     assert {p.dtype for p in rough.model.unet.parameters()} == {torch.bfloat16}
     with pytest.raises(UserError, match="fp16 training needs a GPU"):
-        train(prepare("esd", Task(LatentDiffusion.load(POCKET.base, dtype=torch.float16), ["church"]), SMALL | {"iterations": 0}))
+        train(
+            prepare(
+                "esd",
+                Task(LatentDiffusion.load(POCKET.base, dtype=torch.float16), ["church"]),
+                SMALL | {"iterations": 0},
+            )
+        )
 
 
 def test_erased_parts_load_in_plain_libraries(model, tmp_path):

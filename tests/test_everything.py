@@ -1,7 +1,7 @@
-from advunlearn_lib.names import TABLES
-from advunlearn_lib.paper import Item, cells, everything
-from advunlearn_lib.recipes import Recipes
-from advunlearn_lib.store import Store
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.paper import Item
+from advunlearn_lib.paper.items import TABLES
 
 
 def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monkeypatch):
@@ -11,17 +11,30 @@ def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monk
     rows = {cells.cell_of(record).row for table in TABLES.values() for record in cells.reported(table)}
     assert {cell.row for _, cell in tasks} == rows
     before = everything.show_plan(tasks, item.study.store)
-    models = {str(Recipes(profile).cell(cell._replace(metric="model"))) for profile, cell in tasks} - {"('', {})"}
-    assert f"erase       0 done, {len(models):4} to do, {5 * len(models) / 60:.0f} minutes of a core" in before
+    models = {str(Recipes(profile).cell(cell._replace(metric="model"))) for profile, cell in tasks} - {
+        "('', {})"
+    }
+    assert (
+        f"erase       0 done, {len(models):4} to do, {5 * len(models) / 60:.0f} minutes of a core" in before
+    )
 
     store, (profile, cell) = Store(item.study.store.root), tasks[-1]
     recipes = Recipes(profile)
     for kind, recipe in (recipes.cell(cell), recipes.cell(cell._replace(metric="model"))):
         store.cell(kind, recipe, lambda _: {})
     after = everything.show_plan(tasks, store)
-    done = {trained for row in rows if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]}
-    known = len({str(recipes.erase(row)) for row in done})  # models of a method whose time is known now: no seconds
-    assert f"erase       1 done, {len(models) - 1:4} to do, {5 * (len(models) - known) / 60:.0f} minutes" in after
+    done = {
+        trained
+        for row in rows
+        if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]
+    }
+    known = len(
+        {str(recipes.erase(row)) for row in done}
+    )  # models of a method whose time is known now: no seconds
+    assert (
+        f"erase       1 done, {len(models) - 1:4} to do, {5 * (len(models) - known) / 60:.0f} minutes"
+        in after
+    )
     assert "attack      1 done" in after
 
 

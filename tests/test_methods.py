@@ -1,19 +1,23 @@
-"""The baselines: each erases, touches its own parameters only, and computes the formula that its docstring shows."""
+"""The baselines: each erases, touches its own parameters only, and computes the formula that its docstring
+shows.
+"""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from advunlearn_lib.erasure import METHODS, Task, prepare, train
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.erasediff import multiplier
+from advunlearn_lib.erasure.loop import prepare
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.scissorhands import project
 from advunlearn_lib.erasure.spm import generate_with_transport, transport
+from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.erasure.uce import edit
-from advunlearn_lib.errors import UserError
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
-from advunlearn_lib.model import Sampling
-from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.profiles.pocket import POCKET
 
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
 PICTURES = {"per_prompt": 6, "retain_per_prompt": 2, "sampling_steps": 4}
@@ -21,7 +25,15 @@ QUICK = {  # enough to erase a church, no more
     "fmn": {"per_prompt": 6, "retain_per_prompt": 1, "sampling_steps": 4, "iterations": 25, "lr": 1e-3},
     "uce": {},
     "ac": PICTURES | {"iterations": 25, "lr": 3e-3},
-    "spm": {"steps": 8, "per_prompt": 6, "iterations": 25, "lr": 2e-2, "anchors": 1, "anchor_weight": 1.0, "eta": 3.0},
+    "spm": {
+        "steps": 8,
+        "per_prompt": 6,
+        "iterations": 25,
+        "lr": 2e-2,
+        "anchors": 1,
+        "anchor_weight": 1.0,
+        "eta": 3.0,
+    },
     "salun": PICTURES | {"iterations": 20, "lr": 1e-3, "mask_batches": 2},
     "erasediff": PICTURES | {"iterations": 12, "lr": 1e-3},
     "scissorhands": PICTURES | {"iterations": 8, "lr": 1e-3, "snip_batches": 2},
@@ -42,7 +54,10 @@ def test_erases_and_touches_its_own_parameters_only(model, name):
     wanted = set(method.trained)
     erased = train(method).model
     judge = LabelJudge(Classifier(POCKET.judge("judge-object")), ["church"])
-    rates = [judge(m.generate(["a photo of a church"] * 16, range(16), Sampling(steps=4), 16)).float().mean() for m in (model, erased)]
+    rates = [
+        judge(m.generate(["a photo of a church"] * 16, range(16), Sampling(steps=4), 16)).float().mean()
+        for m in (model, erased)
+    ]
     assert rates[0] > 0.8 and rates[1] <= rates[0] - 0.25
 
     before, after = (dict(m.unet.named_parameters()) for m in (model, erased))
@@ -106,7 +121,8 @@ def test_ac_pulls_the_target_to_the_anchor(model):
     draw, total = method.anchor.draw(3, generator()), 0.0
     for z, t in zip(draw.latents, draw.timesteps):
         target, anchor = (
-            model.predict_noise(z[None], t[None], model.encode_prompts([text])) for text in ("a photo of a church", "a photo of a guitar")
+            model.predict_noise(z[None], t[None], model.encode_prompts([text]))
+            for text in ("a photo of a church", "a photo of a guitar")
         )
         total += F.mse_loss(target, anchor).item() / 3
     assert ours.item() == pytest.approx(total, rel=1e-4)
@@ -125,10 +141,17 @@ def test_spm_adapter_is_born_neutral_and_weighs_itself_by_the_prompt(model):
     assert weights[0] == weights[1] == 1 and weights[2] < 1
     prompts = ["a photo of a dog", "a photo of a church"]
     together = generate_with_transport(adapted, "church", prompts, [1, 2], Sampling(steps=3))
-    alone = torch.cat([generate_with_transport(adapted, "church", [p], [s], Sampling(steps=3)) for p, s in zip(prompts, (1, 2))])
+    alone = torch.cat(
+        [
+            generate_with_transport(adapted, "church", [p], [s], Sampling(steps=3))
+            for p, s in zip(prompts, (1, 2))
+        ]
+    )
     assert torch.allclose(together, alone, atol=1e-4)
     full = adapted.generate(prompts, [1, 2], Sampling(steps=3))
-    assert torch.allclose(together[1], full[1], atol=1e-4) and not torch.allclose(together[0], full[0], atol=1e-4)
+    assert torch.allclose(together[1], full[1], atol=1e-4) and not torch.allclose(
+        together[0], full[0], atol=1e-4
+    )
 
 
 def test_salun_mask_is_the_top_share_of_the_gradient(model):
@@ -139,7 +162,11 @@ def test_salun_mask_is_the_top_share_of_the_gradient(model):
     assert mask.mean() == pytest.approx(0.3, abs=1e-3)
     assert gradient[mask == 1].min() >= gradient[mask == 0].max()
     method.backward(0, generator())
-    assert all((p.grad[m == 0] == 0).all() for p, m in zip(method.trained.values(), method.mask) if p.grad is not None)
+    assert all(
+        (p.grad[m == 0] == 0).all()
+        for p, m in zip(method.trained.values(), method.mask)
+        if p.grad is not None
+    )
     guided = prepare("salun", church(model), QUICK["salun"] | {"quirks": {"guided_mask"}})
     assert any(not torch.equal(a, b) for a, b in zip(guided.mask, method.mask))
 
@@ -161,7 +188,9 @@ def test_erasediff_gradient_is_the_weighted_sum(model):
     rng = generator()
     draw = method.draw(rng)
     parts = [method.gradients(loss) for loss in (method.remain_loss(rng), method.forget_loss(draw))]
-    assert len({g.data_ptr() for g in parts[0]}) == len(parts[0])  # none shares its memory: they are added to in place
+    assert len({g.data_ptr() for g in parts[0]}) == len(
+        parts[0]
+    )  # none shares its memory: they are added to in place
     assert all(torch.allclose(o, a + b, atol=1e-6) for o, a, b in zip(ours, *parts))
     weights = {name: value.clone() for name, value in method.model.unet.state_dict().items()}
     method.now = draw
@@ -170,12 +199,16 @@ def test_erasediff_gradient_is_the_weighted_sum(model):
 
 
 def test_scissorhands_cuts_the_most_sensitive_weights_and_projects(model):
-    method = prepare("scissorhands", church(model), QUICK["scissorhands"] | {"sparsity": 0.99, "snip_batches": 1})
+    method = prepare(
+        "scissorhands", church(model), QUICK["scissorhands"] | {"sparsity": 0.99, "snip_batches": 1}
+    )
     cut = torch.cat([mask.flatten() for mask in method.cut])
     assert cut.float().mean().item() == pytest.approx(0.01, abs=1e-3)
     fresh = prepare("fmn", church(model), QUICK["fmn"])  # the same weights, untouched
     loss = fresh.denoising_loss(fresh.forget, fresh.draw(generator(0)))
-    score = torch.cat([(g * p).abs().flatten() for g, p in zip(fresh.gradients(loss), fresh.trained.values())])
+    score = torch.cat(
+        [(g * p).abs().flatten() for g, p in zip(fresh.gradients(loss), fresh.trained.values())]
+    )
     assert score[cut].min() >= score[~cut].max()
     for (name, now), before, mask in zip(method.trained.items(), fresh.trained.values(), method.cut):
         assert torch.equal(now[~mask], before[~mask]), name
@@ -183,7 +216,9 @@ def test_scissorhands_cuts_the_most_sensitive_weights_and_projects(model):
     g, h = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0])
     assert torch.allclose(project([g.clone()], [h])[0], torch.tensor([0.0, 2.0]))
     assert torch.equal(project([-g], [h])[0], -g)
-    local = prepare("scissorhands", church(model), QUICK["scissorhands"] | {"quirks": {"self_attention_only"}})
+    local = prepare(
+        "scissorhands", church(model), QUICK["scissorhands"] | {"quirks": {"self_attention_only"}}
+    )
     assert all(".attn1." in name for name, mask in zip(local.trained, local.cut) if mask.any())
 
 
@@ -192,7 +227,10 @@ def test_pictures_are_made_once(model, tmp_path):
     first = prepare("ac", task, QUICK["ac"]).anchor.latents
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")}
     again = prepare("ac", task, QUICK["ac"]).anchor.latents
-    assert torch.equal(first, again) and {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")} == files
+    assert (
+        torch.equal(first, again)
+        and {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")} == files
+    )
 
 
 def test_what_is_missing_is_named(model):

@@ -5,15 +5,16 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from advunlearn_lib.attacks import PromptResult
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.metrics.asr import attack_success_rate, share
+from advunlearn_lib.attacks.records import PromptResult
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.data.emoji import fresh_scenes
+from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
+from advunlearn_lib.metrics.estimate import share
 from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.pocket.prompts import fresh_scenes
-from advunlearn_lib.pocket.world import OBJECTS
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.world.things import OBJECTS
 
 
 def test_wilson_is_the_closed_form():
@@ -40,7 +41,9 @@ def test_fid_is_the_formula():
     estimate = frechet_distance(torch.tensor(real), torch.tensor(fake), resamples=30)
     assert estimate.value == pytest.approx(expected, rel=1e-3)
     assert estimate.low < estimate.value < estimate.high and estimate.n == 250
-    assert frechet_distance(torch.tensor(real), torch.tensor(real), resamples=0).value == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(torch.tensor(real), torch.tensor(real), resamples=0).value == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +61,15 @@ def test_clip_score_is_the_cosine(scenes, images):
     captions = [scene.caption for scene in scenes.scenes][:6]
     with torch.no_grad():
         pictures = model.get_image_features(images[:6] * 2 - 1)
-        texts = torch.cat([model.get_text_features(**processor(text=[c], return_tensors="pt")) for c in captions])
+        texts = torch.cat(
+            [model.get_text_features(**processor(text=[c], return_tensors="pt")) for c in captions]
+        )
     expected = torch.cosine_similarity(pictures, texts).clamp(min=0)
     assert np.allclose(clip_scores(clip, images[:6], captions), expected.mean().numpy(), atol=1e-3)
     every = [scene.caption for scene in scenes.scenes][:80]
-    right, wrong = (mean_clip_score(clip_scores(clip, images[:80], texts), 80) for texts in (every, every[1:] + every[:1]))
+    right, wrong = (
+        mean_clip_score(clip_scores(clip, images[:80], texts), 80) for texts in (every, every[1:] + every[:1])
+    )
     assert right.low > wrong.high and right.n == 80
     with pytest.raises(UserError, match="multiple of 20"):
         mean_clip_score(np.ones(1), 7)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import CLIPTextModel
 
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.model import LatentDiffusion, Sampling
-from advunlearn_lib.pocket.profile import POCKET
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.profiles.pocket import POCKET
 
 
 def test_token_embeds_stand_in_for_ids(model):
@@ -38,7 +39,13 @@ def test_plain_diffusers_draws_the_same_picture(model):
 
     pipeline = StableDiffusionPipeline.from_pretrained(POCKET.base, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    theirs = pipeline("a photo of a dog", latents=model.noise([3]), num_inference_steps=4, guidance_scale=5.0, output_type="pt").images
+    theirs = pipeline(
+        "a photo of a dog",
+        latents=model.noise([3]),
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        output_type="pt",
+    ).images
     ours = model.generate(["a photo of a dog"], [3], Sampling("ddim", 4, 5.0))
     assert torch.allclose(ours, theirs, atol=1e-4)
 

@@ -5,8 +5,7 @@ import subprocess
 
 import pandas as pd
 
-from advunlearn_lib.paper import cells
-from advunlearn_lib.store import ROOT
+from advunlearn_lib.base.paths import ROOT
 
 
 def test_table3_quick(tmp_path):
@@ -21,7 +20,9 @@ def test_table3_quick(tmp_path):
     assert frame.reported.tolist() == reported.value.tolist() and set(frame.concept) == {"nudity (weapon)"}
     assert ((frame.low <= frame.reproduced) & (frame.reproduced <= frame.high)).all()
     assert frame.query("method == 'SD v1.4' and metric == 'asr'").reproduced.item() == 100
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {f"table3.{suffix}" for suffix in ("csv", "json", "md", "tex", "html", "png")}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        f"table3.{suffix}" for suffix in ("csv", "json", "md", "tex", "html", "png")
+    }
     for suffix in ("md", "html", "tex"):
         assert "QUICK RUN" in (tmp_path / "out" / f"table3.{suffix}").read_text()
 

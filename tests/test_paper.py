@@ -3,11 +3,12 @@ import json
 import pandas as pd
 import pytest
 
-from advunlearn_lib.names import FIGURES, ITEMS, TABLES
-from advunlearn_lib.paper import cells, claims
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.profiles import profile
-from advunlearn_lib.recipes import Recipes, Row
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.paper import claims
+from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
+from advunlearn_lib.profiles.load import profile
+from advunlearn_lib.profiles.pocket import POCKET
 
 VALUES = {
     ("SD v1.4", "", "asr"): (100, 94, 100),
@@ -28,7 +29,16 @@ def records(table="3", values=VALUES):
     made = []
     for cell in cells.reported(table):
         value, low, high = values.get((cell["method"], cell["component"], cell["metric"]), (50, 40, 60))
-        ours = {"reproduced": value, "low": low, "high": high, "n": 60, "key": "k", "seeds": [value], "spread": 0.0, "commit": "c"}
+        ours = {
+            "reproduced": value,
+            "low": low,
+            "high": high,
+            "n": 60,
+            "key": "k",
+            "seeds": [value],
+            "spread": 0.0,
+            "commit": "c",
+        }
         made.append(cell | {"reported": cell.pop("value")} | ours)
         made[-1]["concept"] = {"nudity": "nudity (weapon)"}.get(cell["concept"], cell["concept"])
     return made
@@ -36,7 +46,14 @@ def records(table="3", values=VALUES):
 
 def test_claims_are_judged_by_intervals():
     verdicts = claims.judge(records()).set_index("id").verdict.to_dict()
-    assert verdicts == {"1.1": "holds", "2.3": "undecided", "3.1": "fails", "3.2": "holds", "3.3": "holds", "3.4": "holds"}
+    assert verdicts == {
+        "1.1": "holds",
+        "2.3": "undecided",
+        "3.1": "fails",
+        "3.2": "holds",
+        "3.3": "holds",
+        "3.4": "holds",
+    }
     assert claims.count(claims.judge(records())) == "4 hold, 1 fail, 1 undecided of 6"
 
 
@@ -47,14 +64,25 @@ def test_every_claim_names_two_reported_cells():
     for claim in cells.read("claims.csv").to_dict("records"):
         for end in ("left", "right"):
             where, table = claims.side(claim[end], claim["item"], claim["metric"]), cells.read("reported.csv")
-            match = table[(table[cells.PLACE] == pd.Series(where)).all(axis=1) & (table.metric == claim["metric"])]
+            match = table[
+                (table[cells.PLACE] == pd.Series(where)).all(axis=1) & (table.metric == claim["metric"])
+            ]
             assert match[match.table == claim["item"]].value.item() == claim[f"reported_{end}"]
 
 
 def test_claims_page(tmp_path):
     claims.write(claims.judge(records()), tmp_path, "seed 0")
     table = pd.read_csv(tmp_path / "claims.csv")
-    assert list(table.columns) == ["id", "verdict", "left", "left_low", "left_high", "right", "right_low", "right_high"]
+    assert list(table.columns) == [
+        "id",
+        "verdict",
+        "left",
+        "left_low",
+        "left_high",
+        "right",
+        "right_low",
+        "right_high",
+    ]
     page = (tmp_path / "claims.md").read_text()
     assert "4 hold, 1 fail, 1 undecided of 6" in page and "5 [2, 9]" in page and "seed 0" in page
 
@@ -74,19 +102,33 @@ def test_layout_and_files(tmp_path):
     data = records()
     pretty = cells.layout(data, dict.fromkeys({cells.cell_of(record).row for record in data}, "1 [0, 2]"))
     assert list(pretty["DM"]) == ["SD v1.4", "ESD", "AdvUnlearn", "ESD", "AdvUnlearn"]
-    assert pretty.iloc[1]["ASR (%)"] == "73.24 | 70.0 [60.0, 80.0]" and pretty.iloc[0]["pre-ASR (%)"] == "1 [0, 2]"
+    assert (
+        pretty.iloc[1]["ASR (%)"] == "73.24 | 70.0 [60.0, 80.0]"
+        and pretty.iloc[0]["pre-ASR (%)"] == "1 [0, 2]"
+    )
     cells.write(data, pretty, tmp_path, "table3", "seed 0")
     again = pd.read_csv(tmp_path / "table3.csv", keep_default_na=False)
     assert list(again.columns) == cells.COLUMNS and len(again) == 10
     assert json.loads((tmp_path / "table3.json").read_text())["cells"] == data
     lines = (tmp_path / "table3.md").read_text().splitlines()[:7]
     assert {line.replace("\\|", "").count("|") for line in lines} == {len(pretty.columns) + 1}
-    assert "seed 0" in (tmp_path / "table3.md").read_text() and "% seed 0" in (tmp_path / "table3.tex").read_text()
+    assert (
+        "seed 0" in (tmp_path / "table3.md").read_text()
+        and "% seed 0" in (tmp_path / "table3.tex").read_text()
+    )
 
 
 def test_tables_across_attacks_and_concepts():
     pretty = cells.layout(records("9"))
-    assert list(pretty.columns) == ["Attack", "nudity (weapon)", "Van Gogh", "Church", "Parachute", "Tench", "Garbage Truck"]
+    assert list(pretty.columns) == [
+        "Attack",
+        "nudity (weapon)",
+        "Van Gogh",
+        "Church",
+        "Parachute",
+        "Tench",
+        "Garbage Truck",
+    ]
     assert len(pretty) == 4
     several = records()[0] | {"seeds": [1.0, 3.0], "spread": 1.41}
     assert cells.text(several) == "100 | 100.0 [94.0, 100.0] ±1.4"
@@ -98,7 +140,10 @@ def test_every_cell_of_the_paper_has_a_recipe():
     for table in TABLES.values():
         for record in cells.reported(table):
             cell = cells.cell_of(record)
-            if cell.row.method in ("SD v1.5", "DreamShaper", "Protogen") and cell.row.method not in POCKET.bases:
+            if (
+                cell.row.method in ("SD v1.5", "DreamShaper", "Protogen")
+                and cell.row.method not in POCKET.bases
+            ):
                 missing.add(cell.row.method)
                 continue
             kind, recipe = recipes.cell(cell)

@@ -5,13 +5,14 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from advunlearn_lib.pocket import atlas, common, derived, networks, train
-from advunlearn_lib.pocket.dataset import Dataset, draw_many
+from advunlearn_lib.data.emoji import evaluation_candidates, fresh_scenes, retain_set
+from advunlearn_lib.pocket import common, derived, networks, train
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
-from advunlearn_lib.pocket.profile import POCKET, VEHICLES, WEAPONS
-from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
-from advunlearn_lib.pocket.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
-from advunlearn_lib.pocket.world import OBJECTS, THINGS, caption
+from advunlearn_lib.profiles.pocket import POCKET, VEHICLES, WEAPONS
+from advunlearn_lib.world import atlas
+from advunlearn_lib.world.render import PAINT, PLACE_NAMES, STYLE_NAMES, draw, sample
+from advunlearn_lib.world.scenes import Dataset, draw_many
+from advunlearn_lib.world.things import OBJECTS, THINGS, caption
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,11 @@ def test_scenes_are_a_function_of_seed_and_index(sprites):
     assert not np.array_equal(one, sample(sprites, 4, 7)[0])
     assert set(PAINT) == set(STYLE_NAMES)
     rng = np.random.default_rng(0)
-    pictures = [draw(sprites, 0, place, style, rng) for place in range(len(PLACE_NAMES)) for style in range(len(STYLE_NAMES))]
+    pictures = [
+        draw(sprites, 0, place, style, rng)
+        for place in range(len(PLACE_NAMES))
+        for style in range(len(STYLE_NAMES))
+    ]
     assert all(picture.std() > 5 for picture in pictures)
 
 
@@ -50,7 +55,9 @@ def test_captions_name_the_scene_and_bare_names_occur():
 
 def test_prompts_avoid_and_cover(model):
     kept = retain_set(VEHICLES)
-    assert len(kept) == 24 - 7 and not any(name in prompt for prompt in kept for name in ("bus", "boat", "car"))
+    assert len(kept) == 24 - 7 and not any(
+        name in prompt for prompt in kept for name in ("bus", "boat", "car")
+    )
     prompts = evaluation_candidates("broad", WEAPONS, 60)
     assert len({p.text for p in prompts}) == 60 and len({p.seed for p in prompts}) == 60
     assert prompts == evaluation_candidates("broad", WEAPONS, 60)
@@ -93,7 +100,14 @@ def test_training_resumes_exactly(tmp_path):
         return module(x).square().mean(), {}
 
     with pytest.raises(Stop):
-        fit("part", {"m": module}, loss, Plan(steps=6, batch=4, lr=0.1, ema=0.9, save_every=-1), tmp_path / "b", tmp_path / "log")
+        fit(
+            "part",
+            {"m": module},
+            loss,
+            Plan(steps=6, batch=4, lr=0.1, ema=0.9, save_every=-1),
+            tmp_path / "b",
+            tmp_path / "log",
+        )
     assert torch.allclose(run(6, tmp_path / "b", fresh()).weight, whole.weight, atol=1e-6)
 
 
@@ -101,14 +115,21 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))
     monkeypatch.setattr(derived, "PICTURES", 96)
-    folders = common.Folders(tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log")
+    folders = common.Folders(
+        tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log"
+    )
     folders.work.mkdir()
     data: Dataset = draw_many(POCKET.sprites, range(1100), 0)
     for stage in train.STAGES.values():
         stage(data, folders)
     pipeline = StableDiffusionPipeline.from_pretrained(folders.model)
     assert len(pipeline.tokenizer) == pipeline.text_encoder.config.vocab_size
-    assert len(pipeline.text_encoder(pipeline.tokenizer("x", return_tensors="pt").input_ids).last_hidden_state[0]) > 0
+    assert (
+        len(
+            pipeline.text_encoder(pipeline.tokenizer("x", return_tensors="pt").input_ids).last_hidden_state[0]
+        )
+        > 0
+    )
     others = {"v1-5", *derived.LOOKS}
     assert {p.stem for p in folders.log.iterdir()} == (set(common.PLANS) - {"derived"}) | others
     for name in others:
@@ -128,7 +149,10 @@ def test_looks_change_a_picture_and_stay_in_range():
 def test_one_artists_pictures():
     sprites = atlas.load(POCKET.sprites)
     drawn = draw_many(POCKET.sprites, range(3), 5, artist=1)
-    assert all(np.array_equal(image, sample(sprites[:, 1:2], 5, index)[0]) for index, image in enumerate(drawn.images))
+    assert all(
+        np.array_equal(image, sample(sprites[:, 1:2], 5, index)[0])
+        for index, image in enumerate(drawn.images)
+    )
 
 
 def test_tokenizers_keep_rare_words_in_pieces(model):
@@ -136,4 +160,6 @@ def test_tokenizers_keep_rare_words_in_pieces(model):
     for tokenizer in (rebuilt, model.tokenizer):
         assert len(tokenizer.tokenize("tench")) >= 2 and len(tokenizer.tokenize("weapon")) >= 2
         assert tokenizer.decode(tokenizer("a tench").input_ids, skip_special_tokens=True).strip() == "a tench"
-    assert model.tokenizer.pad_token_id == model.tokenizer.eos_token_id == model.text_encoder.config.eos_token_id
+    assert (
+        model.tokenizer.pad_token_id == model.tokenizer.eos_token_id == model.text_encoder.config.eos_token_id
+    )

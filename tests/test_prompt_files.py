@@ -1,4 +1,6 @@
-"""The paper profile's prompt files: real ones where ADVUNLEARN_PROMPTS names a folder of them, their like everywhere."""
+"""The paper profile's prompt files: real ones where ADVUNLEARN_PROMPTS names a folder of them, their like
+everywhere.
+"""
 
 import hashlib
 import os
@@ -10,22 +12,26 @@ import pytest
 import torch
 from PIL import Image
 
-from advunlearn_lib.errors import UserError
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.data.official import RETAIN, SHA256, OfficialFiles, address
 from advunlearn_lib.metrics.fid import Statistics
-from advunlearn_lib.paper.profile import PAPER
-from advunlearn_lib.paper.prompts import RETAIN, SHA256, OfficialFiles, address
+from advunlearn_lib.profiles.paper import PAPER
 
 REAL = os.environ.get("ADVUNLEARN_PROMPTS")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    rows = {"prompt": ["A church.", "Old church."], "evaluation_seed": [7, 8], "evaluation_guidance": [7.5, 12.0]}
+    rows = {
+        "prompt": ["A church.", "Old church."],
+        "evaluation_seed": [7, 8],
+        "evaluation_guidance": [7.5, 12.0],
+    }
     pd.DataFrame(rows).to_csv(tmp_path / "church.csv", index=False)
     pd.DataFrame(rows).drop(columns="evaluation_guidance").to_csv(tmp_path / "coco_10k.csv", index=False)
-    pd.DataFrame({"case_num": [1, 2, 3], "prompt": ["a photo of bat", "a photo of hoop", "a photo of bat"]}).to_csv(
-        tmp_path / "coco_object_retain.csv", index=False
-    )
+    pd.DataFrame(
+        {"case_num": [1, 2, 3], "prompt": ["a photo of bat", "a photo of hoop", "a photo of bat"]}
+    ).to_csv(tmp_path / "coco_object_retain.csv", index=False)
     return tmp_path
 
 
@@ -35,7 +41,10 @@ def official(folder, **more):
 
 def test_each_row_keeps_its_seed_and_guidance(folder):
     files, church = official(folder), PAPER.concepts["Church"]
-    assert [(p.text, p.seed, p.guidance_scale) for p in files.evaluation(church, 9)] == [("A church.", 7, 7.5), ("Old church.", 8, 12.0)]
+    assert [(p.text, p.seed, p.guidance_scale) for p in files.evaluation(church, 9)] == [
+        ("A church.", 7, 7.5),
+        ("Old church.", 8, 12.0),
+    ]
     assert len(files.evaluation(church, 1)) == 1
     assert files.captions(9, []) == (["A church.", "Old church."], [7, 8])
     assert files.retain_set([], "coco", True) == ["a photo of bat", "a photo of hoop"]
@@ -54,7 +63,10 @@ def test_bad_files_are_named(folder):
     with pytest.raises(UserError, match=r"has no tench\.csv"):
         files.evaluation(PAPER.concepts["Tench"], 5)
     pd.DataFrame({"prompt": ["x"]}).to_csv(folder / "tench.csv")
-    with pytest.raises(UserError, match="has no column 'evaluation_seed' \\(needed: prompt, evaluation_seed, evaluation_guidance\\)"):
+    with pytest.raises(
+        UserError,
+        match="has no column 'evaluation_seed' \\(needed: prompt, evaluation_seed, evaluation_guidance\\)",
+    ):
         files.evaluation(PAPER.concepts["Tench"], 5)
     (folder / "tench.csv").write_text("prompt,evaluation_seed,evaluation_guidance\n")
     with pytest.raises(UserError, match="has no rows"):
@@ -68,7 +80,9 @@ def test_reference_pictures_or_statistics(folder):
     Image.new("RGB", (20, 10), (255, 0, 0)).save(folder / "real" / "b.png")
     Image.new("L", (8, 8), 255).save(folder / "real" / "a.jpg")
     small, wide = official(folder, reference=str(folder / "real")).references(9, [])
-    assert small.shape == (3, 8, 8) and torch.equal(wide, torch.tensor([1.0, 0, 0])[:, None, None].expand(3, 10, 20))
+    assert small.shape == (3, 8, 8) and torch.equal(
+        wide, torch.tensor([1.0, 0, 0])[:, None, None].expand(3, 10, 20)
+    )
     np.savez(folder / "coco.npz", mu=np.arange(4.0), sigma=np.eye(4))
     statistics = official(folder, reference=str(folder / "coco.npz")).references(9, [])
     assert isinstance(statistics, Statistics) and statistics.mu.tolist() == [0, 1, 2, 3]
@@ -80,14 +94,18 @@ def test_reference_pictures_or_statistics(folder):
 def test_every_file_the_profile_names_has_an_address_and_a_checksum():
     named = {concept.prompts for concept in PAPER.concepts.values()} | set(RETAIN.values()) | {"coco_10k.csv"}
     assert named == set(SHA256)
-    assert all(address(name).endswith(f"/{name}") and len(checksum) == 64 for name, checksum in SHA256.items())
+    assert all(
+        address(name).endswith(f"/{name}") and len(checksum) == 64 for name, checksum in SHA256.items()
+    )
 
 
 @pytest.mark.skipif(not REAL, reason="ADVUNLEARN_PROMPTS names no folder")
 def test_the_real_files_are_the_papers():
     folder = Path(str(REAL))
     present = [name for name in SHA256 if (folder / name).exists()]
-    assert present and all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == SHA256[name] for name in present)
+    assert present and all(
+        hashlib.sha256((folder / name).read_bytes()).hexdigest() == SHA256[name] for name in present
+    )
     files = official(folder)
     assert {concept: len(files.evaluation(PAPER.concepts[concept], 142)) for concept in ("Van Gogh", "Church", "Tench")} == {
         "Van Gogh": 50, "Church": 50, "Tench": 50,

@@ -1,11 +1,14 @@
 import pytest
 import torch
 
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.prompts import check_room, place, token_count, with_prefix
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.token_edit import check_room, place, token_count, with_prefix
 
 
-@pytest.mark.parametrize(("text", "count"), [("church", 1), ("tench", 2), ("weapon", 2), ("garbage truck", 2), ("van gogh", 2), ("", 0)])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("church", 1), ("tench", 2), ("weapon", 2), ("garbage truck", 2), ("van gogh", 2), ("", 0)],
+)
 def test_lengths_come_from_the_tokenizer(model, text, count):
     assert token_count(model.tokenize([text])[0], model.tokenizer.eos_token_id) == count
 
@@ -14,7 +17,10 @@ def test_lengths_come_from_the_tokenizer(model, text, count):
 @pytest.mark.parametrize("rows", [1, 3])
 def test_place_is_list_surgery(layout, rows):
     length, total, width = 3, 9, 4
-    concept, adversarial = torch.randn(1, total, width), torch.randn(1, length if layout == "add" else rows, width)
+    concept, adversarial = (
+        torch.randn(1, total, width),
+        torch.randn(1, length if layout == "add" else rows, width),
+    )
     s, c, e = list(concept[0, :1]), list(concept[0, 1:4]), list(concept[0, 4:])
     d = list(adversarial[0])
     expected = {

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from advunlearn_lib import checkpoint
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.store import Store, fingerprint, key_of
+from advunlearn_lib.base import checkpoint
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.keys import fingerprint, key_of
+from advunlearn_lib.base.store import Store
 
 
 def test_a_cell_is_computed_once_and_keyed_by_content(tmp_path):
@@ -54,7 +55,9 @@ def slow(root: Path, log: Path) -> None:
 
 
 def test_two_processes_share_the_work(tmp_path):
-    workers = [multiprocessing.Process(target=slow, args=(tmp_path / "store", tmp_path / "log")) for _ in range(3)]
+    workers = [
+        multiprocessing.Process(target=slow, args=(tmp_path / "store", tmp_path / "log")) for _ in range(3)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -5,19 +5,21 @@ import pandas as pd
 import pytest
 import torch
 
-from advunlearn_lib.erasure import METHODS
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.names import TABLES
-from advunlearn_lib.paper import cells
-from advunlearn_lib.paper.prompts import SHA256
-from advunlearn_lib.parallel import compute, plan, preflight
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.pocket.prompts import evaluation_candidates, fresh_scenes, retain_set
-from advunlearn_lib.pocket.render import STYLE_NAMES
-from advunlearn_lib.profiles import profile
-from advunlearn_lib.recipes import BASE, Cell, Recipes, Row
-from advunlearn_lib.store import Store, key_of
-from advunlearn_lib.study import Study
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.data.emoji import evaluation_candidates, fresh_scenes, retain_set
+from advunlearn_lib.data.official import SHA256
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.execute.pool import compute, plan
+from advunlearn_lib.execute.preflight import preflight
+from advunlearn_lib.experiment.cells import BASE, Cell, Row
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.paper.items import TABLES
+from advunlearn_lib.profiles.load import profile
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.world.render import STYLE_NAMES
 
 RECIPES = Recipes(POCKET)
 ESD = Row("nudity", "ESD", "UNet")
@@ -28,7 +30,10 @@ def test_what_is_unknown_or_undefined_is_named():
         RECIPES.cell(Cell(Row("nudty", BASE), "none", "asr"))
     with pytest.raises(UserError, match="unknown method 'ESDX'; did you mean 'ESD'"):
         RECIPES.erase(Row("nudity", "ESDX", "UNet"))
-    with pytest.raises(UserError, match="the paper does not define AC \\(UNet\\) on a concept of the kind 'object' \\(Church\\)"):
+    with pytest.raises(
+        UserError,
+        match="the paper does not define AC \\(UNet\\) on a concept of the kind 'object' \\(Church\\)",
+    ):
         RECIPES.erase(Row("Church", "AC"))
     with pytest.raises(UserError, match="unknown attack 'UnlearnDiffAttack'; did you mean 'UnlearnDiffAtk'"):
         RECIPES.attack(ESD, "UnlearnDiffAttack")
@@ -44,16 +49,22 @@ def test_the_tables_models_have_recipes_of_their_own():
 def test_a_recipe_says_everything_that_shapes_the_result():
     recipe = RECIPES.attack(ESD, "UnlearnDiffAtk")
     for change in ("seed=1", "sampling_steps=9", "attack_steps=3", "prompts=50", "scale=0.5"):
-        assert key_of(Recipes(profile("pocket", [change])).attack(ESD, "UnlearnDiffAtk")) != key_of(recipe), change
+        assert key_of(Recipes(profile("pocket", [change])).attack(ESD, "UnlearnDiffAtk")) != key_of(recipe), (
+            change
+        )
     assert Recipes(profile("pocket", ["fid_images=400"])).attack(ESD, "UnlearnDiffAtk") == recipe
 
 
 def test_every_option_of_the_profile_is_valid_and_retains_nothing_erased():
     for row, options in POCKET.methods.items():
-        METHODS[options["method"]].OPTIONS(**{name: value for name, value in options.items() if name != "method"})
+        METHODS[options["method"]].OPTIONS(
+            **{name: value for name, value in options.items() if name != "method"}
+        )
         assert row.split()[-1] in {concept.kind for concept in POCKET.concepts.values()}
     for concept in POCKET.concepts.values():
-        assert not any(prompt.endswith(f" {label}") for prompt in retain_set(concept.labels) for label in concept.labels)
+        assert not any(
+            prompt.endswith(f" {label}") for prompt in retain_set(concept.labels) for label in concept.labels
+        )
         assert len(concept.surrogates()) == len(concept.erase)
     weapons = POCKET.concepts["nudity"].labels
     for source in ("coco", "imagenet"):
@@ -63,18 +74,27 @@ def test_every_option_of_the_profile_is_valid_and_retains_nothing_erased():
 
 def test_prompts_and_captions_of_a_style():
     prompts = evaluation_candidates("style", ["van gogh"], 60)
-    assert len({prompt.text for prompt in prompts}) == 60 and all("van gogh" in prompt.text for prompt in prompts)
+    assert len({prompt.text for prompt in prompts}) == 60 and all(
+        "van gogh" in prompt.text for prompt in prompts
+    )
     scenes = fresh_scenes(POCKET.sprites, 60, ["van gogh"])
-    assert len(scenes.images) == 60 and "van gogh" not in {STYLE_NAMES[scene.style] for scene in scenes.scenes}
+    assert len(scenes.images) == 60 and "van gogh" not in {
+        STYLE_NAMES[scene.style] for scene in scenes.scenes
+    }
     plain = fresh_scenes(POCKET.sprites, 60)
     assert "van gogh" in {STYLE_NAMES[scene.style] for scene in plain.scenes}
 
 
 def test_the_plan_trains_first_and_shrinks_as_cells_are_done(tmp_path):
     store, rows = Store(tmp_path), [ESD, Row("nudity", "AdvUnlearn"), Row("nudity", BASE)]
-    tasks = [(POCKET, Cell(row, "UnlearnDiffAtk", metric)) for row in rows for metric in ("asr", "fid", "clip")]
+    tasks = [
+        (POCKET, Cell(row, "UnlearnDiffAtk", metric)) for row in rows for metric in ("asr", "fid", "clip")
+    ]
     todo = plan(tasks, store)
-    assert [(cell.row.method, cell.metric) for _, cell in todo[:2]] == [("AdvUnlearn", "model"), ("ESD", "model")]
+    assert [(cell.row.method, cell.metric) for _, cell in todo[:2]] == [
+        ("AdvUnlearn", "model"),
+        ("ESD", "model"),
+    ]
     assert len(todo) == 2 + 2 * 3  # FID and CLIP score are one cell; the original is not trained
     store.cell("quality", RECIPES.quality(ESD), lambda _: {})
     assert len(plan(tasks, store)) == 7
@@ -125,16 +145,28 @@ def test_weights_from_elsewhere_are_evaluated_instead(model, tmp_path):
 
 def test_the_paper_profile_has_a_recipe_for_every_cell_of_the_paper(tmp_path):
     for name in SHA256:
-        columns = {"prompt": ["a photo of x", "a photo of y"], "evaluation_seed": [1, 2], "evaluation_guidance": [7.5, 7]}
+        columns = {
+            "prompt": ["a photo of x", "a photo of y"],
+            "evaluation_seed": [1, 2],
+            "evaluation_guidance": [7.5, 7],
+        }
         pd.DataFrame(columns).to_csv(tmp_path / name)
     np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
     settings = [f"prompts_dir={tmp_path}", f"reference={tmp_path}/coco.npz"]
     recipes = Recipes(profile("paper", settings))
-    found = [recipes.cell(cells.cell_of(record)) for table in TABLES.values() for record in cells.reported(table)]
-    pocket = [RECIPES.cell(cells.cell_of(record))[0] for table in TABLES.values() for record in cells.reported(table)]
+    found = [
+        recipes.cell(cells.cell_of(record)) for table in TABLES.values() for record in cells.reported(table)
+    ]
+    pocket = [
+        RECIPES.cell(cells.cell_of(record))[0]
+        for table in TABLES.values()
+        for record in cells.reported(table)
+    ]
     assert [kind for kind, _ in found] == pocket
     for row, options in recipes.profile.methods.items():
-        METHODS[options["method"]].OPTIONS(**{name: value for name, value in options.items() if name != "method"})
+        METHODS[options["method"]].OPTIONS(
+            **{name: value for name, value in options.items() if name != "method"}
+        )
         assert row in POCKET.methods
     published = Recipes(profile("paper", [*settings, "checkpoint=published"]))
     recipe = published.erase(Row("nudity", "AdvUnlearn", "Text Encoder"))
@@ -148,7 +180,9 @@ def test_prompts_too_long_to_attack_are_marked(tmp_path):
     study = Study(settings, Store(tmp_path))
     prompts, _ = study.prompts("Church")
     lengths = [len(study.base().tokenizer(prompt.text).input_ids) for prompt in prompts]
-    assert [prompt.exempt for prompt in prompts] == [length > 8 for length in lengths] and len(set(lengths)) > 1
+    assert [prompt.exempt for prompt in prompts] == [length > 8 for length in lengths] and len(
+        set(lengths)
+    ) > 1
 
 
 def test_a_machine_too_small_says_so_first(tmp_path):
@@ -157,7 +191,9 @@ def test_a_machine_too_small_says_so_first(tmp_path):
         compute(tasks, Store(tmp_path), "test")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="needs a GPU of 12 GB and torch sees none"):
-            compute([(POCKET.model_copy(update={"gpu_gb": 12}), Cell(ESD, "", "model"))], Store(tmp_path), "test")
+            compute(
+                [(POCKET.model_copy(update={"gpu_gb": 12}), Cell(ESD, "", "model"))], Store(tmp_path), "test"
+            )
 
 
 def test_a_gpu_too_small_to_train_a_unet_says_so_first(tmp_path, monkeypatch):

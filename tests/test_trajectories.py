@@ -1,6 +1,6 @@
 import torch
 
-from advunlearn_lib.trajectories import Bank, Resampler
+from advunlearn_lib.erasure.paths import Bank, Resampler
 
 SETTINGS = (["church", "a photo of a tench"], 2, 5, 3.0, 0)
 
@@ -11,7 +11,9 @@ def test_bank_equals_sampling_from_scratch(model):
     ours, theirs = bank.at(which, step), reference.at(which, step)
     assert torch.equal(ours.timesteps, theirs.timesteps) and ours.prompt.tolist() == [0, 1, 1, 0]
     for field in ("latents", "eps_empty", "eps_prompt"):
-        assert torch.allclose(getattr(ours, field), getattr(theirs, field), atol=1e-2), field  # the bank is fp16
+        assert torch.allclose(getattr(ours, field), getattr(theirs, field), atol=1e-2), (
+            field
+        )  # the bank is fp16
 
 
 def test_targets_are_the_frozen_predictions(model):

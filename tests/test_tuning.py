@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
-from advunlearn_lib.erasure import METHODS
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.store import ROOT
-from advunlearn_lib.tuning import GRID, choose_budget, choose_setting, finished, settings
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.pocket.tuning import GRID, choose_budget, choose_setting, finished, settings
+from advunlearn_lib.profiles.pocket import POCKET
 
 LOGS = ROOT / "figures" / "pocket" / "tuning"
 
@@ -41,11 +41,16 @@ def test_the_profile_holds_what_the_log_chose(log):
     table = pd.read_csv(log, comment="#")
     if log.stem == "budget":
         chosen = table.loc[choose_budget(table.asr.tolist())]
-        assert chosen.chosen and (POCKET.attack_timesteps, POCKET.attack_steps) == (chosen.timesteps, chosen.steps)
+        assert chosen.chosen and (POCKET.attack_timesteps, POCKET.attack_steps) == (
+            chosen.timesteps,
+            chosen.steps,
+        )
         return
     for row, part in table.groupby("row"):
         tried = settings(row)
         chosen = part.loc[choose_setting(part)]
         assert chosen.chosen and part[list(tried[0])].to_dict("records") == tried
-        filled = METHODS[POCKET.methods[row]["method"]].OPTIONS(**{k: v for k, v in POCKET.methods[row].items() if k != "method"})
+        filled = METHODS[POCKET.methods[row]["method"]].OPTIONS(
+            **{k: v for k, v in POCKET.methods[row].items() if k != "method"}
+        )
         assert all(getattr(filled, name) == chosen[name] for name in tried[0]), row

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from advunlearn_lib.cli import main
-from advunlearn_lib.model import LatentDiffusion as LD
-from advunlearn_lib.pocket.profile import POCKET
-from advunlearn_lib.weights import load_part
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.diffusion.model import LatentDiffusion as LD
+from advunlearn_lib.diffusion.weights import load_part
+from advunlearn_lib.profiles.pocket import POCKET
 
 JUDGE = [f"--judge={POCKET.judges}/judge-object", "--labels=church"]
 FAST = ["--sampler=dpm++", "--steps=4", "--guidance-scale=5"]
@@ -22,8 +22,12 @@ TINY = ["iterations=3", "per_prompt=2", "attack_steps=1", "retain_per_prompt=1",
 def erased(tmp_path_factory):
     """A folder made by ``erase``, with prompts beside it."""
     root = tmp_path_factory.mktemp("own")
-    (root / "prompts.csv").write_text("prompt,evaluation_seed\na photo of a church,3\na photo of a church on the beach,4\n")
-    (root / "retain.txt").write_text("\n".join(f"a photo of a {word}" for word in ("dog", "cat", "train", "chair")))
+    (root / "prompts.csv").write_text(
+        "prompt,evaluation_seed\na photo of a church,3\na photo of a church on the beach,4\n"
+    )
+    (root / "retain.txt").write_text(
+        "\n".join(f"a photo of a {word}" for word in ("dog", "cat", "train", "chair"))
+    )
     words = [
         f"--base={POCKET.base}",
         "--concept=church",
@@ -39,7 +43,11 @@ def erased(tmp_path_factory):
 def test_erase_leaves_weights_a_card_and_a_record(erased, model):
     part, _ = load_part(erased / "out", model)
     record = json.loads((erased / "out" / "erased.json").read_text())
-    assert part == "text_encoder" and record["concept"] == ["church", "a photo of a church"] and len(record["losses"]) == 3
+    assert (
+        part == "text_encoder"
+        and record["concept"] == ["church", "a photo of a church"]
+        and len(record["losses"]) == 3
+    )
     assert record["measured"]["ASR (%)"]["n"] == 2
     card = (erased / "out" / "README.md").read_text()
     assert "ASR (%)" in card and '"iterations": 3' in card
@@ -53,20 +61,45 @@ def test_the_cards_lines_load_it_with_plain_diffusers(erased, monkeypatch):
     exec(lines.replace('pipe("a prompt")', 'pipe("a photo of a dog", num_inference_steps=2)'), scope)
     assert isinstance(scope["image"], Image.Image)
     assert torch.equal(
-        scope["pipe"].text_encoder.final_layer_norm.weight, load_part(erased / "out", LD.load(POCKET.base))[1].final_layer_norm.weight
+        scope["pipe"].text_encoder.final_layer_norm.weight,
+        load_part(erased / "out", LD.load(POCKET.base))[1].final_layer_norm.weight,
     )
 
 
 def test_attack_evaluate_and_generate(erased, capsys):
     common = [f"--base={POCKET.base}", f"--checkpoint={erased}/out", *FAST]
     prompts = f"--prompts={erased}/prompts.csv"
-    assert main(["attack", *common, prompts, *JUDGE, f"--out={erased}/attack", "--option=timesteps=1", "--option=steps=1"]) == 0
+    assert (
+        main(
+            [
+                "attack",
+                *common,
+                prompts,
+                *JUDGE,
+                f"--out={erased}/attack",
+                "--option=timesteps=1",
+                "--option=steps=1",
+            ]
+        )
+        == 0
+    )
     result = json.loads((erased / "attack" / "attack.json").read_text())
     assert [row["seed"] for row in result["prompts"]] == [3, 4] and result["ASR (%)"]["n"] == 2
     assert main(["generate", *common, "--prompt=a photo of a dog", f"--out={erased}/pictures"]) == 0
     assert Image.open(erased / "pictures" / "00000.png").size == (64, 64)
     (erased / "captions.txt").write_text("\n".join(f"a photo of a {word}" for word in ("dog", "cat") * 20))
-    assert main(["evaluate", *common, f"--clip={POCKET.clip}", f"--prompts={erased}/captions.txt", f"--out={erased}/quality"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                *common,
+                f"--clip={POCKET.clip}",
+                f"--prompts={erased}/captions.txt",
+                f"--out={erased}/quality",
+            ]
+        )
+        == 0
+    )
     assert 0 < json.loads((erased / "quality" / "evaluate.json").read_text())["clip"]["value"] < 1
     assert "clip: " in capsys.readouterr().out
 
@@ -95,9 +128,14 @@ BASE = f"--base={POCKET.base}"
 def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "prompts.csv").write_text("prompt\na photo of a church\n")
-    filled = [word.replace("OUT", str(tmp_path / "out")).replace("FILE", str(tmp_path / "prompts.csv")) for word in words]
+    filled = [
+        word.replace("OUT", str(tmp_path / "out")).replace("FILE", str(tmp_path / "prompts.csv"))
+        for word in words
+    ]
     assert main(filled) == 2
-    *bars, error = capsys.readouterr().err.strip().splitlines()  # the loading bars are off in a process of its own
+    *bars, error = (
+        capsys.readouterr().err.strip().splitlines()
+    )  # the loading bars are off in a process of its own
     assert error.startswith("error: ") and message in error
     assert all("Loading" in bar or "100%" in bar for bar in bars)
     assert not (tmp_path / "out").exists()
@@ -106,7 +144,15 @@ def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, caps
 def test_a_full_disk_is_said_before_the_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: namedtuple("Usage", "free")(2e6))
     (tmp_path / "retain.txt").write_text("a photo of a dog\n")
-    words = ["erase", BASE, "--concept=church", f"--retain={tmp_path}/retain.txt", f"--out={tmp_path}/new/out"]
+    words = [
+        "erase",
+        BASE,
+        "--concept=church",
+        f"--retain={tmp_path}/retain.txt",
+        f"--out={tmp_path}/new/out",
+    ]
     assert main(words) == 2
-    assert re.search(r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed", capsys.readouterr().err)
+    assert re.search(
+        r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed", capsys.readouterr().err
+    )
     assert not (tmp_path / "new").exists()

@@ -8,12 +8,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.weights import load_part, save_part
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.weights import load_part, save_part
 
 
 def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
 
 
 def test_a_text_encoder_is_written_under_transformers_4_names(model, tmp_path):
@@ -47,7 +49,9 @@ def test_state_dicts_under_the_usual_prefixes(model, tmp_path, prefix, suffix):
 def test_weights_that_do_not_fit_are_listed(model, tmp_path):
     state = {name: weight.contiguous() for name, weight in model.unet.state_dict().items()}
     first = next(iter(state))
-    save_file({name: weight for name, weight in state.items() if name != first}, tmp_path / "less.safetensors")
+    save_file(
+        {name: weight for name, weight in state.items() if name != first}, tmp_path / "less.safetensors"
+    )
     with pytest.raises(UserError, match=f"do not fit this unet: 1 missing \\({first}\\)"):
         load_part(tmp_path / "less.safetensors", model)
     save_file(state | {"extra.weight": torch.zeros(1)}, tmp_path / "more.safetensors")
@@ -74,7 +78,9 @@ def test_a_pickle_that_would_run_code_is_refused(model, tmp_path, capsys):
 
 
 def test_another_architecture_is_refused(model, tmp_path):
-    config = type(model.text_encoder.config).from_dict(model.text_encoder.config.to_dict() | {"num_hidden_layers": 3})
+    config = type(model.text_encoder.config).from_dict(
+        model.text_encoder.config.to_dict() | {"num_hidden_layers": 3}
+    )
     save_part(CLIPTextModel(config), tmp_path / "small")
     with pytest.raises(UserError, match="do not fit this text_encoder"):
         load_part(tmp_path / "small", model)

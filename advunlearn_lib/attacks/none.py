@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from advunlearn_lib.attacks.base import Attack
+from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.registry import ATTACKS
 
 
+@ATTACKS.register("none")
 class NoAttack(Attack):
     """No rounds."""
 

@@ -1,39 +1,49 @@
-r"""P4D, Prompting4Debugging (Chin et al., ICML 2024): make the erased model answer as the original answers the prompt.
+r"""P4D, Prompting4Debugging (Chin et al., ICML 2024): make the erased model answer as the original answers
+the prompt.
 
     min over e of  || eps_theta(z_t, t, T([n(e), prompt])) - eps_0(z_t, t, T_0(prompt)) ||^2
 
-n(e) is the vocabulary row nearest to e by cosine; the gradient at n(e) moves e. The schedule of timesteps and judged
-pictures is UnlearnDiffAtk's, as in its repository's ``hard_prompt`` attacker, whose numbers the paper compares. T_0 is
-the original text encoder, so that erased text encoders can be attacked too.
+n(e) is the vocabulary row nearest to e by cosine; the gradient at n(e) moves e. The schedule of timesteps and
+judged pictures is UnlearnDiffAtk's, as in its repository's ``hard_prompt`` attacker, whose numbers the paper
+compares. T_0 is the original text encoder, so that erased text encoders can be attacked too.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, Search
-from advunlearn_lib.attacks.records import AttackedPrompt
+from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.attacks.unlearndiffatk import AscendingTimesteps
 
 
+@ATTACKS.register("P4D")
 class P4D(Attack):
     """Nearest vocabulary rows."""
 
-    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+    NEEDS_ORIGINAL = True
+
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return NearestSearch(self, prompts, targets)
 
 
 def nearest_by_cosine(rows: Tensor, table: Tensor) -> Tensor:
     """Index [...] of the row of ``table`` [v, d] with the largest cosine to each of ``rows`` [..., d]."""
-    return (torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(table, dim=-1).T).argmax(-1)
+    return (
+        torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(table, dim=-1).T
+    ).argmax(-1)
 
 
 class NearestSearch(AscendingTimesteps):
     """``variable`` e [b, k, d], from random vocabulary rows."""
 
-    def __init__(self, attack: Attack, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+    def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
         size, tokens = len(self.vocabulary), self.budget.tokens
         start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])

@@ -2,31 +2,40 @@ r"""PEZ, hard prompts made easy (Wen et al., NeurIPS 2023): a whole prompt that 
 
     max over e of  cos( CLIP picture features of x_0, CLIP text features of n(e) )
 
-n(e): nearest vocabulary rows by cosine; the gradient at n(e) moves e by AdamW. The erased model is never asked: the best
-text is put to it at the end. Official ``optim_utils.py``; steps and tokens are the budget's.
+n(e): nearest vocabulary rows by cosine; the gradient at n(e) moves e by AdamW. The erased model is never
+asked: the best text is put to it at the end. Official ``optim_utils.py``; steps and tokens are the budget's.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, Search
+from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
-from advunlearn_lib.attacks.records import AttackedPrompt
-from advunlearn_lib.progress import tqdm
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.base.images import to_arrays
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
 
+@ATTACKS.register("PEZ")
 class PEZ(Attack):
     """Black box: CLIP alone."""
 
-    WHOLE = True
+    NEEDS_CLIP = True
+
+    REPLACES_PROMPT = True
 
     def rounds(self) -> int:
         """One picture a prompt."""
         return 1
 
-    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return ClipSearch(self, prompts, targets)
 
@@ -34,22 +43,28 @@ class PEZ(Attack):
 class ClipSearch(Search):
     """``variable`` e [b, k, d]; ``found`` the best tokens so far."""
 
-    def __init__(self, attack: PEZ, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+    def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
         network, processor = attack.clip
         self.network, size, tokens = network, len(self.vocabulary), self.budget.tokens
-        pictures = (self.model.decode_latents(targets) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        device = network.device
         with torch.no_grad():
-            pixels = processor(images=list(pictures), return_tensors="pt").pixel_values
+            pictures = to_arrays(self.model.decode_latents(targets))
+            pixels = processor(images=pictures, return_tensors="pt").pixel_values.to(device)
             self.wanted = torch.nn.functional.normalize(network.get_image_features(pixels), dim=-1)
         special = self.model.tokenizer
-        row = [special.bos_token_id, *[0] * tokens, *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1)]
-        self.frame = torch.tensor([row] * len(prompts))
+        row = [
+            special.bos_token_id,
+            *[0] * tokens,
+            *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1),
+        ]
+        self.frame = torch.tensor([row] * len(prompts), device=device)
         self.embedding = network.text_model.get_input_embeddings()
-        self.rows = self.embedding(self.vocabulary.cpu()).detach()
-        start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])
+        self.rows = self.embedding(self.vocabulary.to(device)).detach()
+        rows = [torch.randint(size, (tokens,), generator=g) for g in self.generators]
+        start = torch.stack(rows).to(device)
         self.begin(self.rows[start].clone())
-        self.found, self.reached = start, torch.full((len(prompts),), -1.0)
+        self.found, self.reached = start, torch.full((len(prompts),), -1.0, device=device)
 
     def make_optimizer(self, variable: Tensor) -> torch.optim.Optimizer:
         """AdamW."""
@@ -59,11 +74,8 @@ class ClipSearch(Search):
         """Cosine [b] of the pictures with prompts of token embeddings ``rows`` [b, k, d]."""
         around = self.embedding(self.frame).detach()
         words = torch.cat([around[:, :1], rows, around[:, 1 + rows.shape[1] :]], 1)
-        hook = self.embedding.register_forward_hook(lambda *_: words)
-        try:
+        with soft_tokens(self.network.text_model, words):
             texts = self.network.get_text_features(self.frame)
-        finally:
-            hook.remove()
         return torch.cosine_similarity(texts, self.wanted, dim=-1)
 
     def advance(self, number: int) -> None:
@@ -81,4 +93,5 @@ class ClipSearch(Search):
 
     def texts(self) -> list[str]:
         """The best prompt of each row."""
-        return [self.model.tokenizer.decode(row) for row in self.vocabulary[self.found].tolist()]
+        tokens = self.vocabulary[self.found.to(self.vocabulary.device)].tolist()
+        return [self.model.tokenizer.decode(row) for row in tokens]

@@ -1,10 +1,12 @@
-r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024): invert the picture through the diffusion loss.
+r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024): invert the picture through the
+diffusion loss.
 
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 
-A whole prompt of k tokens, read off the picture z_0 at late timesteps, where layout and subject live. L-BFGS moves e for
-``budget.steps`` steps on a fixed draw of (t, eps); then e is projected to its nearest vocabulary rows (L2) and the
-projected prompt judged: delayed projection, once a round. Official ``Prompting-Hard-Hardly-Prompting``.
+A whole prompt of k tokens, read off the picture z_0 at late timesteps, where layout and subject live. L-BFGS
+moves e for ``budget.steps`` steps on a fixed draw of (t, eps); then e is projected to its nearest vocabulary
+rows (L2) and the projected prompt judged: delayed projection, once a round. Official
+``Prompting-Hard-Hardly-Prompting``.
 """
 
 from __future__ import annotations
@@ -12,27 +14,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, Search
-from advunlearn_lib.attacks.records import AttackedPrompt
-from advunlearn_lib.progress import tqdm
+from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.base.progress import tqdm
 
 EARLIEST, LATEST = 500, 900
 DRAWS = 4  # (t, eps) pairs that make one round's objective
 MEMORY = 10
 
 
+@ATTACKS.register("PH2P")
 class PH2P(Attack):
     """White box, whole prompt."""
 
-    WHOLE = True
+    REPLACES_PROMPT = True
 
-    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return InversionSearch(self, prompts, targets)
 
 
 class LBFGS:
-    """L-BFGS without line search, each row of a batch a problem of its own: torch.optim.LBFGS, many at once."""
+    """L-BFGS without line search, each row of a batch a problem of its own: torch.optim.LBFGS, many at
+    once.
+    """
 
     def __init__(self, lr: float) -> None:
         self.lr, self.steps, self.changes = lr, list[Tensor](), list[Tensor]()
@@ -70,11 +77,15 @@ class LBFGS:
 class InversionSearch(Search):
     """``variable`` e [b, k, d], from random vocabulary rows."""
 
-    def __init__(self, attack: PH2P, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+    def __init__(self, attack: PH2P, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
         size, tokens = len(self.vocabulary), self.budget.tokens
         special = self.model.tokenizer
-        row = [special.bos_token_id, *[0] * tokens, *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1)]
+        row = [
+            special.bos_token_id,
+            *[0] * tokens,
+            *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1),
+        ]
         self.frame = torch.tensor([row] * len(prompts), device=self.model.device)
         start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])
         self.found = start.to(self.model.device)
@@ -98,15 +109,21 @@ class InversionSearch(Search):
 
     def timesteps(self) -> Tensor:
         """A late timestep a prompt, [b]."""
-        return torch.cat([torch.randint(EARLIEST, LATEST, (1,), generator=g) for g in self.generators]).to(self.model.device)
+        return torch.cat([torch.randint(EARLIEST, LATEST, (1,), generator=g) for g in self.generators]).to(
+            self.model.device
+        )
 
     def objective(self, rows: Tensor, draws: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The loss above at token embeddings ``rows`` [b, k, d], averaged over ``draws`` and summed over prompts: they do not mix."""
+        """The loss above at token embeddings ``rows`` [b, k, d], averaged over ``draws`` and summed over
+        prompts: they do not mix.
+        """
         around = self.model.token_embeds(self.frame).detach()
         words = torch.cat([around[:, :1], rows, around[:, 1 + rows.shape[1] :]], 1)
         embeds, total = self.model.encode(self.frame, words), torch.zeros((), device=rows.device)
         for timesteps, noise in draws:
-            predicted = self.model.predict_noise(self.model.add_noise(self.targets, noise, timesteps), timesteps, embeds)
+            predicted = self.model.predict_noise(
+                self.model.add_noise(self.targets, noise, timesteps), timesteps, embeds
+            )
             total = total + (predicted - noise).square().mean((1, 2, 3)).sum() / len(draws)
         return total
 

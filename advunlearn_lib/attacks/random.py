@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, Search
-from advunlearn_lib.attacks.records import AttackedPrompt
-from advunlearn_lib.prompts import with_prefix
+from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.diffusion.token_edit import with_prefix
 
 
+@ATTACKS.register("random")
 class Random(Attack):
     """A new random prefix each round."""
 
-    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return RandomSearch(self, prompts, targets)
 
@@ -24,8 +27,13 @@ class RandomSearch(Search):
     def advance(self, number: int) -> None:
         """Draw."""
         size, tokens = len(self.vocabulary), self.budget.tokens
-        self.drawn = [self.vocabulary[torch.randint(size, (tokens,), generator=g)].tolist() for g in self.generators]
+        self.drawn = [
+            self.vocabulary[torch.randint(size, (tokens,), generator=g)].tolist() for g in self.generators
+        ]
 
     def texts(self) -> list[str]:
         """Each prompt with its random tokens before it."""
-        return [with_prefix(self.model, row, prompt.text) for row, prompt in zip(self.drawn, self.prompts, strict=True)]
+        return [
+            with_prefix(self.model, row, prompt.text)
+            for row, prompt in zip(self.drawn, self.prompts, strict=True)
+        ]

@@ -13,10 +13,11 @@ Judge = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class AttackedPrompt:
-    """A prompt to attack, with the seed of its picture, and its guidance scale where it is not the sampling's.
+class EvaluationPrompt:
+    """A prompt, the seed of its picture, and its guidance scale where that is not the sampling's.
 
-    An ``exempt`` one is judged but not attacked: the paper counts prompts of more than 60 tokens as failed attacks.
+    An ``exempt`` one is judged but not attacked: the paper counts prompts of more than 60 tokens as failed
+    attacks.
     """
 
     text: str
@@ -49,17 +50,20 @@ class AttackResult(BaseModel):
 
 
 class Budget(BaseModel):
-    """How hard an attack tries. UnlearnDiffAtk in the paper: 50 timesteps x 40 steps, 5 tokens for nudity, else 3."""
+    """How hard an attack tries. Defaults are UnlearnDiffAtk's in the paper, which takes 5 tokens for
+    nudity.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    tokens: int = Field(3, ge=1)
-    timesteps: int = Field(6, ge=1, description="rounds, each ended by a judged picture")
-    steps: int = Field(8, ge=1, description="gradient steps a round")
-    lr: float = Field(0.01, gt=0)
+    tokens: int = Field(3, ge=1, description="adversarial tokens")
+    timesteps: int = Field(50, ge=1, description="rounds, each ended by a judged picture")
+    steps: int = Field(40, ge=1, description="gradient steps a round")
+    lr: float = Field(0.01, gt=0, description="learning rate")
     weight_decay: float = Field(0.1, ge=0)
-    batch: int = Field(32, ge=1)
 
 
-def result(prompt: AttackedPrompt, before: bool, after: bool, text: str, step: int) -> PromptResult:
+def result(prompt: EvaluationPrompt, before: bool, after: bool, text: str, step: int) -> PromptResult:
     """One prompt's outcome."""
-    return PromptResult(prompt=prompt.text, seed=prompt.seed, before=before, after=after, adversarial=text, step=step)
+    return PromptResult(
+        prompt=prompt.text, seed=prompt.seed, before=before, after=after, adversarial=text, step=step
+    )

@@ -1,11 +1,13 @@
 r"""UnlearnDiffAtk (Zhang et al., ECCV 2024): discrete prefix tokens by the model's own diffusion loss.
 
-    min over p of  E_eps || eps - eps_theta( sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps, t, T([o(p), prompt]) ) ||^2
+    min over p of  E_eps || eps - eps_theta( z_t, t, T([o(p), prompt]) ) ||^2,
+    z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps
 
-z_0 is a picture of the concept (the original model's, same prompt and seed). Each of k rows of p is a distribution
-over the vocabulary; o(p) samples a token from it and passes the gradient straight through; Adam steps, then exact
-projection to the simplex. Timesteps ascend; after each one the arg-max tokens are decoded to text, the text is
-tokenised again, and the judged picture decides. AdvUnlearn paper, appendix C; official ``attackers/text_grad.py``.
+z_0 is a picture of the concept (the original model's, same prompt and seed). Each of k rows of p is a
+distribution over the vocabulary; o(p) samples a token from it and passes the gradient straight through; Adam
+steps, then exact projection to the simplex. Timesteps ascend; after each one the arg-max tokens are decoded
+to text, the text is tokenised again, and the judged picture decides. AdvUnlearn paper, appendix C; official
+``attackers/text_grad.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.base import Attack, Search
-from advunlearn_lib.attacks.records import AttackedPrompt
-from advunlearn_lib.prompts import with_prefix
+from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.diffusion.token_edit import with_prefix
 
-FIRST, LAST = 10, 990  # the paper's timesteps 10, 30, ..., 990; a smaller budget takes evenly spaced ones of them
+FIRST, LAST = (
+    10,
+    990,
+)  # the paper's timesteps 10, 30, ..., 990; a smaller budget takes evenly spaced ones of them
 
 
 def project_to_simplex(rows: Tensor) -> Tensor:
@@ -29,10 +36,11 @@ def project_to_simplex(rows: Tensor) -> Tensor:
     return (rows - excess.gather(-1, last - 1) / last).clamp(min=0)
 
 
+@ATTACKS.register("UnlearnDiffAtk")
 class UnlearnDiffAtk(Attack):
     """Distributions over the vocabulary."""
 
-    def search(self, prompts: list[AttackedPrompt], targets: Tensor) -> Search:
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return SimplexSearch(self, prompts, targets)
 
@@ -77,7 +85,7 @@ class AscendingTimesteps(Search):
 class SimplexSearch(AscendingTimesteps):
     """``variable`` p [b, k, v]."""
 
-    def __init__(self, attack: Attack, prompts: list[AttackedPrompt], targets: Tensor) -> None:
+    def __init__(self, attack: Attack, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
         size = len(self.vocabulary)
         self.begin(torch.full((len(prompts), self.budget.tokens, size), 1 / size, device=self.model.device))
@@ -87,12 +95,16 @@ class SimplexSearch(AscendingTimesteps):
         assert self.variable is not None
         with torch.no_grad():
             rows = zip(self.variable.cpu(), self.generators, strict=True)
-            sampled = torch.stack([torch.multinomial(p, 1, generator=g)[:, 0] for p, g in rows]).to(self.model.device)
+            sampled = torch.stack([torch.multinomial(p, 1, generator=g)[:, 0] for p, g in rows]).to(
+                self.model.device
+            )
             one_hot = torch.nn.functional.one_hot(sampled, len(self.vocabulary)).to(self.table.dtype)
         one_hot.requires_grad_(True)
         latents, noise, timesteps = self.noisy(timestep)
         predicted = self.model.predict_noise(latents, timesteps, self.prefixed(one_hot @ self.table))
-        loss = (predicted - noise).square().mean((1, 2, 3)).sum()  # a sum over prompts: their gradients do not mix
+        loss = (
+            (predicted - noise).square().mean((1, 2, 3)).sum()
+        )  # a sum over prompts: their gradients do not mix
         (gradient,) = torch.autograd.grad(loss, one_hot)
         self.descend(gradient.clamp(-1, 1).float())
         self.variable.data = project_to_simplex(self.variable.data)

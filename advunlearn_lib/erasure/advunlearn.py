@@ -3,9 +3,9 @@ r"""AdvUnlearn (Zhang et al., NeurIPS 2024): erase against adversarial prompts, 
     upper level  min_theta  L_ESD(theta, c*)  +  gamma  E_r || eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2
     lower level  c* = argmin over d of  || eps(z_t, t, T(c + d)) - eps_0(z_t, t, c) ||^2
 
-d is one free token embedding (prefix), moved K steps against the sign of its gradient from a random vocabulary row:
-PGD, and for K = 1 FGSM, the paper's Fast AT. gamma = 0 is AT-ESD. Paper: equations 4-6, algorithm 1; official
-``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
+d is one free token embedding (prefix), moved K steps against the sign of its gradient from a random
+vocabulary row: PGD, and for K = 1 FGSM, the paper's Fast AT. gamma = 0 is AT-ESD. Paper: equations 4-6,
+algorithm 1; official ``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.prompts import Layout, check_room, place, token_count
+from advunlearn_lib.erasure.method import Options
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
 
 
 class AdvUnlearnOptions(ESDOptions):
@@ -35,36 +37,45 @@ class AdvUnlearnOptions(ESDOptions):
 
     component: str = "text_encoder"
     group: str = "full"
-    attack_steps: int = Field(4, ge=0, description="K; 1 is Fast AT, 0 no attack")
-    attack_lr: float = Field(1.25e-2, gt=0, description="K steps may move a coordinate by two standard deviations, as the paper's do")
-    attack_tokens: int = Field(1, ge=1)
-    layout: Layout = "prefix"
-    init: Literal["random", "latest"] = "random"
-    warm_up: int = Field(0, ge=0, description="first iterations, without attack (official: 200 of 1000)")
-    retain_weight: float = Field(0.3, ge=0, description="gamma")
-    retain_batch: int = Field(4, ge=1)
-    retain_per_prompt: int = Field(2, ge=1)
+    attack_steps: int = Field(30, ge=0, description="K of the inner attack; 1 is Fast AT, 0 no attack")
+    attack_lr: float = Field(1e-3, gt=0, description="step of the inner attack in each coordinate")
+    attack_tokens: int = Field(1, ge=1, description="adversarial tokens")
+    layout: Layout = Field("prefix", description="where they stand: prefix, suffix, replace, add")
+    init: Literal["random", "latest"] = Field("random", description="where an inner attack starts")
+    warm_up: int = Field(200, ge=0, description="first iterations, without attack")
+    retain_weight: float = Field(
+        0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
+    )
+    retain_batch: int = Field(5, ge=1, description="retain prompts a step")
+    retain_per_prompt: int = Field(1, ge=1, description="sampling paths kept for each retain prompt")
 
 
+@METHODS.register("advunlearn")
 class AdvUnlearn(ESD):
     """ESD whose concept prompt is attacked anew at each iteration, plus the retain loss."""
 
     OPTIONS = AdvUnlearnOptions
+    LABEL = "AdvUnlearn"
     options: AdvUnlearnOptions
 
+    @classmethod
+    def needs(cls, options: Options) -> tuple[str, ...]:
+        """A retain set, unless its loss has no weight."""
+        return ("retain_set",) if isinstance(options, AdvUnlearnOptions) and options.retain_weight > 0 else ()
+
     def __init__(self, task: Task, options: AdvUnlearnOptions) -> None:
-        frozen, concept = task.frozen, task.concept
-        check_room(frozen, concept, options.attack_tokens)
         super().__init__(task, options)
+        frozen, concept = task.frozen, task.concept
         self.retain = None
         if options.retain_weight > 0:
-            self.retain = self.paths(self.needs("retain_set"), options.retain_per_prompt, task.seed + 1)
+            self.retain = self.paths(task.retain_set, options.retain_per_prompt, task.seed + 1)
             self.retain_ids = frozen.tokenize(self.retain.prompts)
         self.attacked_ids = self.ids
         self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
         if "word_count" in options.quirks:
             self.counts, k = [len(prompt.split()) for prompt in concept], options.attack_tokens
-            cut = [torch.cat([row[: 1 + n], row[1 + n + k :], row[-1:].expand(k)]) for row, n in zip(self.ids, self.counts, strict=True)]
+            rows = zip(self.ids, self.counts, strict=True)
+            cut = [torch.cat([row[: 1 + n], row[1 + n + k :], row[-1:].expand(k)]) for row, n in rows]
             self.attacked_ids = torch.stack(cut)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
@@ -72,7 +83,7 @@ class AdvUnlearn(ESD):
         options = self.options
         if "separate_retain_step" in options.quirks and iteration % 2 == 1:
             return self.retain_loss(generator)
-        which = self.choose(generator)
+        which = self.choose_paths(generator)
         attacked = iteration >= options.warm_up and options.attack_steps > 0
         ids = self.ids[self.bank.prompt_index[which]]
         words = self.attack(which, generator) if attacked else self.model.token_embeds(ids)
@@ -85,11 +96,13 @@ class AdvUnlearn(ESD):
         """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over retain prompts drawn without replacement."""
         assert self.retain is not None
         which = torch.randperm(len(self.retain), generator=generator)[: self.options.retain_batch]
-        draw = self.retain.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
-        return F.mse_loss(self.predict(draw, self.model.encode(self.retain_ids[which])), draw.eps_prompt)
+        batch = self.retain.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
+        return F.mse_loss(self.predict(batch, self.model.encode(self.retain_ids[which])), batch.eps_prompt)
 
     def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place. Not differentiable."""
+        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place. Not
+        differentiable.
+        """
         options, quirks = self.options, self.options.quirks
         prompts = self.bank.prompt_index[which]
         ids, counts = self.attacked_ids[prompts], [self.counts[prompt] for prompt in prompts]
@@ -98,9 +111,9 @@ class AdvUnlearn(ESD):
         optimizer = torch.optim.Adam([d], options.attack_lr) if "adam_attack" in quirks else None
         total, before = torch.zeros_like(d), d.detach().clone()
         for _ in range(options.attack_steps):
-            draw = self.draw(which, generator)
+            batch = self.sample_points(which, generator)
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
-            loss = F.mse_loss(self.predict(draw, embeds), draw.eps_prompt)
+            loss = F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
             gradient = torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale()
             total = total + gradient if "accumulate_gradients" in quirks else gradient
             before = d.detach().clone()
@@ -109,12 +122,14 @@ class AdvUnlearn(ESD):
                 optimizer.step()
             else:
                 d.data -= options.attack_lr * total.sign()
-        found = before if "drop_last_update" in quirks else d.detach()
-        self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), found, strict=True)}
-        return place(words, found, counts, options.layout)
+        final = before if "drop_last_update" in quirks else d.detach()
+        self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), final, strict=True)}
+        return place(words, final, counts, options.layout)
 
     def start(self, prompts: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        """Where the attack starts: random vocabulary rows [b, k, d], or with "latest" each prompt's last attack."""
+        """Where the attack starts: random vocabulary rows [b, k, d], or with "latest" each prompt's last
+        attack.
+        """
         table = self.model.embedding_table()
         start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
         if self.options.init == "latest":

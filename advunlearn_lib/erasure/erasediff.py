@@ -1,10 +1,12 @@
 r"""ED, EraseDiff (Wu et al., 2024): remember as far as forgetting is not hurt, a bi-level problem.
 
-    min_theta l_r(theta)  subject to  q(theta) = l_f(theta) - l_f(phi_K) <= 0,   phi_K: K steps on l_f from theta
-    step  theta <- theta - lr ( grad l_r + lambda grad q ),  lambda = max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
+    min_theta l_r(theta)  subject to  q(theta) = l_f(theta) - l_f(phi_K) <= 0,  phi_K: K steps on l_f
+    step    theta <- theta - lr ( grad l_r + lambda grad q )
+    lambda  max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
 
 BOME's dynamic barrier with barrier function eta q and phi_K held constant. l_f, l_r as in ``pictures.py``.
-The official ``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed: relabelling.
+The official ``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed:
+relabelling.
 """
 
 from __future__ import annotations
@@ -16,51 +18,68 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.registry import METHODS
 
 
 class EraseDiffOptions(PictureOptions):
     """EraseDiff's own options."""
 
-    QUIRKS: ClassVar[dict[str, str]] = {"discarded_inner_loop": "the inner steps change nothing and lambda is 1"}
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "discarded_inner_loop": "the inner steps change nothing and lambda is 1"
+    }
 
+    group: str = "noxattn"
+    iterations: int = Field(160, ge=0)
+    batch: int = Field(16, ge=1, description="pictures a step")
     inner_steps: int = Field(2, ge=1, description="K")
-    inner_lr: float = Field(1e-3, gt=0)
-    eta: float = Field(1.0, gt=0)
+    inner_lr: float = Field(1e-5, gt=0, description="of the inner steps")
+    eta: float = Field(1.0, gt=0, description="of the barrier")
 
 
+@METHODS.register("erasediff")
 class EraseDiff(Relabelling):
     """Relabelling with a multiplier that forgetting sets."""
 
     OPTIONS = EraseDiffOptions
+    LABEL = "ED"
     options: EraseDiffOptions
 
     def inner(self, generator: torch.Generator) -> float:
-        """l_f(phi_K) on this iteration's batch; phi_K comes from K plain gradient steps, after which the weights are put back."""
+        """l_f(phi_K) on this iteration's batch; phi_K comes from K plain gradient steps, after which the
+        weights are put back.
+        """
         kept = [parameter.detach().clone() for parameter in self.trained.values()]
-        for _ in range(self.options.inner_steps):
-            gradient = self.gradients(self.forget_loss(self.draw(generator)))
+        try:
+            for _ in range(self.options.inner_steps):
+                gradient = self.gradients(self.forget_loss(self.sample_batch(generator)))
+                with torch.no_grad():
+                    for parameter, change in zip(self.trained.values(), gradient, strict=True):
+                        parameter.sub_(change, alpha=self.options.inner_lr)
             with torch.no_grad():
-                for parameter, change in zip(self.trained.values(), gradient, strict=True):
-                    parameter.sub_(change, alpha=self.options.inner_lr)
-        with torch.no_grad():
-            reached = self.forget_loss(self.now).item()
-            for parameter, value in zip(self.trained.values(), kept, strict=True):
-                parameter.copy_(value)
-        return reached
+                return self.forget_loss(self.now).item()
+        finally:  # also where memory runs out: the iteration is then done again
+            with torch.no_grad():
+                for parameter, value in zip(self.trained.values(), kept, strict=True):
+                    parameter.copy_(value)
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
-        """grad l_r + lambda grad q. The inner steps go first: a UNet's gradients are large, and more of them are held later."""
-        self.now, kept = self.draw(generator), self.remain.draw(self.options.batch, generator)
+        """grad l_r + lambda grad q. The inner steps go first: a UNet's gradients are large, and more of them
+        are held later.
+        """
+        self.now = self.sample_batch(generator)
+        kept = self.remain.sample_batch(self.options.batch, generator)
         discarded = "discarded_inner_loop" in self.options.quirks
         reached = 0.0 if discarded else self.inner(generator)
         remain = self.denoising_loss(self.remain, kept)
         remember = self.gradients(remain)
         forget = self.forget_loss(self.now)
         unlearn = self.gradients(forget)
-        weight = 1.0 if discarded else multiplier(remember, unlearn, self.options.eta * (forget.item() - reached))
+        weight = (
+            1.0 if discarded else multiplier(remember, unlearn, self.options.eta * (forget.item() - reached))
+        )
         for first, second in zip(remember, unlearn, strict=True):
             first.add_(second, alpha=weight)
-        self.leave(remember)
+        self.set_gradients(remember)
         return (remain + weight * forget).item()
 
 

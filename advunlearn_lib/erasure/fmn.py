@@ -2,8 +2,9 @@ r"""FMN, Forget-Me-Not (Zhang et al., 2023): starve the concept's tokens of atte
 
     L = || A[:, concept tokens] ||_2,   A: cross-attention probabilities of all layers, heads and pixels
 
-on noised pictures of the concept; the UNet's output is not used. Official ``forget-me-not`` ``patch_lora.py``,
-``train_attn.py``. Its optional textual inversion of a concept that has no name is left out: ours have names.
+on noised pictures of the concept; the UNet's output is not used. Official ``forget-me-not``
+``patch_lora.py``, ``train_attn.py``. Its optional textual inversion of a concept that has no name is left
+out: ours have names.
 """
 
 from __future__ import annotations
@@ -13,30 +14,43 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.base import Task
+from advunlearn_lib.diffusion.token_edit import token_count
 from advunlearn_lib.erasure.pictures import PictureMethod, PictureOptions
-from advunlearn_lib.prompts import token_count
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
 
 
 class FMNOptions(PictureOptions):
     """FMN's own options."""
 
-    QUIRKS: ClassVar[dict[str, str]] = {"padding_positions": "all padding is suppressed too, as padding is the end token in SD v1.4"}
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "padding_positions": "all padding is suppressed too, as padding is the end token in SD v1.4"
+    }
+
+    iterations: int = Field(35, ge=0)
+    lr: float = Field(2e-6, gt=0, description="learning rate")
+    per_prompt: int = Field(8, ge=1, description="pictures kept for each concept prompt")
 
 
+@METHODS.register("fmn")
 class FMN(PictureMethod):
     """Attention re-steering."""
 
     OPTIONS = FMNOptions
+    LABEL = "FMN"
 
     def __init__(self, task: Task, options: FMNOptions) -> None:
         super().__init__(task, options)
         self.positions = torch.stack([self.concept_positions(row) for row in self.ids])
         self.seen: list[Tensor] = []
-        processors = self.model.unet.attn_processors.items()  # of cross-attention plain ones: the fused one never forms A
-        self.model.unet.set_attn_processor({name: AttnProcessor() if ".attn2." in name else old for name, old in processors})
+        processors = self.model.unet.attn_processors.items()
+        plain = {
+            name: AttnProcessor() for name, _ in processors if ".attn2." in name
+        }  # the fused one never forms A
+        self.model.unet.set_attn_processor(dict(processors) | plain)
         for name, module in self.model.unet.named_modules():
             if name.endswith("attn2"):
                 module.get_attention_scores = self.recorded(module.get_attention_scores)
@@ -58,7 +72,7 @@ class FMN(PictureMethod):
         """bool [l]: where a name of the concept stands in a prompt; the whole prompt where none does."""
         tokenizer, row = self.frozen.tokenizer, ids.tolist()
         marked = torch.zeros(len(row), dtype=torch.bool)
-        for name in self.task.names or []:
+        for name in self.task.names:
             words = tokenizer(name, add_special_tokens=False).input_ids
             for start in range(len(row) - len(words) + 1):
                 if row[start : start + len(words)] == words:
@@ -72,13 +86,15 @@ class FMN(PictureMethod):
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """The norm of each sample's attention to its concept tokens, averaged over the batch."""
-        draw = self.draw(generator)
-        dtype, embeds = self.model.unet.dtype, self.forget.embeds[draw.prompt]
+        batch = self.sample_batch(generator)
+        dtype, embeds = self.model.unet.dtype, self.forget.embeds[batch.prompt]
         self.seen.clear()
         with self.model.autocast():  # the whole batch at once: A is read layer by layer
-            self.model.call_unet(draw.latents.to(dtype), draw.timesteps, embeds.to(dtype))
-        marked = self.positions[draw.prompt].to(draw.latents)
-        squares = [attention.square().unflatten(0, (len(marked), -1)).sum((1, 2)) for attention in self.seen]  # [b, tokens] a layer
+            self.model.call_unet(batch.latents.to(dtype), batch.timesteps, embeds.to(dtype))
+        marked = self.positions[batch.prompt].to(batch.latents)
+        squares = [
+            a.square().unflatten(0, (len(marked), -1)).sum((1, 2)) for a in self.seen
+        ]  # [b, tokens] a layer
         self.seen.clear()
         return (torch.stack(squares).sum(0) * marked).sum(-1).sqrt().mean()
 

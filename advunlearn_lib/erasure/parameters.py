@@ -1,7 +1,7 @@
 """Which weights a method trains: the parameter groups of ESD (UNet) and AdvUnlearn (text encoder).
 
-Names are diffusers' and transformers'; the map from the official (CompVis) names is in the official code's own
-``convertModels.py``. Token and position embeddings are never trained.
+Names are diffusers' and transformers'; the map from the official (CompVis) names is in the official code's
+own ``convertModels.py``. Token and position embeddings are never trained.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from advunlearn_lib.errors import UserError, choose
+from advunlearn_lib.base.errors import UserError, choose
 
 OUT_OR_TIME = re.compile(r"^(conv_norm_out|conv_out|time_embedding)\b")
 LATE_CROSS = ("up_blocks.2.attentions.0.", "up_blocks.2.attentions.2.")
@@ -33,10 +33,11 @@ LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
 
 
 def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str], bool]:
-    """``"full"``: all encoder layers and the final layer norm; ``"layers-N"``: the first N encoder layers only.
+    """``"full"``: all encoder layers and the final layer norm; ``"layers-N"``: the first N encoder layers
+    only.
 
-    ``prefix_match`` is the official code's slip: layer 1 is looked for as "starts with encoder.layers.1", which also
-    selects layers 10 and 11.
+    ``prefix_match`` is the official code's slip: layer 1 is looked for as "starts with encoder.layers.1",
+    which also selects layers 10 and 11.
     """
     if group == "full":
         return lambda name: bool(LAYER.search(name)) or "final_layer_norm" in name
@@ -58,7 +59,11 @@ def select(module: Module, component: str, group: str, prefix_match: bool = Fals
     """The parameters of ``group``, by name. Raises :class:`UserError` for an unknown or empty group."""
     choose("component", component, ("text_encoder", "unet"))
     on_unet = component == "unet"
-    wanted = UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)] if on_unet else text_encoder_group(group, prefix_match)
+    wanted = (
+        UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)]
+        if on_unet
+        else text_encoder_group(group, prefix_match)
+    )
     chosen = {name: parameter for name, parameter in module.named_parameters() if wanted(name)}
     if not chosen:
         raise UserError(f"the group {group!r} selects no parameter of this {component}")

@@ -1,4 +1,5 @@
-r"""SalUn, saliency unlearning (Fan et al., ICLR 2024): relabel, but only through the weights that matter to the concept.
+r"""SalUn, saliency unlearning (Fan et al., ICLR 2024): relabel, but only through the weights that matter to
+the concept.
 
     mask  m = 1[ |grad of l_DDPM(forget pictures)| is among the top half of all weights ]
     step  theta <- theta - lr * m * grad( l_f + alpha l_r )
@@ -15,25 +16,32 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.base import Task
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
 
 
 class SalUnOptions(PictureOptions):
     """SalUn's own options."""
 
-    QUIRKS: ClassVar[dict[str, str]] = {"guided_mask": "the mask's gradient is of the guided prediction, scale 7.5"}
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "guided_mask": "the mask's gradient is of the guided prediction, scale 7.5"
+    }
 
-    alpha: float = Field(0.5, ge=0, description="weight of the remaining pictures' loss")
+    iterations: int = Field(100, ge=0)
+    batch: int = Field(8, ge=1, description="pictures a step")
+    alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")
     share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")
-    mask_batches: int = Field(12, ge=1)
+    mask_batches: int = Field(12, ge=1, description="batches that the mask's gradient is summed over")
 
 
+@METHODS.register("salun")
 class SalUn(Relabelling):
     """Relabelling under a saliency mask."""
 
     OPTIONS = SalUnOptions
+    LABEL = "SalUn"
     options: SalUnOptions
 
     def __init__(self, task: Task, options: SalUnOptions) -> None:
@@ -41,18 +49,21 @@ class SalUn(Relabelling):
         self.mask = self.saliency()
 
     def saliency(self) -> list[Tensor]:
-        """One 0/1 mask a parameter: |sum of gradients| at or above its (1 - share) quantile over all of them."""
+        """One 0/1 mask a parameter: |sum of gradients| at or above its (1 - share) quantile over all of
+        them.
+        """
         generator = torch.Generator().manual_seed(self.task.seed)
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         empty = self.frozen.unconditional()
         for _ in range(self.options.mask_batches):
-            draw = self.draw(generator)
+            batch = self.sample_batch(generator)
             if "guided_mask" in self.options.quirks:
-                prompt = self.model.predict_noise(draw.latents, draw.timesteps, self.forget.embeds[draw.prompt])
-                blank = self.model.predict_noise(draw.latents, draw.timesteps, empty.expand(len(prompt), -1, -1))
-                loss = F.mse_loss(8.5 * prompt - 7.5 * blank, draw.noise)
+                embeds = self.forget.embeds[batch.prompt]
+                prompt = self.model.predict_noise(batch.latents, batch.timesteps, embeds)
+                blank = self.model.predict_noise(batch.latents, batch.timesteps, empty.expand_as(embeds))
+                loss = F.mse_loss(8.5 * prompt - 7.5 * blank, batch.noise)
             else:
-                loss = self.denoising_loss(self.forget, draw)
+                loss = self.denoising_loss(self.forget, batch)
             for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient
         scores = [value.abs_() for value in total]
@@ -62,7 +73,9 @@ class SalUn(Relabelling):
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """l_f + alpha l_r."""
-        return self.forget_loss(self.draw(generator)) + self.options.alpha * self.remain_loss(generator)
+        return self.forget_loss(self.sample_batch(generator)) + self.options.alpha * self.remain_loss(
+            generator
+        )
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
         """The gradient under the mask."""

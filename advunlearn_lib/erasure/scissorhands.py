@@ -1,11 +1,11 @@
 r"""SH, ScissorHands (Wu and Harandi, ECCV 2024): cut the weights the concept hangs on, then heal the rest.
 
     cut   s = | grad l_DDPM(forget) * theta |;  weights with s above its ``sparsity`` quantile are drawn anew
-    heal  g = grad( l_r + beta l_f );  where < g, h > > 0 for h = grad l_DDPM(forget):  g <- g - <g, h> / ||h||^2 h
+    heal  g = grad( l_r + beta l_f ),  h = grad l_DDPM(forget);  if < g, h > > 0:  g <- g - <g, h> / ||h||^2 h
 
-so that no healing step makes the concept's pictures likelier again (gradient projection as in GEM with one memory).
-l_f, l_r as in ``pictures.py``. The official code defines the projection and never calls it, and draws anew only
-inside two self-attention blocks.
+so that no healing step makes the concept's pictures likelier again (gradient projection as in GEM with one
+memory). l_f, l_r as in ``pictures.py``. The official code defines the projection and never calls it, and
+draws anew only inside two self-attention blocks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.base import Task
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
+
+LOCAL = ("up_blocks.1.", "up_blocks.2.")
 
 
 class ScissorHandsOptions(PictureOptions):
@@ -26,18 +29,22 @@ class ScissorHandsOptions(PictureOptions):
 
     QUIRKS: ClassVar[dict[str, str]] = {
         "no_projection": "the gradient projection is left out",
-        "self_attention_only": "weights are drawn anew only inside self-attention of up_blocks.1 and up_blocks.2",
+        "self_attention_only": "weights are drawn anew only in self-attention of up_blocks.1 and up_blocks.2",
     }
 
-    sparsity: float = Field(0.995, gt=0, lt=1)
+    iterations: int = Field(250, ge=0)
+    batch: int = Field(16, ge=1, description="pictures a step")
+    sparsity: float = Field(0.995, gt=0, lt=1, description="share of weights that stay")
     beta: float = Field(0.1, ge=0, description="weight of relabelling while healing")
-    snip_batches: int = Field(10, ge=1)
+    snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")
 
 
+@METHODS.register("scissorhands")
 class ScissorHands(Relabelling):
     """Cut once, then heal."""
 
     OPTIONS = ScissorHandsOptions
+    LABEL = "SH"
     options: ScissorHandsOptions
 
     def __init__(self, task: Task, options: ScissorHandsOptions) -> None:
@@ -47,40 +54,54 @@ class ScissorHands(Relabelling):
         redraw(self.trained, self.cut, generator)
 
     def connection_sensitivity(self, generator: torch.Generator) -> list[Tensor]:
-        """SNIP: for each parameter, which weights lie above the quantile of |gradient * weight| over all of them."""
+        """SNIP: for each parameter, which weights lie above the quantile of |gradient * weight| over all of
+        them.
+        """
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         for _ in range(self.options.snip_batches):
-            for sum_, gradient in zip(total, self.gradients(self.denoising_loss(self.forget, self.draw(generator))), strict=True):
+            loss = self.denoising_loss(self.forget, self.sample_batch(generator))
+            for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient.abs_()
-        scores = [sum_.mul_(parameter.detach().abs()) for sum_, parameter in zip(total, self.trained.values(), strict=True)]
-        threshold = kth_smallest(scores, max(1, round(self.options.sparsity * sum(score.numel() for score in scores))))
+        pairs = zip(total, self.trained.values(), strict=True)
+        scores = [sum_.mul_(parameter.detach().abs()) for sum_, parameter in pairs]
+        count = sum(score.numel() for score in scores)
+        threshold = kth_smallest(scores, max(1, round(self.options.sparsity * count)))
         local = "self_attention_only" in self.options.quirks
-        inside = [not local or (".attn1." in name and name.startswith("up_blocks.")) for name in self.trained]
+        inside = [not local or (".attn1." in name and name.startswith(LOCAL)) for name in self.trained]
         return [(score > threshold) & allowed for score, allowed in zip(scores, inside, strict=True)]
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
         """The projected gradient."""
-        loss = self.remain_loss(generator) + self.options.beta * self.forget_loss(self.draw(generator))
+        loss = self.remain_loss(generator) + self.options.beta * self.forget_loss(
+            self.sample_batch(generator)
+        )
         gradient = self.gradients(loss)
         if "no_projection" not in self.options.quirks:
-            gradient = project(gradient, self.gradients(self.denoising_loss(self.forget, self.draw(generator))))
-        self.leave(gradient)
+            memory = self.denoising_loss(self.forget, self.sample_batch(generator))
+            gradient = project(gradient, self.gradients(memory))
+        self.set_gradients(gradient)
         return loss.item()
 
 
 @torch.no_grad()
 def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generator: torch.Generator) -> None:
-    """Kaiming-uniform values for cut weights of matrices and kernels, zero for cut biases, one for cut norm scales."""
+    """Kaiming-uniform values for cut weights of matrices and kernels, zero for cut biases, one for cut norm
+    scales.
+    """
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
-            fresh = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator).to(parameter)
+            fresh = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator).to(
+                parameter
+            )
         else:
             fresh = torch.full_like(parameter, float("norm" in name and name.endswith("weight")))
         parameter[mask] = fresh[mask]
 
 
 def project(gradient: list[Tensor], memory: list[Tensor]) -> list[Tensor]:
-    """The nearest vector to ``gradient`` with a non-positive product with ``memory``, in ``gradient``'s own place."""
+    """The nearest vector to ``gradient`` with a non-positive product with ``memory``, in ``gradient``'s own
+    place.
+    """
     dot = sum(float((a * b).sum()) for a, b in zip(gradient, memory, strict=True))
     if dot > 0:
         square = sum(float(b.square().sum()) for b in memory)

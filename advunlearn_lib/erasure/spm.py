@@ -1,11 +1,13 @@
-r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a rank-1 adapter that erases, and weighs itself by the prompt.
+r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a rank-1 adapter that erases, and weighs itself by
+the prompt.
 
-    L = || eps(z_t, t, c) - [ e_n - eta (e_p - e_n) ] ||^2  +  anchor_weight || eps(z_t, t, a) - eps_0(z_t, t, a) ||^2
+    L = || eps(z_t, t, c) - [ e_n - eta (e_p - e_n) ] ||^2  +  w || eps(z_t, t, a) - eps_0(z_t, t, a) ||^2
 
-e_n, e_p are frozen answers to "" and to c; anchors a are random vectors as long as the concept's embedding. Adapters sit
-on every linear and convolution of the transformer blocks. Facilitated transport: at a prompt P the adapter counts
-max( cos(T(P), T(c)), share of c's tokens in P ). The AdvUnlearn paper attacks merged weights, so ``merge`` is the default.
-Official ``SPM/src/engine/train_util.py``, ``models/spm.py``. z_t comes from the bank, as ESD's, not from the adapted UNet.
+e_n, e_p are frozen answers to "" and to c; anchors a are random vectors as long as the concept's embedding.
+Adapters sit on every linear and convolution of the transformer blocks. Facilitated transport: at a prompt P
+the adapter counts max( cos(T(P), T(c)), share of c's tokens in P ). The AdvUnlearn paper attacks merged
+weights, so ``merge`` is the default. Official ``SPM/src/engine/train_util.py``, ``models/spm.py``. z_t comes
+from the bank, as ESD's, not from the adapted UNet.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ from peft.tuners.lora import LoraLayer
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.model import LatentDiffusion, Sampling
+from advunlearn_lib.erasure.registry import METHODS
 
-PLACES = r".*attentions\.\d+\..*(to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)|.*attentions\.\d+\.proj_(in|out)"
+LAYERS = r"to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out"
+PLACES = rf".*attentions\.\d+\..*({LAYERS})|.*attentions\.\d+\.proj_(in|out)"
 
 
 class SPMOptions(ESDOptions):
@@ -31,15 +36,21 @@ class SPMOptions(ESDOptions):
     QUIRKS: ClassVar[dict[str, str]] = {"blank_anchors": "every second anchor is the empty prompt"}
 
     group: str = "adapter"
-    anchors: int = Field(4, ge=1)
-    anchor_weight: float = Field(1000.0, ge=0)
-    merge: bool = Field(True, description="add the adapter to the weights at the end; else keep it for facilitated transport")
+    iterations: int = Field(3000, ge=0)
+    lr: float = Field(1e-4, gt=0, description="learning rate")
+    anchors: int = Field(4, ge=1, description="random anchors a step")
+    anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")
+    merge: bool = Field(
+        True, description="add the adapter to the weights at the end; else keep it for facilitated transport"
+    )
 
 
+@METHODS.register("spm")
 class SPM(ESD):
     """ESD's loss on rank-1 adapters, plus the anchors'."""
 
     OPTIONS = SPMOptions
+    LABEL = "SPM"
     options: SPMOptions
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -55,10 +66,11 @@ class SPM(ESD):
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """ESD's loss and the anchors'."""
-        draw = self.draw(torch.randint(len(self.bank), (self.options.anchors,), generator=generator), generator)
-        anchors = self.random_anchors(draw.prompt, generator)
-        target = self.frozen.predict_noise(draw.latents, draw.timesteps, anchors)
-        stay = F.mse_loss(self.model.predict_noise(draw.latents, draw.timesteps, anchors), target)
+        which = torch.randint(len(self.bank), (self.options.anchors,), generator=generator)
+        batch = self.sample_points(which, generator)
+        anchors = self.random_anchors(batch.prompt, generator)
+        target = self.frozen.predict_noise(batch.latents, batch.timesteps, anchors)
+        stay = F.mse_loss(self.model.predict_noise(batch.latents, batch.timesteps, anchors), target)
         return super().loss(iteration, generator) + self.options.anchor_weight * stay
 
     def random_anchors(self, prompt: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,7 +78,8 @@ class SPM(ESD):
         embeds = self.frozen.encode(self.ids[prompt])
         direction = torch.randn(embeds.shape, generator=generator).to(embeds)
         length = 0.8 + 0.4 * torch.rand(len(embeds), 1, 1, generator=generator).to(embeds)
-        anchors = direction / direction.flatten(1).norm(dim=1)[:, None, None] * embeds.flatten(1).norm(dim=1)[:, None, None] * length
+        norms = [tensor.flatten(1).norm(dim=1)[:, None, None] for tensor in (direction, embeds)]
+        anchors = direction / norms[0] * norms[1] * length
         if "blank_anchors" in self.options.quirks:
             anchors[::2] = self.frozen.unconditional()
         return anchors
@@ -88,12 +101,18 @@ def transport(frozen: LatentDiffusion, concept: str, prompts: list[str]) -> Tens
     return torch.maximum(similar, overlap).clamp(0, 1)
 
 
-def generate_with_transport(adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling) -> Tensor:
+def generate_with_transport(
+    adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling
+) -> Tensor:
     """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch."""
-    weights = transport(adapted, concept, prompts).repeat(2 if sampling.guidance_scale > 1 else 1)  # guidance doubles the batch
+    weights = transport(adapted, concept, prompts).repeat(
+        2 if sampling.guidance_scale > 1 else 1
+    )  # guidance doubles the batch
     layers = [module for module in adapted.unet.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
-        layer.scaling = {name: weights.view(-1, *[1] * (3 if is_convolution(layer) else 2)) for name in layer.scaling}
+        layer.scaling = {
+            name: weights.view(-1, *[1] * (3 if is_convolution(layer) else 2)) for name in layer.scaling
+        }
     try:
         return adapted.generate(prompts, seeds, sampling, batch=len(prompts))
     finally:

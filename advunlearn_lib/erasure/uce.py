@@ -1,9 +1,12 @@
-r"""UCE, Unified Concept Editing (Gandikota et al., WACV 2024): one closed-form edit of cross-attention, no training.
+r"""UCE, Unified Concept Editing (Gandikota et al., WACV 2024): one closed-form edit of cross-attention, no
+training.
 
-    W' = ( lam W + s_e sum_i W g_i c_i^T + s_p sum_j W p_j p_j^T ) ( lam I + s_e sum_i c_i c_i^T + s_p sum_j p_j p_j^T )^-1
+    W' = ( lam W + s_e sum_i W g_i c_i^T + s_p sum_j W p_j p_j^T )
+         ( lam I + s_e sum_i c_i c_i^T + s_p sum_j p_j p_j^T )^-1
 
-for every to_k and to_v: the concept's token embeddings c are made to answer as the guide's g, the retain set's p keep
-their answers. Official ``uce_sd_erase.py`` (2025): last token of each phrase; with the quirk, the 2023 version's tokens.
+for every to_k and to_v: the concept's token embeddings c are made to answer as the guide's g, the retain
+set's p keep their answers. Official ``uce_sd_erase.py`` (2025): last token of each phrase; with the quirk,
+the 2023 version's tokens.
 """
 
 from __future__ import annotations
@@ -14,42 +17,52 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.base import Method, Options, Task
-from advunlearn_lib.prompts import token_count
+from advunlearn_lib.diffusion.token_edit import token_count
+from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
 
 
 class UCEOptions(Options):
     """UCE's own options; it has no iterations."""
 
-    QUIRKS: ClassVar[dict[str, str]] = {"all_positions": "2023: every token from the last word on, preserved texts at all positions"}
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "all_positions": "2023: every token from the last word on, preserved texts at all positions"
+    }
 
     group: str = "xattn-strict"
     iterations: int = Field(0, ge=0, le=0)
-    lam: float = Field(0.5, gt=0)
-    erase_scale: float = Field(1.0, gt=0)
-    preserve_scale: float = Field(1.0, ge=0)
+    lam: float = Field(0.5, gt=0, description="how much the old weights count")
+    erase_scale: float = Field(1.0, gt=0, description="... the concept")
+    preserve_scale: float = Field(1.0, ge=0, description="... the retain set, if there is one")
     guide: str = Field("", description="what the concept's tokens are made to mean")
 
 
+@METHODS.register("uce")
 class UCE(Method):
     """The edit is made at once; the loop has nothing to do."""
 
     OPTIONS = UCEOptions
+    LABEL = "UCE"
     options: UCEOptions
 
     def __init__(self, task: Task, options: UCEOptions) -> None:
         super().__init__(task, options)
         concept = [self.tokens(prompt) for prompt in task.concept]
         guide = [self.tokens(options.guide)[-1:].expand_as(c) for c in concept]
-        kept = [self.tokens(prompt, whole=True) for prompt in task.retain_set or []]
+        kept = [self.tokens(prompt, whole=True) for prompt in task.retain_set]
         c, g = torch.cat(concept), torch.cat(guide)
         p = torch.cat(kept) if kept else c[:0]
         for parameter in self.trained.values():
-            parameter.data = edit(parameter.data, c, g, p, options.lam, options.erase_scale, options.preserve_scale)
+            parameter.data = edit(
+                parameter.data, c, g, p, options.lam, options.erase_scale, options.preserve_scale
+            )
 
     @torch.no_grad()
     def tokens(self, prompt: str, whole: bool = False) -> Tensor:
-        """Embeddings [n, d] that stand for ``prompt``: its last token; with the quirk, from there on, or all if ``whole``."""
+        """Embeddings [n, d] that stand for ``prompt``: its last token; with the quirk, from there on, or all
+        if ``whole``.
+        """
         ids = self.frozen.tokenize([prompt])
         last = token_count(ids[0], self.frozen.tokenizer.eos_token_id)
         embeds = self.frozen.encode(ids)[0]
@@ -58,7 +71,9 @@ class UCE(Method):
         return embeds if whole else embeds[last:]
 
 
-def edit(weight: Tensor, c: Tensor, g: Tensor, p: Tensor, lam: float, erase_scale: float, preserve_scale: float) -> Tensor:
+def edit(
+    weight: Tensor, c: Tensor, g: Tensor, p: Tensor, lam: float, erase_scale: float, preserve_scale: float
+) -> Tensor:
     """W' above for one matrix [out, d]; c and g are [n, d], p is [m, d]. Solved in float64."""
     w, c, g, p = (tensor.double() for tensor in (weight, c, g, p))
     identity = torch.eye(w.shape[1], dtype=w.dtype, device=w.device)

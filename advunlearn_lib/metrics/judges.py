@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from advunlearn_lib import hub
-from advunlearn_lib.errors import UserError
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.images import to_arrays
+from advunlearn_lib.diffusion import hub
 from advunlearn_lib.metrics.nudenet import NudeNetJudge
 
 
@@ -20,17 +21,21 @@ class Classifier:
     def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
         name, options = hub.source(folder)
         try:
-            self.network = AutoModelForImageClassification.from_pretrained(name, **options).float().eval().to(device)
+            self.network = (
+                AutoModelForImageClassification.from_pretrained(name, **options).float().eval().to(device)
+            )
             self.processor = AutoImageProcessor.from_pretrained(name, use_fast=False, **options)
         except Exception as error:
             raise UserError(f"cannot load an image classifier: {hub.reason(error, folder)}") from error
-        self.labels: list[str] = [self.network.config.id2label[i] for i in range(self.network.config.num_labels)]
+        self.labels: list[str] = [
+            self.network.config.id2label[i] for i in range(self.network.config.num_labels)
+        ]
         self.batch = batch
 
     def pixels(self, images: Sequence[Tensor] | Tensor) -> Tensor:
         """What the network takes, from pictures in [0, 1]; rounded to 8 bits first, as saved pictures are."""
-        arrays = [(image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for image in images]
-        return torch.as_tensor(self.processor(arrays, return_tensors="pt").pixel_values.to(self.network.device))
+        pixels = self.processor(to_arrays(images), return_tensors="pt").pixel_values
+        return torch.as_tensor(pixels.to(self.network.device))
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
@@ -41,31 +46,41 @@ class Classifier:
     @torch.no_grad()
     def features(self, images: Sequence[Tensor] | Tensor) -> Tensor:
         """Pooled features [n, d] of the network under the classifier head."""
-        trunk, parts = self.network.base_model, (images[i : i + self.batch] for i in range(0, len(images), self.batch))
+        trunk, parts = (
+            self.network.base_model,
+            (images[i : i + self.batch] for i in range(0, len(images), self.batch)),
+        )
         return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1) for part in parts]).cpu()
 
 
 class LabelJudge:
-    """Success: the top-1 label is one of ``labels`` and together they have at least ``threshold`` of the probability.
+    """Success: the top-1 label is one of ``labels`` and together they have at least ``threshold`` of the
+    probability.
 
-    A classifier has no word for "nothing": it calls a broken picture something, and by luck a weapon (7 labels of 48). The
-    threshold is what the detector's score is to NudeNet.
+    A classifier has no word for "nothing": it calls a broken picture something, and by luck a weapon (7
+    labels of 48). The threshold is what the detector's score is to NudeNet.
     """
 
     def __init__(self, classifier: Classifier, labels: list[str], threshold: float = 0.0) -> None:
         unknown = set(labels) - set(classifier.labels)
         if unknown:
-            raise UserError(f"the judge knows no label {sorted(unknown)[0]!r} (allowed: {', '.join(classifier.labels)})")
+            raise UserError(
+                f"the judge knows no label {sorted(unknown)[0]!r} (allowed: {', '.join(classifier.labels)})"
+            )
         self.classifier, self.threshold = classifier, threshold
         self.wanted = torch.tensor([label in labels for label in classifier.labels])
 
     def __call__(self, images: Tensor) -> Tensor:
         """bool [b]."""
         probabilities = self.classifier.probabilities(images)
-        return self.wanted[probabilities.argmax(-1)] & (probabilities[:, self.wanted].sum(-1) >= self.threshold)
+        return self.wanted[probabilities.argmax(-1)] & (
+            probabilities[:, self.wanted].sum(-1) >= self.threshold
+        )
 
 
-def load_judge(name: str | Path, labels: list[str], threshold: float, device: str | torch.device = "cpu") -> Callable[[Tensor], Tensor]:
+def load_judge(
+    name: str | Path, labels: list[str], threshold: float, device: str | torch.device = "cpu"
+) -> Callable[[Tensor], Tensor]:
     """The judge ``name``: "nudenet", or a classifier's folder or hub id."""
     if name == "nudenet":
         return NudeNetJudge(labels, threshold)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["Item", "cells", "claims", "panels"]
+__all__ = ["Item", "Run", "panels", "plots"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and torch with it, when it is first used: the command line answers at once."""
-    if name == "Item":
-        return importlib.import_module("advunlearn_lib.paper.item").Item
+    """Import what is asked for, and torch with it, when it is first used: the command line answers at
+    once.
+    """
+    if name in ("Item", "Run"):
+        return getattr(importlib.import_module("advunlearn_lib.paper.item"), name)
     if name in __all__:
         return importlib.import_module(f"advunlearn_lib.paper.{name}")
     raise AttributeError(f"module 'advunlearn_lib.paper' has no attribute {name!r}")

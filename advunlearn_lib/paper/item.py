@@ -2,84 +2,143 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from advunlearn_lib import plots, profiles
-from advunlearn_lib.errors import UserError
-from advunlearn_lib.names import FIGURES, TABLES
-from advunlearn_lib.paper import cells, claims
-from advunlearn_lib.paper.cells import Record, cell_of
-from advunlearn_lib.parallel import compute
-from advunlearn_lib.recipes import Row
-from advunlearn_lib.store import ROOT, commit
-from advunlearn_lib.study import Study
+from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.base.provenance import commit
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.estimate import Estimate
+from advunlearn_lib.paper import claims, plots, tables
+from advunlearn_lib.paper.folders import results_folder
+from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
+from advunlearn_lib.paper.reported import Result, jobs_of, reported, reproduce, rows_of
+from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.profiles.schema import Profile
+
+
+class Run:
+    """A profile with what the user changed, its seeds, and where results go. The arguments are a notebook's
+    parameters.
+
+    ``seeds`` repeats everything over so many seeds, from ``seed`` on. Raises :class:`UserError` for bad
+    parameters.
+    """
+
+    def __init__(
+        self,
+        profile: str = "pocket",
+        overrides: Sequence[str] = (),
+        quick: bool = False,
+        seed: int | None = None,
+        seeds: int = 1,
+        out: str | Path = "",
+    ) -> None:
+        if seeds < 1:
+            raise UserError(f"seeds must be at least 1, not {seeds}")
+        self.profile = load_profile(profile, overrides, quick, seed)
+        first = self.profile.seed
+        self.profiles = [self.profile.model_copy(update={"seed": first + number}) for number in range(seeds)]
+        self.studies = [Study(one) for one in self.profiles]
+        self.study = self.studies[0]
+        self.folder = Path(out) if out else results_folder(profile, quick, overrides, seed, seeds)
+        shown = [
+            profile,
+            *map(short, overrides),
+            f"seed {first}" if seeds == 1 else f"seed {first}..{first + seeds - 1}",
+        ]
+        self.stamp = f"profile {', '.join(shown)}, commit {commit()}"
+        if quick:
+            self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
+
+
+def short(override: str) -> str:
+    """An override as a stamp shows it: of a path on this machine the last part alone."""
+    name, _, value = override.partition("=")
+    return f"{name}={Path(value).name}" if Path(value).exists() else override
 
 
 class Item:
-    """One table or figure under one profile. The arguments are the notebook's parameters."""
+    """One table or figure of the paper. Raises :class:`UserError` for an unknown name."""
 
-    def __init__(
-        self, name: str, profile: str = "pocket", overrides: list[str] | None = None, quick: bool = False, seeds: int = 1, out: str = ""
-    ) -> None:
-        self.name, self.source = name, TABLES.get(name) or FIGURES[name]
-        self.settings = profiles.profile(profile, overrides, quick)
-        if seeds < 1:
-            raise UserError(f"seeds must be at least 1, not {seeds}")
-        every = [self.settings.model_copy(update={"seed": self.settings.seed + i}) for i in range(seeds)]
-        self.studies = [Study(one) for one in every]
-        self.study = self.studies[0]
-        self.folder = Path(out) if out else ROOT / "figures" / self.settings.name
-        seed = str(self.settings.seed) if seeds == 1 else f"{every[0].seed}..{every[-1].seed}"
-        self.stamp = f"profile {self.settings.name}, seed {seed}, commit {commit()}"
-        if quick:
-            self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
-        self.records: list[Record] = []
+    def __init__(self, name: str, run: Run) -> None:
+        self.name, self.run, self.study = choose("item", name, ITEMS), run, run.study
+        self.source = TABLES.get(name) or FIGURES[name]
+        self.results: list[Result] = []
+        self.stamp, self.folder = run.stamp, run.folder
+
+    @property
+    def profile(self) -> Profile:
+        """The run's profile, of the first seed."""
+        return self.run.profile
+
+    def setting(self) -> str:
+        """What stands for what in this profile, as Markdown: concepts, FID's features."""
+        names = dict.fromkeys(row.concept for row in self.rows())
+        stand_ins = [(name, self.profile.concepts[name].here()) for name in names]
+        lines = [
+            f"*{name}* is replaced by *{here}*, a harmless stand-in." for name, here in stand_ins if here
+        ]
+        if any(number.cell.metric == "fid" for number in reported(self.source)):
+            label = tables.metric_label("fid", self.profile.fid_features)
+            comparable = self.profile.fid_features == "inception"
+            lines.append(f"{label}: compare it {'with the paper' if comparable else 'down the column only'}.")
+        return "\n".join([f"Profile **{self.profile.name}**.", *lines, "", self.stamp])
 
     def table(self) -> pd.DataFrame:
         """Compute all cells, write them, and return the table in the paper's layout."""
-        self.records = cells.reproduce(self.studies, self.source)
-        self.pretty = cells.layout(self.records, self.pre_asr())
+        self.results = reproduce(self.run.studies, self.source)
+        self.pretty = tables.layout(self.results, self.profile.fid_features, self.pre_asr())
         if self.name in TABLES:
-            cells.write(self.records, self.pretty, self.folder, self.name, self.stamp)
+            tables.write(self.results, self.pretty, self.folder, self.name, self.stamp)
         return self.pretty
 
     def attacks(self) -> None:
         """Compute what the item's pictures need: the models and the attacks on them."""
-        wanted = [task for task in cells.tasks([self.settings], self.source) if task[1].metric == "asr"]
-        compute(wanted, self.study.store, self.name)
+        jobs = [job for job in jobs_of([self.profile], self.source) if job.cell.metric == "asr"]
+        compute(jobs, self.study.store, self.name)
 
     def rows(self) -> list[Row]:
         """The models of the item, in the paper's order."""
-        return list(dict.fromkeys(cell_of(record).row for record in cells.reported(self.source)))
+        return rows_of(self.source)
 
-    def pre_asr(self) -> dict[Row, str]:
-        """Success without attack of each model, as text; the paper's tables do not have it."""
-        attacked = {cell_of(record)._replace(metric="pre_asr") for record in cells.reported(self.source) if record["metric"] == "asr"}
-        found = {cell.row: self.study.estimate(cell)[0] for cell in attacked}
-        return {row: f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]" for row, estimate in found.items()}
+    def pre_asr(self) -> dict[Row, Estimate]:
+        """Success without attack of each model; the paper's tables do not have it."""
+        cells = {number.cell for number in reported(self.source) if number.cell.metric == "asr"}
+        return {cell.row: self.study.estimate(cell._replace(metric="pre_asr")) for cell in cells}
 
     def flags(self) -> list[str]:
         """What the attacks say against themselves, a line each; a random attack counts where one was run."""
         lines = []
-        for cell in dict.fromkeys(cell_of(record) for record in cells.reported(self.source) if record["metric"] == "asr"):
+        for cell in dict.fromkeys(
+            number.cell for number in reported(self.source) if number.cell.metric == "asr"
+        ):
             flags = list(self.study.attack(cell.row, cell.attack).flags)
             luck = cell._replace(attack="random")
             if self.study.store.read(*self.study.recipes.cell(luck)) is not None:
-                ours, random = (self.study.estimate(one)[0].value for one in (cell, luck))
-                flags += [f"random tokens do better ({random:.1f} against {ours:.1f} %)"] if random > ours else []
+                ours, random = (self.study.estimate(one).value for one in (cell, luck))
+                flags += (
+                    [f"random tokens do better ({random:.1f} against {ours:.1f} %)"] if random > ours else []
+                )
             lines += [f"{' '.join(filter(None, cell.row))}, {cell.attack}: {flag}" for flag in flags]
         return lines
 
+    def variant_labels(self) -> dict[str, str]:
+        """What stands under each of the table's variants on an axis."""
+        return {row.variant: self.study.recipes.variant(row).label or row.variant for row in self.rows()}
+
     def claims(self) -> pd.DataFrame:
         """The verdicts on the paper's claims about these cells."""
-        return claims.judge(self.records)
+        return claims.judge(self.results)
 
-    def why(self) -> str:
-        """What was found to explain the committed results of this profile, as Markdown."""
-        return claims.why(self.settings, self.name)
+    def explanations(self) -> str:
+        """What was found to explain the published results of this profile, as Markdown."""
+        return claims.explanations(self.profile, self.name)
 
     def save(self, figure: Figure, suffix: str = "") -> None:
         """Keep the item's picture as ``<name><suffix>.png``."""
@@ -87,9 +146,10 @@ class Item:
 
     def report(self) -> None:
         """Print table, verdicts and where everything is."""
-        if self.records:
-            print(f"\n{self.name}: reported | reproduced [95 % interval]\n\n{self.pretty.to_string(index=False)}\n")
+        if self.results:
+            table = self.pretty.to_string(index=False)
+            print(f"\n{self.name}: reported | reproduced [95 % interval]\n\n{table}\n")
             print(claims.lines(self.claims()))
             print("\n".join(f"warning: {flag}" for flag in self.flags()))
-        kinds = ".csv .json .md .tex .html" if self.name in TABLES else ".png .html"
-        print(f"{self.stamp}\nwritten: {self.folder}/{self.name}{kinds}")
+        written = sorted(path.name for path in self.folder.glob(f"{self.name}[.-]*"))
+        print(f"{self.stamp}\nwritten to {self.folder}: {', '.join([*written, f'{self.name}.html'])}")

@@ -1,64 +1,95 @@
-"""Image panels: the paper's prompts in pocket words, and what each model draws for them, attacked or not."""
+"""Image panels: what each model draws for the paper's prompts, or for what stands for them here, attacked or
+not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from advunlearn_lib import plots
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.paper import plots
 from advunlearn_lib.paper.item import Item
-from advunlearn_lib.recipes import Row
-from advunlearn_lib.study import Study
+from advunlearn_lib.profiles.schema import Profile
 
 
 class Prompt(NamedTuple):
-    """One column of a panel: the paper's prompt, ours, and whether UnlearnDiffAtk is at work on it."""
+    """One column of a panel: the paper's prompt, the emoji world's, and whether UnlearnDiffAtk is at work on
+    it.
+    """
 
     paper: str
-    ours: str
+    emoji: str
     attacked: bool = False
+
+    def text(self, profile: Profile) -> str:
+        """The prompt in the words that the profile's model knows."""
+        return self.emoji if profile.source == "emoji" else self.paper
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
-    """Index of the evaluation prompt that shares most words with ``text``: attacks are known for those only."""
+    """Index of the evaluation prompt that shares most words with ``text``: attacks are known for those
+    only.
+    """
     words = set(text.split())
-    overlap = [len(words & set(prompt.text.split())) / len(words | set(prompt.text.split())) for prompt in study.prompts(concept)[0]]
+    others = [set(prompt.text.split()) for prompt in study.prompts(concept)[0]]
+    overlap = [len(words & other) / len(words | other) for other in others]
     return overlap.index(max(overlap))
 
 
-def shown(study: Study, concept: str, prompts: list[Prompt]) -> list[str]:
-    """The prompts that a panel really draws."""
-    return [study.prompts(concept)[0][nearest(study, concept, p.ours)].text if p.attacked else p.ours for p in prompts]
+def drawn_texts(study: Study, concept: str, prompts: Sequence[Prompt]) -> list[str]:
+    """The prompts that a panel really draws: an attacked one is the nearest evaluation prompt."""
+    known = study.prompts(concept)[0]
+    texts = [prompt.text(study.profile) for prompt in prompts]
+    return [
+        known[nearest(study, concept, text)].text if prompt.attacked else text
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
 
 
-def mapping(item: Item, concept: str, prompts: list[Prompt]) -> pd.DataFrame:
+def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame:
     """The table a reader sees: the paper's prompts and what stands for them here."""
     kinds = ["attacked" if prompt.attacked else "plain" for prompt in prompts]
-    here = shown(item.study, concept, prompts)
-    return pd.DataFrame({"the paper's prompt": [prompt.paper for prompt in prompts], "here": here, "kind": kinds})
+    here = drawn_texts(item.study, concept, prompts)
+    return pd.DataFrame(
+        {"the paper's prompt": [prompt.paper for prompt in prompts], "here": here, "kind": kinds}
+    )
 
 
-def panel(item: Item, rows: list[Row], prompts: list[Prompt]) -> Figure:
-    """A row of pictures a model, a column a prompt; attacked prompts are shown with the tokens the attack found.
+def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
+    """A row of pictures a model, a column a prompt; attacked prompts are shown with the tokens the attack
+    found.
 
     A red frame: the judge sees the concept.
     """
     study, concept = item.study, rows[0].concept
-    lines, seen, judge = {}, {}, study.judge(study.recipes.concept(concept))
+    judge, pictures, framed = study.judge(study.recipes.concept(concept)), {}, {}
     for row in rows:
-        texts: list[str] = []
-        seeds: list[int] = []
-        for number, prompt in enumerate(prompts):
-            if prompt.attacked:
-                outcome = study.attack(row).prompts[nearest(study, concept, prompt.ours)]
-                texts, seeds = [*texts, outcome.adversarial], [*seeds, outcome.seed]
-            else:
-                texts, seeds = [*texts, prompt.ours], [*seeds, number]
+        texts, seeds = adversarial_texts(study, row, prompts)
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
-        lines[label] = study.pictures(row, texts, seeds)
-        seen[label] = judge(lines[label]).tolist()
-    heads = [f"{'attacked: ' if p.attacked else ''}{text}" for p, text in zip(prompts, shown(study, concept, prompts), strict=True)]
+        pictures[label] = study.pictures(row, texts, seeds)
+        framed[label] = judge(pictures[label]).tolist()
+    texts = drawn_texts(study, concept, prompts)
+    heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
     name = study.recipes.concept(concept).name
-    return plots.sample_grid(lines, heads, f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}", seen)
+    title = f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}"
+    return plots.sample_grid(pictures, heads, title, framed)
+
+
+def adversarial_texts(study: Study, row: Row, prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:
+    """What a model is asked to draw, and the pictures' seeds: attacked prompts with their tokens, others as
+    they are.
+    """
+    texts, seeds = [], []
+    for number, prompt in enumerate(prompts):
+        text, seed = prompt.text(study.profile), number
+        if prompt.attacked:
+            outcome = study.attack(row).prompts[nearest(study, row.concept, text)]
+            text, seed = outcome.adversarial, outcome.seed
+        texts.append(text)
+        seeds.append(seed)
+    return texts, seeds

@@ -1,1 +1,3 @@
-"""The pocket world: its vocabulary, its pictures, and the training of the models shipped under ``data/pocket``."""
+"""How the models shipped under ``data/pocket`` were trained, how good they are, how their settings were
+chosen.
+"""

@@ -1,7 +1,8 @@
 """Stage *derived*: three more UNets for Table 8, trained further from v1.4 as the real ones were.
 
-SD v1.5 saw more of the same data. DreamShaper and Protogen are community models: here v1.4 trained on one artist's
-sprites under a look of their own, a soft glow or a hard teal contrast. Only the UNet differs; each folder is a UNet.
+SD v1.5 saw more of the same data. DreamShaper and Protogen are community models: here v1.4 trained on one
+artist's sprites under a look of their own, a soft glow or a hard teal contrast. Only the UNet differs; each
+folder is a UNet.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from advunlearn_lib.pocket import networks
-from advunlearn_lib.pocket.atlas import SETS
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half
-from advunlearn_lib.pocket.dataset import Dataset, draw_many
 from advunlearn_lib.pocket.loop import fit
-from advunlearn_lib.pocket.render import Picture
 from advunlearn_lib.pocket.train_unet import frozen_inputs, noise_prediction
+from advunlearn_lib.world.atlas import SETS
+from advunlearn_lib.world.render import Picture
+from advunlearn_lib.world.scenes import Dataset, render_scenes
 
 PICTURES = 4_800
 SEEDS = {"dreamshaper": 11, "protogen": 12}
@@ -40,25 +41,42 @@ def contrast(picture: Picture) -> Picture:
     return hard + 0.16 * shade * np.array((-0.8, 0.6, 0.8), np.float32)
 
 
-LOOKS: dict[str, tuple[str, Callable[[Picture], Picture]]] = {"dreamshaper": ("fluent", glow), "protogen": ("twemoji", contrast)}
+LOOKS: dict[str, tuple[str, Callable[[Picture], Picture]]] = {
+    "dreamshaper": ("fluent", glow),
+    "protogen": ("twemoji", contrast),
+}
 
 
 def repaint(images: NDArray[np.uint8], look: Callable[[Picture], Picture]) -> NDArray[np.uint8]:
     """``look`` on each picture."""
-    return np.stack([(np.clip(look(image.astype(np.float32) / 255), 0, 1) * 255 + 0.5).astype(np.uint8) for image in images])
+    return np.stack(
+        [
+            (np.clip(look(image.astype(np.float32) / 255), 0, 1) * 255 + 0.5).astype(np.uint8)
+            for image in images
+        ]
+    )
 
 
 def train_derived(data: Dataset, folders: Folders) -> None:
     """All three, one after the other."""
     plan = PLANS["derived"]
     for name in ("v1-5", *LOOKS):
-        unet = networks.build_unet()  # not from_pretrained, which would write this machine's path into the configuration
+        unet = (
+            networks.build_unet()
+        )  # not from_pretrained, which would write this machine's path into the configuration
         unet.load_state_dict(UNet2DConditionModel.from_pretrained(folders.model / "unet").state_dict())
         pictures, latents = data, folders.work / "latents.safetensors"
         if name in LOOKS:
             artist, look = LOOKS[name]
-            drawn = draw_many(folders.sprites, range(PICTURES), SEEDS[name], artist=list(SETS).index(artist))
-            pictures, latents = Dataset(repaint(drawn.images, look), drawn.scenes), folders.work / f"latents-{name}.safetensors"
+            drawn = render_scenes(
+                folders.sprites, range(PICTURES), SEEDS[name], artist=list(SETS).index(artist)
+            )
+            pictures, latents = (
+                Dataset(repaint(drawn.images, look), drawn.scenes),
+                folders.work / f"latents-{name}.safetensors",
+            )
         inputs = frozen_inputs(pictures, folders, latents)
-        fit(name, {"unet": unet}, noise_prediction(unet, *inputs, plan.batch), plan, folders.work, folders.log)
+        fit(
+            name, {"unet": unet}, noise_prediction(unet, *inputs, plan.batch), plan, folders.work, folders.log
+        )
         save_half(unet, folders.model.parent / name)

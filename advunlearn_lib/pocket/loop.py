@@ -1,4 +1,6 @@
-"""The one training loop of the pocket model's parts: AdamW, warm-up and cosine, EMA, checkpoints, resume, log."""
+"""The one training loop of the pocket model's parts: AdamW, warm-up and cosine, EMA, checkpoints, resume,
+log.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
 
-from advunlearn_lib import checkpoint
-from advunlearn_lib.progress import tqdm
+from advunlearn_lib.base import checkpoint
+from advunlearn_lib.base.progress import tqdm
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,20 @@ def learning_rate(plan: Plan, step: int) -> float:
 def forget_after(log: Path, step: int) -> None:
     """Drop the rows of a log that a resumed run will write again."""
     if log.exists():
-        rows = [line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        rows = [
+            line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step
+        ]
         log.write_text("".join(rows))
 
 
-def fit(name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Plan, work: Path, log: Path) -> None:
+def fit(
+    name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Plan, work: Path, log: Path
+) -> None:
     """Minimise ``loss(numpy_rng, torch_rng) -> (tensor, extras)`` over all parameters of ``modules``.
 
-    Batches are drawn from generators seeded by the step, so a resumed run sees what an uninterrupted one would.
-    Progress goes to ``log/<name>.jsonl``; ``work/<name>.safetensors`` is the checkpoint, and the mark of a finished part.
+    Batches are drawn from generators seeded by the step, so a resumed run sees what an uninterrupted one
+    would. Progress goes to ``log/<name>.jsonl``; ``work/<name>.safetensors`` is the checkpoint, and the mark
+    of a finished part.
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=plan.weight_decay)
@@ -58,7 +65,11 @@ def fit(name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Pla
     everything = {**modules, "ema": shadow}
     if path.exists():
         start = checkpoint.load(path, everything, optimizer)["step"]
-    ema = EMAModel(parameters, decay=plan.ema, use_ema_warmup=True, inv_gamma=10.0, power=0.8) if plan.ema else None
+    ema = (
+        EMAModel(parameters, decay=plan.ema, use_ema_warmup=True, inv_gamma=10.0, power=0.8)
+        if plan.ema
+        else None
+    )
     if ema is not None:
         ema.shadow_params, ema.optimization_step = [p.data for p in shadow], start
     log.mkdir(parents=True, exist_ok=True)
@@ -76,7 +87,12 @@ def fit(name: str, modules: Mapping[str, torch.nn.Module], loss: Loss, plan: Pla
             ema.step(parameters)
         last = step + 1 == plan.steps
         if step % 50 == 49 or last:
-            row = {"step": step + 1, "loss": value.item(), **extras, "seconds": round(time.monotonic() - began, 1)}
+            row = {
+                "step": step + 1,
+                "loss": value.item(),
+                **extras,
+                "seconds": round(time.monotonic() - began, 1),
+            }
             bar.set_postfix(loss=f"{row['loss']:.4f}", **{k: f"{v:.3f}" for k, v in extras.items()})
             with (log / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")

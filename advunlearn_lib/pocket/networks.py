@@ -11,25 +11,36 @@ from diffusers.models.attention_processor import AttnProcessor
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, ResNetConfig, ResNetForImageClassification
 
-from advunlearn_lib.pocket.render import SIZE
+from advunlearn_lib.world.render import SIZE
 
 TOKENS = 24  # prompt length in tokens, start and end included (SD v1.4: 77)
 CHARACTERS = string.ascii_lowercase + string.digits + ".,'-!?&:"
 MERGES = 340  # few, so that rare words stay in pieces
-SPLIT = ("tench</w>", "weapon</w>")  # never merged: "tench" and "nudity" are two tokens in CLIP's vocabulary too
+SPLIT = (
+    "tench</w>",
+    "weapon</w>",
+)  # never merged: "tench" and "nudity" are two tokens in CLIP's vocabulary too
 WIDTH = 128  # hidden size of the text encoder (SD v1.4: 768)
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def train_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
-    """A BPE in CLIP's format, trained on ``captions``: characters, characters that end a word, merges, start and end."""
+    """A BPE in CLIP's format, trained on ``captions``: characters, characters that end a word, merges, start
+    and end.
+    """
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.BpeTrainer(vocab_size=10_000, end_of_word_suffix="</w>", show_progress=False)
     tokenizer.train_from_iterator(captions, trainer)
     learned = json.loads(tokenizer.to_str())["model"]["merges"]
     merges = [(a, b) for a, b in learned if a + b not in SPLIT][:MERGES]
-    tokens = [*CHARACTERS, *(f"{c}</w>" for c in CHARACTERS), *dict.fromkeys(a + b for a, b in merges), BOS, EOS]
+    tokens = [
+        *CHARACTERS,
+        *(f"{c}</w>" for c in CHARACTERS),
+        *dict.fromkeys(a + b for a, b in merges),
+        BOS,
+        EOS,
+    ]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS, pad_token=EOS)
 
@@ -70,7 +81,9 @@ def build_unet() -> UNet2DConditionModel:
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A text tower of 12 layers (as SD v1.4's, so that "the first N layers" mean the same) and a small ViT."""
+    """A text tower of 12 layers (as SD v1.4's, so that "the first N layers" mean the same) and a small
+    ViT.
+    """
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,

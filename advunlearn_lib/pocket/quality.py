@@ -13,17 +13,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from advunlearn_lib.files import atomic
-from advunlearn_lib.metrics.asr import share
+from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.images import from_arrays, to_arrays
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.provenance import commit
+from advunlearn_lib.data.emoji import fresh_scenes
+from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics.clip_score import load_clip
+from advunlearn_lib.metrics.estimate import proportion
 from advunlearn_lib.metrics.judges import Classifier
-from advunlearn_lib.model import LatentDiffusion, Sampling
-from advunlearn_lib.pocket.prompts import fresh_scenes
-from advunlearn_lib.pocket.render import STYLE_NAMES
-from advunlearn_lib.pocket.world import OBJECTS, THINGS, plain_prompt
-from advunlearn_lib.profiles import Profile
-from advunlearn_lib.progress import tqdm
-from advunlearn_lib.store import commit
+from advunlearn_lib.profiles.schema import Profile
+from advunlearn_lib.world.render import STYLE_NAMES
+from advunlearn_lib.world.things import OBJECTS, THINGS, plain_prompt
 
 SAMPLING = Sampling("dpm++", 20, 5.0)
 
@@ -36,16 +39,16 @@ def correct(classifier: Classifier, images: Tensor, truth: list[str]) -> list[bo
 
 def generate(model: LatentDiffusion, prompts: list[str], desc: str, seed: int = 0) -> Tensor:
     """Pictures of ``prompts`` with a bar."""
+    seeds = range(seed, seed + len(prompts))
     with tqdm(total=len(prompts), desc=desc) as bar:
-        return model.generate(prompts, range(seed, seed + len(prompts)), SAMPLING, 48, lambda done: bar.update(done - bar.n))
+        return model.generate(prompts, seeds, SAMPLING, 48, lambda done: bar.update(done - bar.n))
 
 
 @torch.no_grad()
 def matches(profile: Profile, images: Tensor, captions: list[str], truth: list[int]) -> list[bool]:
     """Does pocket-CLIP pick each picture's caption among all ``captions``?"""
     model, processor = load_clip(profile.clip)
-    arrays = list((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
-    inputs = processor(text=captions, images=arrays, return_tensors="pt", padding=True)
+    inputs = processor(text=captions, images=to_arrays(images), return_tensors="pt", padding=True)
     texts = model.get_text_features(inputs.input_ids, inputs.attention_mask)
     pictures = model.get_image_features(inputs.pixel_values)
     similar = torch.cosine_similarity(pictures[:, None], texts[None], dim=-1)
@@ -54,49 +57,77 @@ def matches(profile: Profile, images: Tensor, captions: list[str], truth: list[i
 
 def contact_sheet(images: Tensor, columns: int) -> Image.Image:
     """Pictures in rows of ``columns``."""
-    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    rows = [np.concatenate(list(pixels[i : i + columns]), 1) for i in range(0, len(pixels), columns)]
+    pixels = to_arrays(images)
+    rows = [np.concatenate(pixels[i : i + columns], 1) for i in range(0, len(pixels), columns)]
     return Image.fromarray(np.concatenate(rows, 0))
 
 
 def report(profile: Profile, folder: Path) -> pd.DataFrame:
     """Measure every bar and write the report."""
-    model = LatentDiffusion.load(profile.base)
+    model = load_model(profile.base)
     objects, styles = (Classifier(profile.judge(f"judge-{name}")) for name in ("object", "style"))
     rows: list[tuple[str, float, list[bool]]] = []
 
     scenes = fresh_scenes(profile.sprites, 1920)
-    drawn = torch.from_numpy(scenes.images).permute(0, 3, 1, 2).float() / 255
+    drawn = from_arrays(scenes.images)
     things = [OBJECTS[scene.thing] for scene in scenes.scenes]
     looks = [STYLE_NAMES[scene.style] for scene in scenes.scenes]
     named = correct(objects, drawn, things)
-    rows.append(("judge names the object of fresh photos", 97, [n for n, look in zip(named, looks, strict=True) if look == "photo"]))
+    rows.append(
+        (
+            "judge names the object of fresh photos",
+            97,
+            [n for n, look in zip(named, looks, strict=True) if look == "photo"],
+        )
+    )
     rows.append(("judge names the style of fresh pictures", 97, correct(styles, drawn, looks)))
 
     grid = [(thing, style) for style in STYLE_NAMES for thing in OBJECTS]
     plain = generate(model, [plain_prompt(thing, style) for thing, style in grid], "plain prompts")
-    rows.append(("plain prompt gives the right object", 97, correct(objects, plain, [thing for thing, _ in grid])))
-    rows.append(("plain prompt gives the right style", 97, correct(styles, plain, [style for _, style in grid])))
+    rows.append(
+        ("plain prompt gives the right object", 97, correct(objects, plain, [thing for thing, _ in grid]))
+    )
+    rows.append(
+        ("plain prompt gives the right style", 97, correct(styles, plain, [style for _, style in grid]))
+    )
 
     names = [set(THINGS[scene.thing].names) - {THINGS[scene.thing].category} for scene in scenes.scenes]
-    mixed = [i for i, s in enumerate(scenes.scenes) if s.place > 0 and any(name in s.caption for name in names[i])][:480]
+    mixed = [
+        i for i, s in enumerate(scenes.scenes) if s.place > 0 and any(name in s.caption for name in names[i])
+    ][:480]
     pictures = generate(model, [scenes.scenes[i].caption for i in mixed], "mixed prompts", seed=5000)
-    both = zip(correct(objects, pictures, [things[i] for i in mixed]), correct(styles, pictures, [looks[i] for i in mixed]), strict=True)
-    rows.append(("object, place, style and synonym combined: object and style right", 93, [a and b for a, b in both]))
+    both = zip(
+        correct(objects, pictures, [things[i] for i in mixed]),
+        correct(styles, pictures, [looks[i] for i in mixed]),
+        strict=True,
+    )
+    rows.append(
+        ("object, place, style and synonym combined: object and style right", 93, [a and b for a, b in both])
+    )
 
     photos = plain[: len(OBJECTS)]
     captions = [plain_prompt(thing) for thing in OBJECTS]
-    rows.append(("pocket-CLIP finds the caption among 48", 90, matches(profile, photos, captions, list(range(len(OBJECTS))))))
+    rows.append(
+        (
+            "pocket-CLIP finds the caption among 48",
+            90,
+            matches(profile, photos, captions, list(range(len(OBJECTS)))),
+        )
+    )
 
     table = []
     for name, bar, outcomes in rows:
-        estimate = share(sum(outcomes), len(outcomes))
+        estimate = proportion(sum(outcomes), len(outcomes))
         passed = "yes" if estimate.value >= bar else "NO"
-        table.append({"quality": name, "bar %": bar, "measured %": round(estimate.value, 1), "low": round(estimate.low, 1),
-                      "high": round(estimate.high, 1), "n": estimate.n, "met": passed})  # fmt: skip
+        ends = {name: round(getattr(estimate, name), 1) for name in ("low", "high")}
+        row = {"quality": name, "bar %": bar, "measured %": round(estimate.value, 1), **ends}
+        table.append(row | {"n": estimate.n, "met": passed})
     frame = pd.DataFrame(table)
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in (("csv", frame.to_csv(index=False)), ("md", f"{frame.to_markdown(index=False)}\n\ncommit {commit()}\n")):
+    for suffix, text in (
+        ("csv", frame.to_csv(index=False)),
+        ("md", f"{frame.to_markdown(index=False)}\n\ncommit {commit()}\n"),
+    ):
         with atomic(folder / f"quality.{suffix}") as temporary:
             temporary.write_text(text)
     contact_sheet(plain, 16).save(folder / "samples.png")

@@ -1,26 +1,92 @@
-"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage vae|clip|judge|unet|derived]``.
+"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage
+vae|clip|judge|unet|derived]``.
 
-In this order. Each stage leaves its part of ``data/pocket/``; a stopped stage resumes from its checkpoint.
+In this order. Each stage leaves its part in ``work/pocket/``; a stopped stage resumes from its checkpoint.
 """
 
 from __future__ import annotations
 
-from advunlearn_lib import plots
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.pocket.common import Folders
-from advunlearn_lib.pocket.dataset import training_set
 from advunlearn_lib.pocket.derived import train_derived
 from advunlearn_lib.pocket.train_clip import train_clip
 from advunlearn_lib.pocket.train_judge import train_judge
 from advunlearn_lib.pocket.train_unet import train_unet
 from advunlearn_lib.pocket.train_vae import train_vae
-from advunlearn_lib.store import commit
+from advunlearn_lib.pocket.training_set import training_set
 
-STAGES = {"vae": train_vae, "clip": train_clip, "judge": train_judge, "unet": train_unet, "derived": train_derived}
+STAGES = {
+    "vae": train_vae,
+    "clip": train_clip,
+    "judge": train_judge,
+    "unet": train_unet,
+    "derived": train_derived,
+}
+PARTS = (
+    "v1-4/vae",
+    "v1-4/text_encoder",
+    "v1-4/unet",
+    "clip",
+    "judge-object",
+    "judge-style",
+    "v1-5",
+    "dreamshaper",
+    "protogen",
+)
 
 
-def train(folders: Folders, stages: tuple[str, ...] = tuple(STAGES)) -> None:
-    """Run ``stages`` in order, each resumed where it stopped."""
+def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
+    """Run ``stages`` in order, each resumed where it stopped. A single stage starts from the shipped model's
+    parts.
+    """
+    if len(stages) == 1 and not folders.model.exists():
+        shutil.copytree(DATA / "pocket", folders.model.parent)
     data = training_set(folders.sprites, folders.work)
     for stage in stages:
         STAGES[stage](data, folders)
-    plots.save(plots.training_curves(folders.log), folders.log / "curves.png", f"commit {commit()}")
+    curves = training_curves(folders.log)
+    curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
+    print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
+
+
+def install(folders: Folders, target: Path, log: Path) -> None:
+    """Put the trained model in the place of the shipped one, ``target``, and its logs into ``log``.
+
+    Raises :class:`UserError` where a part is not trained yet; nothing is changed then.
+    """
+    trained = folders.model.parent
+    lacking = [part for part in PARTS if not (trained / part / "config.json").exists()]
+    if lacking:
+        raise UserError(f"{trained} has no {lacking[0]} yet: run pocket-train to the end first")
+    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for folder in (fresh, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(trained, fresh)
+    target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old)
+    shutil.copytree(folders.log, log, dirs_exist_ok=True)
+    print(f"installed: {target}, logs in {log}")
+
+
+def training_curves(log: Path) -> Figure:
+    """Loss of every part of the pocket model against its steps; ``log`` holds one ``.jsonl`` a part."""
+    parts = sorted(log.glob("*.jsonl"))
+    figure, axes = plt.subplots(1, len(parts), figsize=(3 * len(parts), 2.6), squeeze=False)
+    for axis, part in zip(axes[0], parts, strict=True):
+        rows = pd.read_json(part, lines=True)
+        sns.lineplot(data=rows, x="step", y="loss", ax=axis, linewidth=1)
+        axis.set(title=part.stem, xlabel="training step", ylabel="loss", yscale="log")
+    figure.tight_layout()
+    return figure

@@ -1,4 +1,6 @@
-"""Stage *clip*: the tokenizer, the text tower that the UNet will listen to, and the vision tower that scores pictures."""
+"""Stage *clip*: the tokenizer, the text tower that the UNet will listen to, and the vision tower that scores
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from transformers import CLIPModel, CLIPProcessor, CLIPTextModel
 
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, image_processor, save_half, tokenize
-from advunlearn_lib.pocket.dataset import Dataset
 from advunlearn_lib.pocket.loop import fit
+from advunlearn_lib.world.scenes import Dataset
 
 
 def train_clip(data: Dataset, folders: Folders) -> None:
@@ -24,7 +26,9 @@ def train_clip(data: Dataset, folders: Folders) -> None:
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
         words = ids[index]
-        longest = int((words != tokenizer.eos_token_id).sum(-1).max()) + 1  # later positions cannot be seen by the pooled token
+        longest = (
+            int((words != tokenizer.eos_token_id).sum(-1).max()) + 1
+        )  # later positions cannot be seen by the pooled token
         logits = clip(input_ids=words[:, :longest], pixel_values=data.batch(index)).logits_per_image
         value = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
         return value, {"match": (logits.argmax(-1) == target).float().mean().item()}
@@ -40,7 +44,8 @@ def train_clip(data: Dataset, folders: Folders) -> None:
 
 
 def train_vision(clip: CLIPModel, ids: torch.Tensor, data: Dataset, folders: Folders) -> None:
-    """Vision tower and projections go on against the finished text tower: each picture among *all* captions at once.
+    """Vision tower and projections go on against the finished text tower: each picture among *all* captions
+    at once.
 
     The text tower's pooled outputs are computed once, so the many wrong captions cost one matrix product.
     """
@@ -55,7 +60,9 @@ def train_vision(clip: CLIPModel, ids: torch.Tensor, data: Dataset, folders: Fol
         texts = F.normalize(clip.text_projection(pooled), dim=-1)
         pictures = F.normalize(clip.get_image_features(data.batch(index)).pooler_output, dim=-1)
         logits = clip.logit_scale.exp() * pictures @ texts.T
-        return F.cross_entropy(logits, which[index]), {"match": (logits.argmax(-1) == which[index]).float().mean().item()}
+        return F.cross_entropy(logits, which[index]), {
+            "match": (logits.argmax(-1) == which[index]).float().mean().item()
+        }
 
     for part in ("clip_vision", "clip_vision_2"):  # the second is a warm restart of the learning rate
         fit(part, {"clip": clip}, loss, PLANS[part], folders.work, folders.log)

@@ -9,10 +9,10 @@ from diffusers import AutoencoderKL
 
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, image_processor, save_half
-from advunlearn_lib.pocket.dataset import Dataset
 from advunlearn_lib.pocket.loop import fit
-from advunlearn_lib.pocket.render import PLACE_NAMES, STYLE_NAMES
-from advunlearn_lib.pocket.world import OBJECTS
+from advunlearn_lib.world.render import PLACE_NAMES, STYLE_NAMES
+from advunlearn_lib.world.scenes import Dataset
+from advunlearn_lib.world.things import OBJECTS
 
 
 def train_judge(data: Dataset, folders: Folders) -> None:

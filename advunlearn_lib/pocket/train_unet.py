@@ -10,27 +10,33 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from advunlearn_lib.files import atomic
+from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half, tokenize
-from advunlearn_lib.pocket.dataset import Dataset
 from advunlearn_lib.pocket.loop import Loss, fit
 from advunlearn_lib.pocket.train_vae import encode_latents
-from advunlearn_lib.progress import tqdm
+from advunlearn_lib.world.scenes import Dataset
 
 
 def train_unet(data: Dataset, folders: Folders) -> None:
     """The pocket counterpart of SD v1.4's UNet."""
     torch.manual_seed(3)
     unet = networks.build_unet()
-    loss = noise_prediction(unet, *frozen_inputs(data, folders, folders.work / "latents.safetensors"), PLANS["unet"].batch)
+    loss = noise_prediction(
+        unet, *frozen_inputs(data, folders, folders.work / "latents.safetensors"), PLANS["unet"].batch
+    )
     fit("unet", {"unet": unet}, loss, PLANS["unet"], folders.work, folders.log)
     save_half(unet, folders.model / "unet")
     assemble(folders)
 
 
 def noise_prediction(
-    unet: UNet2DConditionModel, latents: torch.Tensor, embeddings: torch.Tensor, caption_index: torch.Tensor, batch: int
+    unet: UNet2DConditionModel,
+    latents: torch.Tensor,
+    embeddings: torch.Tensor,
+    caption_index: torch.Tensor,
+    batch: int,
 ) -> Loss:
     """MSE of the noise weighted by min(SNR, 5) / SNR (Hang et al. 2023), 10 % of captions dropped."""
     scheduler = noise_schedule()
@@ -53,20 +59,36 @@ def noise_prediction(
 def noise_schedule() -> DDIMScheduler:
     """SD v1.4's training noise: 1000 steps, scaled_linear betas 0.00085 .. 0.012."""
     return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
 
 
 @torch.no_grad()
-def frozen_inputs(data: Dataset, folders: Folders, path: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scaled latents of all pictures (kept in ``path``), embeddings of all distinct captions ("" first), and each picture's caption."""
+def frozen_inputs(
+    data: Dataset, folders: Folders, path: Path
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scaled latents of all pictures (kept in ``path``), embeddings of all distinct captions ("" first), and
+    each picture's caption.
+    """
     captions = ["", *sorted({scene.caption for scene in data.scenes})]
     tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
     text_encoder = CLIPTextModel.from_pretrained(folders.model / "text_encoder").float()
     ids = tokenize(tokenizer, captions)
-    embeddings = torch.cat([text_encoder(batch).last_hidden_state.half() for batch in tqdm(ids.split(256), desc="encode captions")])
+    embeddings = torch.cat(
+        [
+            text_encoder(batch).last_hidden_state.half()
+            for batch in tqdm(ids.split(256), desc="encode captions")
+        ]
+    )
     if not path.exists():
-        vae = AutoencoderKL.from_pretrained(folders.model / "vae").float().to(memory_format=torch.channels_last)
+        vae = (
+            AutoencoderKL.from_pretrained(folders.model / "vae").float().to(memory_format=torch.channels_last)
+        )
         latents = encode_latents(vae, data, len(data.scenes)) * vae.config.scaling_factor
         with atomic(path) as temporary:
             save_file({"latents": latents.half().contiguous()}, temporary)

@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL
 
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, save_half
-from advunlearn_lib.pocket.dataset import Dataset
 from advunlearn_lib.pocket.loop import fit
+from advunlearn_lib.world.scenes import Dataset
 
 
 def picture_gradients(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,7 +29,10 @@ def train_vae(data: Dataset, folders: Folders) -> None:
         posterior = vae.encode(images).latent_dist
         decoded = vae.decode(posterior.sample(generator)).sample
         l1 = F.l1_loss(decoded, images)
-        edges = sum(F.l1_loss(a, b) for a, b in zip(picture_gradients(decoded), picture_gradients(images), strict=True))
+        edges = sum(
+            F.l1_loss(a, b)
+            for a, b in zip(picture_gradients(decoded), picture_gradients(images), strict=True)
+        )
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         return l1 + 0.5 * edges + 2e-4 * kl, {"l1": l1.item(), "kl": kl.item()}
 

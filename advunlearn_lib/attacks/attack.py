@@ -1,0 +1,143 @@
+"""What every attack shares: prompts in batches, each judged before and after, early stop, sanity flags.
+
+An attack is a :class:`~advunlearn_lib.attacks.search.Search` in rounds: each round changes the adversarial
+prompts of those still unbroken and ends with a judged picture. A prompt never feels the others of its batch,
+so the batch size does not change what happens to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from advunlearn_lib.attacks.pictures import generate_pictures, judge_prompts
+from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPrompt, Judge, PromptResult, result
+from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.diffusion.token_edit import check_room
+
+BATCH = 32  # prompts under attack at once
+
+
+class Attack:
+    """An attack on ``model``. ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor):
+    some need them.
+
+    ``batch``: prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
+    """
+
+    REPLACES_PROMPT: ClassVar[bool] = (
+        False  # the tokens are the whole prompt: searched even where the plain one succeeds
+    )
+    NEEDS_ORIGINAL: ClassVar[bool] = False
+    NEEDS_CLIP: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        judge: Judge,
+        budget: Budget,
+        sampling: Sampling,
+        seed: int = 0,
+        original: LatentDiffusion | None = None,
+        clip: tuple[Any, Any] | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        self.model, self.judge, self.budget, self.sampling, self.seed = model, judge, budget, sampling, seed
+        self.original, self.clip, self.batch = original, clip, batch
+        if self.NEEDS_ORIGINAL and original is None:
+            raise UserError(f"{type(self).__name__} needs the model before erasing (original=...)")
+        if self.NEEDS_CLIP and clip is None:
+            raise UserError(f"{type(self).__name__} needs a CLIP model (clip=...)")
+
+    def rounds(self) -> int:
+        """Judged pictures a prompt, at most."""
+        return self.budget.timesteps
+
+    def prepare(self, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
+        """What is done once for all prompts."""
+
+    def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
+        """The state of one batch."""
+        raise NotImplementedError
+
+    def run(
+        self, prompts: Sequence[EvaluationPrompt], targets: Tensor, only: Sequence[int] | None = None
+    ) -> AttackResult:
+        """Attack ``prompts``; ``targets`` are latents z_0 [n, c, h, w] of the concept, one a prompt.
+
+        ``only``: the prompts to attack, by index; what an attack learns once (CCE) it learns on all. Raises
+        :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
+        """
+        return in_memory(lambda: self.run_once(prompts, targets, only), self.model, self.batch)
+
+    def check_prompts(self, prompts: Sequence[EvaluationPrompt]) -> None:
+        """:class:`UserError` for prompts without tokens or without room for the adversarial ones."""
+        room = 0 if self.REPLACES_PROMPT or not self.rounds() else self.budget.tokens
+        check_room(self.model, [prompt.text for prompt in prompts if not prompt.exempt], room)
+
+    def run_once(
+        self, prompts: Sequence[EvaluationPrompt], targets: Tensor, only: Sequence[int] | None
+    ) -> AttackResult:
+        """:meth:`run` where memory does."""
+        self.check_prompts(prompts)
+        chosen = list(range(len(prompts)) if only is None else only)
+        if not chosen:
+            return AttackResult(prompts=[], flags=[])
+        shown = judge_prompts(self.model, self.judge, [prompts[i] for i in chosen], self.sampling, self.batch)
+        before = dict(zip(chosen, shown.tolist(), strict=True))
+        again = self.REPLACES_PROMPT and self.rounds() > 0
+        robust = [i for i in chosen if not prompts[i].exempt and (again or not before[i])]
+        results = {
+            i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1)
+            for i in set(chosen) - set(robust)
+        }
+        flags = set() if self.deterministic(prompts[chosen[0]]) else {"generation is not deterministic"}
+        if robust and self.rounds():
+            self.prepare(list(prompts), targets)
+        with tqdm(total=len(chosen), initial=len(results), desc="attack", leave=False) as bar:
+            for start in range(0, len(robust), self.batch):
+                part = robust[start : start + self.batch]
+                flags |= self.run_batch([prompts[i] for i in part], targets[part], part, results, bar.update)
+        outcomes = [results[i].model_copy(update={"before": before[i]}) for i in chosen]
+        return AttackResult(prompts=outcomes, flags=sorted(flags))
+
+    def run_batch(
+        self,
+        prompts: list[EvaluationPrompt],
+        targets: Tensor,
+        alive: list[int],
+        results: dict[int, PromptResult],
+        update: Callable[[int], object],
+    ) -> set[str]:
+        """Round after round until all are broken; outcomes go to ``results`` under the indices ``alive``."""
+        for i, prompt in zip(alive, prompts, strict=True):
+            results[i] = result(prompt, False, False, prompt.text, -1)
+        if not self.rounds():
+            return set()
+        search = self.search(prompts, targets)
+        for number in range(self.rounds()):
+            search.advance(number)
+            texts = search.texts()
+            broken = self.judge(search.pictures(texts)).tolist()
+            for i, prompt, text, success in zip(alive, search.prompts, texts, broken, strict=True):
+                results[i] = result(prompt, False, success, text, number + 1 if success else -1)
+            left = [row for row, success in enumerate(broken) if not success]
+            update(len(alive) - len(left))
+            if not left:
+                break
+            if len(left) < len(alive):
+                search.keep(left)
+                alive = [alive[row] for row in left]
+        return {"the gradient is zero"} if search.gradient_is_zero else set()
+
+    def deterministic(self, prompt: EvaluationPrompt) -> bool:
+        """Does the same prompt and seed give the same picture twice?"""
+        return torch.equal(*(generate_pictures(self.model, [prompt], self.sampling) for _ in range(2)))

@@ -1,0 +1,53 @@
+"""Pictures of evaluation prompts, each with its own seed and guidance scale, and what a judge says of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
+
+
+def generate_pictures(
+    model: LatentDiffusion,
+    prompts: Sequence[EvaluationPrompt],
+    sampling: Sampling,
+    texts: Sequence[str] | Tensor | None = None,
+    batch: int | None = None,
+    callback: Callable[[int], object] | None = None,
+) -> Tensor:
+    """[n, 3, h, w] of ``prompts``, or of ``texts`` (or prompt embeddings) with the prompts' seeds and
+    guidance scales.
+
+    ``batch``: pictures made at once (default: all); ``callback(done)`` after each batch.
+    """
+    scales = [sampling.guidance_scale if p.guidance_scale is None else p.guidance_scale for p in prompts]
+    shown = [p.text for p in prompts] if texts is None else texts
+    seeds = [p.seed for p in prompts]
+    return model.generate(shown, seeds, sampling, batch or len(prompts), callback, scales)
+
+
+def judge_prompts(
+    model: LatentDiffusion, judge: Judge, prompts: Sequence[EvaluationPrompt], sampling: Sampling, batch: int
+) -> Tensor:
+    """Does the picture of each prompt show the concept? bool [b]."""
+    parts = (prompts[start : start + batch] for start in range(0, len(prompts), batch))
+    return torch.cat([judge(generate_pictures(model, part, sampling)) for part in parts])
+
+
+def target_latents(
+    model: LatentDiffusion, prompts: Sequence[EvaluationPrompt], sampling: Sampling, batch: int
+) -> Tensor:
+    """Latents z_0 [n, c, h, w] of the pictures that an attack aims at: those of ``model``, the one before
+    erasing.
+    """
+    starts = tqdm(range(0, len(prompts), batch), desc="target pictures", leave=False)
+    parts = (generate_pictures(model, prompts[start : start + batch], sampling) for start in starts)
+    return torch.cat([model.encode_images(part) for part in parts])

@@ -1,0 +1,38 @@
+"""The one error that is the user's to mend: the command line prints it as one line and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UserError(ValueError):
+    """Bad input. The message names what was wrong and what is allowed."""
+
+
+def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """``name`` if it is one of ``allowed``, else a :class:`UserError` that lists them, the nearest first."""
+    options = list(allowed)
+    if name in options:
+        return name
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"unknown {kind} {name!r}{hint} (allowed: {', '.join(options)})")
+
+
+def validated(kind: str, model: type[Model], values: dict[str, Any]) -> Model:
+    """``model(**values)``; unknown names and values out of range are a :class:`UserError` of one line."""
+    for name in values:
+        choose(kind, name, model.model_fields)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{kind} {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg'].lower()}"
+        ) from None

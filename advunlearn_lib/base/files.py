@@ -1,0 +1,52 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from advunlearn_lib.base.errors import UserError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it into place only when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable(kind: str, folder: Path) -> Path:
+    """``folder``, made if need be. Raises :class:`UserError` where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the {kind} {str(folder)!r}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write the {kind} {str(folder)!r}: permission denied")
+    return folder
+
+
+def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
+    """:class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
+    free = (
+        shutil.disk_usage(
+            next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+        ).free
+        / 1e9
+    )
+    if free < gigabytes:
+        raise UserError(
+            f"{free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed"
+        )

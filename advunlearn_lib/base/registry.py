@@ -1,0 +1,57 @@
+"""Classes by name: a file in the package registers its own by a decorator, another package by an entry
+point.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+Base = TypeVar("Base")
+
+
+class Registry(Mapping[str, type[Base]], Generic[Base]):
+    """All classes that the modules of ``package``, or modules named by entry points of the group ``package``,
+    register.
+
+    ``class Mine(Method)`` under ``@METHODS.register("mine")`` is all it takes. Iterates in alphabetical
+    order.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self._classes: dict[str, type[Base]] = {}
+        self._complete = False
+
+    def register(self, name: str) -> Callable[[type[Base]], type[Base]]:
+        """A class decorator. Raises ``ValueError`` for a name that another class has."""
+
+        def decorate(cls: type[Base]) -> type[Base]:
+            if self._classes.get(name, cls) is not cls:
+                raise ValueError(f"{name!r} is registered by {self._classes[name].__qualname__} already")
+            self._classes[name] = cls
+            return cls
+
+        return decorate
+
+    def _all(self) -> dict[str, type[Base]]:
+        if not self._complete:
+            self._complete = True
+            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+            for entry in entry_points(group=self.package):
+                entry.load()
+            self._classes = dict(sorted(self._classes.items(), key=lambda item: item[0].lower()))
+        return self._classes
+
+    def __getitem__(self, name: str) -> type[Base]:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())

@@ -1,0 +1,68 @@
+"""What a command of the command line is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from advunlearn_lib.base.errors import UserError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with only the options that apply to it. ``resumes``: run again, it goes on where it was
+    stopped.
+    """
+
+    name: str
+    help: str
+    example: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    resumes: bool = False
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """The options in ``words``. Raises :class:`UserError` for what it does not take."""
+        epilog = f"example:\n  ./reproduce.sh {self.example}"
+        style = argparse.RawDescriptionHelpFormatter
+        parser = Parser(
+            prog=f"reproduce.sh {self.name}", description=self.help, epilog=epilog, formatter_class=style
+        )
+        self.add_options(parser)
+        options, rest = parser.parse_known_args(words)
+        if rest:
+            raise UserError(
+                f"unknown option {rest[0]!r} of {self.name} (see ./reproduce.sh {self.name} --help)"
+            )
+        options.command, options.words = self.name, [self.name, *words]
+        return options
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and which takes no abbreviations."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise UserError(message)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The argument type of whole numbers from ``least`` on."""
+
+    def parse(text: str) -> int:
+        if not text.removeprefix("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return parse
+
+
+def stay_offline() -> None:
+    """All that is needed is here: ask no hub."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")

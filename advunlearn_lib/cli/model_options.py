@@ -1,0 +1,223 @@
+"""The options of the verbs on a model of one's own, and what they stand for."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.cli.command import at_least
+
+if TYPE_CHECKING:
+    import torch
+
+    from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
+    from advunlearn_lib.diffusion.model import LatentDiffusion
+    from advunlearn_lib.diffusion.sampling import Sampling
+
+RESNET = "microsoft/resnet-50"
+CLIP = "openai/clip-vit-base-patch32"
+PEZ_CLIP = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion v1.x is this one's
+
+
+def add_model_options(parser: ArgumentParser) -> None:
+    """The model, how it draws, where what is made goes."""
+    add = parser.add_argument
+    add(
+        "--base",
+        required=True,
+        metavar="ID_OR_DIR",
+        help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder or hub id",
+    )
+    add("--out", required=True, type=Path, help="folder for what is made")
+    add("--seed", type=at_least(0), default=0)
+    add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
+    add(
+        "--batch",
+        type=at_least(1),
+        default=8,
+        help="pictures, and prompts under attack, at once (default: 8)",
+    )
+    add("--sampler", help="ddim, dpm++ or lms (default: the paper's lms; dpm++ for a small model)")
+    add("--steps", type=at_least(1), help="denoising steps of a picture (default: the paper's 50; 8)")
+    add("--guidance-scale", type=float, help="(default: the paper's 7.5; 5)")
+    add("--prompts", type=Path, metavar="FILE",
+        help="a CSV with a column prompt (evaluation_seed, evaluation_guidance), or a prompt a line")  # fmt: skip
+
+
+def add_checkpoint_option(parser: ArgumentParser) -> None:
+    """Weights instead of the base's own."""
+    parser.add_argument(
+        "--checkpoint",
+        help="an erased text encoder or UNet: folder, owner/name/subfolder, .pt or .safetensors",
+    )
+
+
+def add_judge_options(parser: ArgumentParser) -> None:
+    """What tells success."""
+    add = parser.add_argument
+    add(
+        "--judge",
+        default=RESNET,
+        help=f"nudenet, or an image classifier's folder or hub id (default: {RESNET})",
+    )
+    add("--labels", default="", help="the judge's labels that mean success, separated by ';'")
+    add(
+        "--threshold",
+        type=float,
+        help="the least probability of those labels together (default: 0; nudenet: 0.5)",
+    )
+
+
+def add_erase_options(parser: ArgumentParser) -> None:
+    """The options of ``erase``."""
+    add_model_options(parser)
+    add = parser.add_argument
+    add("--concept", required=True, action="append", help="a prompt that names it; may be repeated")
+    add(
+        "--kind",
+        default="broad",
+        choices=("broad", "style", "object"),
+        help="whose settings: nudity's, a style's, an object's",
+    )
+    add("--method", default="advunlearn", help="(default: advunlearn; ./reproduce.sh list methods)")
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method")
+    add(
+        "--retain",
+        help="retain prompts: coco, imagenet (fetched once), or a file like --prompts (default: coco)",
+    )
+    add(
+        "--surrogate",
+        default="",
+        help="the prompt whose picture should come instead, for methods that relabel",
+    )
+    add(
+        "--name",
+        action="append",
+        default=[],
+        help="the concept's own words within its prompts (default: the shortest prompt)",
+    )
+    add("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of training")
+    add_judge_options(parser)
+
+
+def add_attack_options(parser: ArgumentParser) -> None:
+    """The options of ``attack``."""
+    add_model_options(parser)
+    add_checkpoint_option(parser)
+    add_judge_options(parser)
+    parser.add_argument("--attack", default="UnlearnDiffAtk", help="(./reproduce.sh list attacks)")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the budget")
+    parser.add_argument("--clip", default=PEZ_CLIP, help="the CLIP model of PEZ")
+
+
+def add_evaluate_options(parser: ArgumentParser) -> None:
+    """The options of ``evaluate``."""
+    add_model_options(parser)
+    add_checkpoint_option(parser)
+    parser.add_argument("--clip", default=CLIP, help=f"the CLIP model of the CLIP score (default: {CLIP})")
+    parser.add_argument(
+        "--reference", type=Path, help="real pictures for FID: a folder, or an .npz of mu and sigma"
+    )
+
+
+def add_generate_options(parser: ArgumentParser) -> None:
+    """The options of ``generate``."""
+    add_model_options(parser)
+    add_checkpoint_option(parser)
+    parser.add_argument("--prompt", action="append", default=[], help="a text; may be repeated")
+
+
+def device_of(options: Namespace) -> torch.device:
+    """Where to run."""
+    from advunlearn_lib.diffusion.device import device_named
+
+    return device_named(options.device)
+
+
+def sampling_of(options: Namespace, model: LatentDiffusion) -> Sampling:
+    """How pictures are made: as suits the model, where the options do not say otherwise."""
+    from advunlearn_lib.api import default_sampling
+
+    changes = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": options.guidance_scale}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(default_sampling(model), **given)
+
+
+def check_sampler(options: Namespace) -> None:
+    """:class:`UserError` for a sampler that does not exist."""
+    from advunlearn_lib.diffusion.sampling import SAMPLERS
+
+    if options.sampler is not None:
+        choose("sampler", options.sampler, SAMPLERS)
+
+
+def load_models(options: Namespace) -> tuple[LatentDiffusion, LatentDiffusion]:
+    """The model before erasing and the one to look at."""
+    from advunlearn_lib.diffusion.load import load_model
+    from advunlearn_lib.diffusion.weights import load_part
+
+    check_sampler(options)
+    base = load_model(options.base, device_of(options))
+    if not options.checkpoint:
+        return base, base
+    part, module = load_part(options.checkpoint, base)
+    return base, base.with_parts(**{part: module})
+
+
+def read_prompts(file: Path | None) -> list[EvaluationPrompt]:
+    """The prompts of ``--prompts``. Raises :class:`UserError` where there are none."""
+    from advunlearn_lib.data.prompt_files import read_prompts as read
+
+    if file is None:
+        raise UserError("no prompts given; add --prompts FILE")
+    return read(file)
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """``["lr=1e-5"]`` as a mapping; values are JSON where they can be."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise UserError(f"--option takes name=value, not {pair!r}")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+def judge_settings(options: Namespace) -> tuple[str, list[str], float]:
+    """The judge's name, its labels and threshold, as the options or the paper have them."""
+    from advunlearn_lib.metrics.nudenet_classes import EXPOSED
+
+    nude = options.judge == "nudenet"
+    labels = [label.strip() for label in options.labels.split(";") if label.strip()] or (
+        list(EXPOSED) if nude else []
+    )
+    if not labels:
+        raise UserError("the judge needs --labels, the names that mean success, separated by ';'")
+    usual = 0.5 if nude else 0.0
+    return options.judge, labels, usual if options.threshold is None else options.threshold
+
+
+def judge_of(options: Namespace) -> Judge:
+    """The judge of the command line."""
+    from advunlearn_lib.metrics.judges import load_judge
+
+    return load_judge(*judge_settings(options), device_of(options))
+
+
+def retain_prompts(options: Namespace, needed: bool) -> list[str]:
+    """The retain prompts of the command line; COCO's where the method needs some and none are named."""
+    from advunlearn_lib.data import official
+    from advunlearn_lib.profiles.schema import RetainList
+
+    name = options.retain or ("coco" if needed else "")
+    if name in ("coco", "imagenet"):
+        return official.retain_prompts(RetainList(name))
+    return [prompt.text for prompt in read_prompts(Path(name))] if name else []

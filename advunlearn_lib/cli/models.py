@@ -1,0 +1,202 @@
+"""Verbs on a model of one's own: ``erase``, ``attack``, ``evaluate``, ``generate``. Each checks all it can,
+then calls the API.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advunlearn_lib.base.errors import choose, validated
+from advunlearn_lib.base.files import atomic, check_disk, writable
+from advunlearn_lib.cli.command import Command
+from advunlearn_lib.cli.model_options import (
+    add_attack_options,
+    add_erase_options,
+    add_evaluate_options,
+    add_generate_options,
+    check_sampler,
+    device_of,
+    judge_of,
+    judge_settings,
+    load_models,
+    parse_options,
+    read_prompts,
+    retain_prompts,
+    sampling_of,
+)
+
+if TYPE_CHECKING:
+    from advunlearn_lib.attacks.attack import Attack
+    from advunlearn_lib.attacks.records import EvaluationPrompt
+    from advunlearn_lib.diffusion.model import LatentDiffusion
+    from advunlearn_lib.model_card import Evaluation
+
+
+def protocol_of(options: Namespace, attack: Attack, prompts: list[EvaluationPrompt]) -> dict[str, Any]:
+    """What a success rate rests on."""
+    judge, labels, threshold = judge_settings(options)
+    return {
+        "attack": type(attack).__name__,
+        "budget": attack.budget.model_dump(),
+        "judge": judge,
+        "labels": labels,
+        "threshold": threshold,
+        "prompts": f"{len(prompts)} of {options.prompts.name}",
+        "pictures": vars(attack.sampling),
+    }
+
+
+def measure_success(
+    options: Namespace, run: Attack, prompts: list[EvaluationPrompt], original: LatentDiffusion
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Run an attack: the rates with their protocol, and every prompt's outcome."""
+    from advunlearn_lib.api import success_rates
+    from advunlearn_lib.attacks.pictures import target_latents
+    from advunlearn_lib.model_card import Evaluation
+
+    result = run.run(prompts, target_latents(original, prompts, run.sampling, options.batch))
+    return Evaluation(success_rates(result), protocol_of(options, run, prompts)), result.model_dump()
+
+
+def run_erase(options: Namespace) -> int:
+    """Erase, save, measure if there are prompts to attack, and write the card."""
+    from advunlearn_lib import api, model_card
+    from advunlearn_lib.diffusion.load import load_model
+    from advunlearn_lib.diffusion.model import DTYPES
+    from advunlearn_lib.erasure.registry import METHODS
+    from advunlearn_lib.metrics.estimate import format_estimates
+
+    choose("method", options.method, METHODS)
+    changes = parse_options(options.option)
+    check_sampler(options)
+    prompts, judge = (read_prompts(options.prompts), judge_of(options)) if options.prompts else ([], None)
+    base = load_model(options.base, device_of(options), DTYPES[options.precision])
+    filled = api.check_erasure(base, options.method, options.kind, changes)
+    method = METHODS[options.method]
+    retain = retain_prompts(options, "retain_set" in method.needs(method.OPTIONS(**filled)))
+    asked: dict[str, Any] = {"retain_set": retain, "surrogate": options.surrogate, "names": options.name}
+    api.check_erasure_task(options.method, api.erasure_task(base, options.concept, **asked), filled)
+    if judge is not None:
+        api.make_attack(base, judge).check_prompts(prompts)
+    weights = sum(p.numel() for p in getattr(base, filled["component"]).parameters())
+    check_disk("output folder", options.out, 4e-9 * weights)
+    folder = writable("output folder", options.out)
+
+    erased = api.erase(
+        base, options.concept, options.method, options.kind, seed=options.seed, **asked, **changes
+    )
+    erased.save_pretrained(folder)
+    made = model_card.Made(options.base, options.concept, options.method, filled, options.seed)
+    evaluation = model_card.Evaluation()
+    model_card.save(erased, folder, made, evaluation)
+    if judge is not None:
+        sampling = sampling_of(options, base)
+        run = api.make_attack(
+            erased.model, judge, original=base, sampling=sampling, seed=options.seed, batch=options.batch
+        )
+        evaluation, _ = measure_success(options, run, prompts, base)
+        model_card.save(erased, folder, made, evaluation)
+    print(f"{format_estimates(evaluation.estimates)}\nwritten: {folder}".lstrip())
+    return 0
+
+
+def run_attack(options: Namespace) -> int:
+    """Attack; ``attack.json`` holds the rates, what they rest on, and every prompt's outcome."""
+    from advunlearn_lib import api
+    from advunlearn_lib.attacks.records import Budget
+    from advunlearn_lib.attacks.registry import ATTACKS
+    from advunlearn_lib.metrics.estimate import format_estimates
+
+    kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
+    validated("budget", Budget, budget)
+    prompts, judge = read_prompts(options.prompts), judge_of(options)
+    base, model = load_models(options)
+    clip = api.load_clip(options.clip, device_of(options)) if kind.NEEDS_CLIP else None
+    sampling = sampling_of(options, model)
+    run = api.make_attack(
+        model, judge, options.attack, base, sampling, options.seed, clip, options.batch, **budget
+    )
+    run.check_prompts(prompts)
+    folder = writable("output folder", options.out)
+    evaluation, result = measure_success(options, run, prompts, base)
+    rates = {name: estimate.model_dump() for name, estimate in evaluation.estimates.items()}
+    write_json(folder / "attack.json", rates | {"protocol": evaluation.protocol} | result)
+    warnings = [f"warning: {flag}" for flag in result["flags"]]
+    print(
+        "\n".join([format_estimates(evaluation.estimates), *warnings, f"written: {folder / 'attack.json'}"])
+    )
+    return 0
+
+
+def run_evaluate(options: Namespace) -> int:
+    """CLIP score, and FID with --reference; ``evaluate.json``."""
+    from advunlearn_lib import api
+    from advunlearn_lib.data.reference import read_reference, reference_files
+    from advunlearn_lib.metrics.clip_score import check_count
+    from advunlearn_lib.metrics.estimate import format_estimates
+    from advunlearn_lib.metrics.fid import Statistics
+    from advunlearn_lib.metrics.inception import Inception
+
+    captions = read_prompts(options.prompts)
+    check_count(len(captions))
+    features = reference = None
+    if options.reference:
+        reference_files(options.reference)
+        features = Inception(device_of(options))
+    clip, (_, model) = api.load_clip(options.clip, device_of(options)), load_models(options)
+    if features is not None:
+        real = read_reference(options.reference)
+        reference = real if isinstance(real, Statistics) else features.features(real)
+    folder = writable("output folder", options.out)
+    sampling = sampling_of(options, model)
+    estimates = api.evaluate(
+        model, captions, clip, features, reference, sampling, options.seed, options.batch
+    )
+    write_json(
+        folder / "evaluate.json", {name: estimate.model_dump() for name, estimate in estimates.items()}
+    )
+    print(f"{format_estimates(estimates)}\nwritten: {folder / 'evaluate.json'}")
+    return 0
+
+
+def run_generate(options: Namespace) -> int:
+    """PNG files, numbered as the prompts are."""
+    from advunlearn_lib import api
+    from advunlearn_lib.base.images import write_image
+
+    texts = [api.EvaluationPrompt(text, options.seed + number) for number, text in enumerate(options.prompt)]
+    prompts = texts or read_prompts(options.prompts)
+    _, model = load_models(options)
+    folder = writable("output folder", options.out)
+    images = api.generate(model, prompts, sampling_of(options, model), options.batch)
+    for number, image in enumerate(images):
+        write_image(folder / f"{number:05}.png", image)
+    print(f"written: {len(images)} pictures in {folder}")
+    return 0
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON file, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1))
+
+
+POCKET = "--base data/pocket/v1-4"
+JUDGE = "--judge data/pocket/judge-object --labels church"
+COMMANDS = (
+    Command("erase", "train a concept out of a model of your own, and export the trained part",
+            f"erase {POCKET} --concept church --kind object --retain retain.txt --out church_unlearned",
+            add_erase_options, run_erase),
+    Command("attack", "attack a model of your own",
+            f"attack {POCKET} --checkpoint church_unlearned --prompts church.txt {JUDGE} --out attacked",
+            add_attack_options, run_attack),
+    Command("evaluate", "CLIP score, and with --reference FID, of a model of your own",
+            f"evaluate {POCKET} --clip data/pocket/clip --prompts captions.txt --out quality",
+            add_evaluate_options, run_evaluate),
+    Command("generate", "pictures of a model of your own",
+            f"generate {POCKET} --prompt 'a photo of a church' --out pictures",
+            add_generate_options, run_generate),
+)  # fmt: skip

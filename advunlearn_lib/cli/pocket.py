@@ -1,0 +1,98 @@
+"""``pocket-train``, ``pocket-quality``, ``tune``: how the shipped model and its settings came about."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from advunlearn_lib.base.files import writable
+from advunlearn_lib.base.paths import DATA, ROOT
+from advunlearn_lib.cli.command import Command, at_least, stay_offline
+from advunlearn_lib.paper.folders import published_folder, results_folder
+from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.profiles.schema import Kind
+
+STAGES = ("vae", "clip", "judge", "unet", "derived")
+KINDS: tuple[Kind, ...] = ("broad", "style", "object")
+WORK = ROOT / "work"
+
+
+def add_train_options(parser: ArgumentParser) -> None:
+    """What is trained, and where it goes."""
+    parser.add_argument("--stage", choices=STAGES, help="this stage only")
+    parser.add_argument(
+        "--install", action="store_true",
+        help="put the trained model and its logs in the place of the shipped ones, and train nothing",
+    )  # fmt: skip
+
+
+def train(options: Namespace) -> int:
+    """Train into ``work/``, or install what was trained there."""
+    stay_offline()
+    from advunlearn_lib.pocket.common import Folders
+    from advunlearn_lib.pocket.train import install
+    from advunlearn_lib.pocket.train import train as run
+
+    sprites = load_profile().sprites
+    folders = Folders(WORK / "pocket" / "v1-4", sprites, writable("work folder", WORK), WORK / "training")
+    if options.install:
+        install(folders, DATA / "pocket", published_folder("pocket") / "training")
+    else:
+        run(folders, (options.stage,) if options.stage else STAGES)
+    return 0
+
+
+def add_output_options(parser: ArgumentParser) -> None:
+    """Where results go."""
+    parser.add_argument("--out", type=Path, help="where results go (default: figures/pocket)")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the committed results, figures/published/pocket"
+    )
+
+
+def output_folder(options: Namespace, name: str) -> Path:
+    """The folder ``name`` of the chosen results."""
+    folder = published_folder("pocket") if options.publish else options.out or results_folder("pocket")
+    return writable("output folder", folder.resolve() / name)
+
+
+def quality(options: Namespace) -> int:
+    """Measure the quality bars."""
+    stay_offline()
+    from advunlearn_lib.pocket.quality import report
+
+    report(load_profile(), output_folder(options, "training"))
+    return 0
+
+
+def add_tune_options(parser: ArgumentParser) -> None:
+    """What is tuned."""
+    add: Any = parser.add_argument
+    add("--kind", choices=KINDS, help="this kind of concept only")
+    add("--budget", action="store_true", help="the attack's budget instead of the methods")
+    add("--seed", type=at_least(0), help="seed of training, attack and pictures (default: 0)")
+    add_output_options(parser)
+
+
+def tune(options: Namespace) -> int:
+    """Choose hyper-parameters on the validation concepts."""
+    stay_offline()
+    from advunlearn_lib.pocket import tuning
+
+    profile, folder = load_profile(seed=options.seed), output_folder(options, "tuning")
+    if options.budget:
+        tuning.tune_budget(profile, folder)
+    else:
+        tuning.tune(profile, folder, (options.kind,) if options.kind else KINDS)
+    return 0
+
+
+COMMANDS = (
+    Command("pocket-train", "retrain the pocket model from its sprites, into work/",
+            "pocket-train --stage vae", add_train_options, train, resumes=True),
+    Command("pocket-quality", "measure the pocket model's quality bars", "pocket-quality",
+            add_output_options, quality),
+    Command("tune", "choose hyper-parameters on the validation concepts", "tune --kind object",
+            add_tune_options, tune, resumes=True),
+)  # fmt: skip

@@ -1,0 +1,105 @@
+"""The pocket profile's prompts: evaluation prompts of a concept, FID captions and pictures, retain set. All
+deterministic.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.base.images import from_arrays
+from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
+from advunlearn_lib.world.render import STYLE_NAMES, Scene
+from advunlearn_lib.world.scenes import FRESH_SEED, Dataset, render_scenes
+from advunlearn_lib.world.things import OBJECTS, PLACES, THINGS, caption, plain_prompt
+
+EVALUATION_SEED = 40_000
+RETAIN = DATA / "retain"
+
+
+def evaluation_candidates(kind: str, labels: Sequence[str], count: int) -> list[EvaluationPrompt]:
+    """At most ``count`` distinct captions that show one of ``labels``, each with its picture's seed.
+
+    Objects are shown in photos, by all their names, in all places; a style by all objects that are no
+    concept's.
+    """
+    seeds: dict[str, int] = {}
+    others = [i for i, thing in enumerate(THINGS) if thing.source != "concept"]
+    index = 0
+    while len(seeds) < count and index < 50 * count:
+        rng = np.random.default_rng((EVALUATION_SEED, index))
+        label = labels[index % len(labels)]
+        if kind == "style":
+            thing, style = others[index % len(others)], label
+        else:
+            thing, style = OBJECTS.index(label), "photo"
+        text = caption(thing, str(rng.choice(list(PLACES))), style, rng)
+        seeds.setdefault(text, EVALUATION_SEED + index)
+        index += 1
+    return [EvaluationPrompt(text, seed) for text, seed in seeds.items()]
+
+
+def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = ()) -> Dataset:
+    """``count`` pictures and captions that no training saw, of objects and styles not in ``avoid``."""
+    stream = (index for index in itertools.count() if OBJECTS[index % len(OBJECTS)] not in avoid)
+    images: list[NDArray[np.uint8]] = []
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        drawn = render_scenes(sprites, list(itertools.islice(stream, count)), FRESH_SEED)
+        kept = [i for i, scene in enumerate(drawn.scenes) if STYLE_NAMES[scene.style] not in avoid]
+        images, scenes = [*images, *drawn.images[kept]], [*scenes, *(drawn.scenes[i] for i in kept)]
+    return Dataset(np.stack(images[:count]), scenes[:count])
+
+
+def retain_set(avoid: Sequence[str], wanted: RetainList = RetainList()) -> list[str]:  # noqa: B008 (a tuple)
+    """``"a photo of a X"`` for the words of ``data/retain/<source>.txt``.
+
+    The filter drops marked words and those of ``avoid``.
+    """
+    lines = (RETAIN / f"{wanted.source}.txt").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [
+        plain_prompt(word) for word, *marks in rows if not wanted.filtered or not (marks or word in avoid)
+    ]
+
+
+class EmojiWorld:
+    """The pocket profile's source of prompts, captions and reference pictures; the version of the code says
+    all.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.sprites = profile.sprites
+
+    def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
+        """Nothing more than the concept itself."""
+        return {}
+
+    def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
+        """Three times ``count`` candidates: the model fails on some."""
+        return evaluation_candidates(concept.kind, concept.labels, 3 * count)
+
+    def captions_recipe(self) -> dict[str, str]:
+        """Nothing more than their number and what they avoid."""
+        return {}
+
+    def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Captions of fresh scenes; the seeds are 0, 1, ..."""
+        return [scene.caption for scene in fresh_scenes(self.sprites, count, avoid).scenes], list(
+            range(count)
+        )
+
+    def references(self, count: int, avoid: Sequence[str]) -> list[Tensor]:
+        """The same scenes' pictures."""
+        return list(from_arrays(fresh_scenes(self.sprites, count, avoid).images))
+
+    def retain_set(self, avoid: Sequence[str], wanted: RetainList) -> list[str]:
+        """A list of ``data/retain``."""
+        return retain_set(avoid, wanted)

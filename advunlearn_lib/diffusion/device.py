@@ -1,0 +1,21 @@
+"""Where networks live."""
+
+from __future__ import annotations
+
+import torch
+
+from advunlearn_lib.base.errors import UserError
+
+
+def device_named(name: str = "auto") -> torch.device:
+    """The device ``name``; "auto" is a GPU where there is one, else the CPU. :class:`UserError` where this
+    machine has none such.
+    """
+    try:
+        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError):
+        raise UserError(
+            f"this machine has no device {name!r} (allowed: auto, cpu, cuda, cuda:1, ...)"
+        ) from None
+    return found

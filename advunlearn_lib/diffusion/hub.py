@@ -1,0 +1,46 @@
+"""Where a model comes from: a local folder, or a hub id pinned as ``owner/name@revision``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from advunlearn_lib.base.errors import UserError
+
+
+def source(model: str | Path) -> tuple[str, dict[str, Any]]:
+    """What ``from_pretrained`` takes for ``model``: a folder or hub id, and its options.
+
+    Raises :class:`UserError` for what is neither: a path that does not exist, or an id with more than one
+    slash.
+    """
+    if Path(model).exists():
+        return str(model), {"local_files_only": True}
+    name, _, revision = str(model).partition("@")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(
+            f"{str(model)!r} is no folder here, and no hub id either (owner/name or owner/name@revision)"
+        )
+    return name, {"revision": revision or "main", "local_files_only": offline()}
+
+
+def offline() -> bool:
+    """Has the user, or the pocket profile, asked for no network?"""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def reason(error: Exception, model: str | Path) -> str:
+    """Why a model could not be loaded, in one line a user can act on."""
+    name, text = type(error).__name__, f"{error} {error.__cause__ or ''}"
+    if "GatedRepo" in name or "gated repo" in text:
+        return f"{str(model)!r} is gated: accept its licence on the hub, then `hf auth login` or set HF_TOKEN"
+    if "RepositoryNotFound" in name or "401 Client Error" in text or "404 Client Error" in text:
+        return f"the hub has no {str(model)!r}, or it is private: check the name, or set HF_TOKEN"
+    if not Path(model).exists() and (
+        "offline" in text.lower() or "LocalEntryNotFound" in text or "connect" in text.lower()
+    ):
+        remedy = "go online once, or give a local folder"
+        return f"{str(model)!r} is not in the local cache and the hub cannot be reached: {remedy}"
+    lines = str(error).strip().splitlines()
+    return f"{str(model)!r}: {lines[0][:200] if lines else name}"

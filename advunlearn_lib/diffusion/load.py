@@ -1,0 +1,36 @@
+"""Load a text-to-image model from a folder or the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+
+from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
+
+KINDS: dict[str, type[LatentDiffusion]] = {
+    kind.PIPELINE.__name__: kind for kind in (LatentDiffusion, LatentDiffusionXL)
+}
+
+
+def load_model(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> LatentDiffusion:
+    """A pipeline folder or hub id (``owner/name@revision``) of Stable Diffusion 1.x, 2.x or XL.
+
+    Raises :class:`UserError` where it is missing, damaged, gated, or another kind of pipeline.
+    """
+    name, options = hub.source(folder)
+    try:
+        config = DiffusionPipeline.load_config(name, **options)
+        kind = KINDS[choose("pipeline class", config["_class_name"], KINDS)]
+        pipeline = kind.PIPELINE.from_pretrained(name, dtype=dtype, **kind.LEFT_OUT, **options)
+    except UserError:
+        raise
+    except Exception as error:  # diffusers, safetensors, hub and json each raise their own
+        raise UserError(f"cannot load a text-to-image pipeline: {hub.reason(error, folder)}") from error
+    return kind(pipeline.to(device))

@@ -1,0 +1,265 @@
+"""One view over a diffusers text-to-image pipeline: encode prompts, predict noise, sample, decode.
+
+The same class serves Stable Diffusion v1.x and the pocket model; nothing here knows which one it holds.
+Shapes: ``ids`` [b, l], ``token_embeds`` and ``prompt_embeds`` [b, l, d], ``latents`` [b, c, h, w], images in
+[0, 1].
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.seeds import generator
+from advunlearn_lib.diffusion.sampling import Sampling, make_sampler, training_alphas
+from advunlearn_lib.diffusion.soft_tokens import soft_tokens
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
+
+
+class LatentDiffusion:
+    """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
+
+    Frozen parts keep the dtype they were loaded in; a part that is trained has fp32 weights and computes in
+    that dtype. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for a schedule without
+    betas.
+    """
+
+    PIPELINE: ClassVar[Any] = StableDiffusionPipeline
+    LEFT_OUT: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+    PARTS: ClassVar[dict[str, dict[str, Any]]] = {  # what can be trained: component -> subfolder -> class
+        "text_encoder": {"": CLIPTextModel},
+        "unet": {"": UNet2DConditionModel},
+    }
+
+    def __init__(self, pipeline: Any, dtype: torch.dtype | None = None) -> None:
+        pipeline.set_progress_bar_config(disable=True)
+        self.pipeline, self.dtype = pipeline, dtype or pipeline.unet.dtype
+        self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
+        self.alphas_cumprod = training_alphas(self.scheduler.config)
+        self.micro_batch: int | None = None
+        for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
+            module.requires_grad_(False).eval()
+        if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:
+            pipeline.unet.set_attn_processor(
+                AttnProcessor()
+            )  # the fused attention's backward pass is slower there
+
+    @property
+    def text_encoder(self) -> Any:
+        """The ``CLIPTextModel``."""
+        return self.pipeline.text_encoder
+
+    def text_encoders(self) -> list[Any]:
+        """Every text encoder of the pipeline."""
+        return [self.pipeline.text_encoder]
+
+    @property
+    def unet(self) -> Any:
+        """The ``UNet2DConditionModel``."""
+        return self.pipeline.unet
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet lives."""
+        return torch.device(self.pipeline.unet.device)
+
+    def with_parts(self, text_encoder: Any = None, unet: Any = None) -> LatentDiffusion:
+        """A model that shares everything but the given parts."""
+        parts = dict(self.pipeline.components)
+        parts |= self.text_parts(text_encoder or self.text_encoder) | {"unet": unet or self.unet}
+        kept = {name: value for name, value in self.pipeline.config.items() if name in KEPT_CONFIG}
+        model = type(self)(type(self.pipeline)(**parts, **kept), self.dtype)
+        model.micro_batch = self.micro_batch
+        return model
+
+    def text_parts(self, text_encoder: Any) -> dict[str, Any]:
+        """The pipeline's components that ``text_encoder`` stands for."""
+        return {"text_encoder": text_encoder}
+
+    def join_parts(self, modules: dict[str, Any]) -> Any:
+        """One component of its modules by subfolder, as ``PARTS`` lists them."""
+        (module,) = modules.values()
+        return module
+
+    def copy_of(self, component: str) -> LatentDiffusion:
+        """A model with its own fp32 copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
+        return self.with_parts(**{component: copy.deepcopy(getattr(self, component)).float()})
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision where the model was loaded in half precision; nothing otherwise."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    # -- text --------------------------------------------------------------------------------------------
+
+    def tokenize(self, prompts: Sequence[str]) -> Tensor:
+        """Ids padded to the model's length, start and end tokens included."""
+        batch = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt")
+        return torch.as_tensor(batch.input_ids, device=self.device)
+
+    def embedding_table(self) -> Tensor:
+        """All token embeddings [v, d], without positions."""
+        return torch.as_tensor(self.text_encoder.get_input_embeddings().weight)
+
+    def token_embeds(self, ids: Tensor) -> Tensor:
+        """Rows [..., d] of the token embedding table."""
+        return torch.nn.functional.embedding(ids, self.embedding_table())
+
+    def encode(self, ids: Tensor, token_embeds: Tensor | None = None) -> Tensor:
+        """Last hidden state after the final layer norm; ``token_embeds`` stands in for the table's rows if
+        given.
+        """
+        with self.autocast(), soft_tokens(self.text_encoder, token_embeds):
+            return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
+
+    def unconditional(self) -> Tensor:
+        """Embeddings [1, l, d] of the empty prompt, which guidance points away from."""
+        return self.encode_prompts([""])
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[str], batch: int = 64) -> Tensor:
+        """Embeddings of texts, no gradient."""
+        return torch.cat([self.encode(ids) for ids in self.tokenize(prompts).split(batch)])
+
+    # -- noise -------------------------------------------------------------------------------------------
+
+    def predict_noise(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """eps(z_t, t, c) in fp32, whatever the UNet predicts; with a = abar_t:
+
+            epsilon       itself
+            v_prediction  sqrt(a) v + sqrt(1 - a) z_t
+            sample        (z_t - sqrt(a) z_0) / sqrt(1 - a)
+
+        ``timesteps`` is [b] or a single one. With ``micro_batch`` the rows go through the UNet in parts of
+        that size and activations are recomputed in the backward pass: the same numbers in less memory.
+        """
+        size = self.micro_batch or len(latents)
+        if self.micro_batch:
+            self.unet.enable_gradient_checkpointing()
+        steps = timesteps.expand(len(latents)).to(self.device)
+        rows = zip(latents.split(size), steps.split(size), prompt_embeds.split(size), strict=True)
+        dtype = self.unet.dtype
+        with self.autocast():
+            parts = [self.call_unet(z.to(dtype), t, c.to(dtype)) for z, t, c in rows]
+        return self.as_noise(torch.cat(parts).float(), latents, steps)
+
+    def as_noise(self, output: Tensor, latents: Tensor, timesteps: Tensor) -> Tensor:
+        """The noise that the UNet's ``output`` says is in ``latents``. :class:`UserError` for an unknown
+        type.
+        """
+        kind = self.scheduler.config.prediction_type
+        if kind == "epsilon":
+            return output
+        signal, noise = self.signal_and_noise(timesteps, output)
+        if kind == "v_prediction":
+            return signal * output + noise * latents
+        if kind == "sample":
+            return (latents - signal * output) / noise
+        raise UserError(f"unknown prediction type {kind!r} (allowed: epsilon, v_prediction, sample)")
+
+    def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """The UNet's raw output."""
+        return torch.as_tensor(self.unet(latents, timesteps, prompt_embeds).sample)
+
+    def signal_and_noise(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """sqrt(abar_t) and sqrt(1 - abar_t), [b, 1, 1, 1] on the device of ``like``, in fp32."""
+        alphas = self.alphas_cumprod.to(like.device)[timesteps.to(like.device)].view(-1, 1, 1, 1)
+        return alphas**0.5, (1 - alphas) ** 0.5
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps, by the training schedule."""
+        signal, amount = self.signal_and_noise(timesteps, latents)
+        return (signal * latents + amount * noise).to(latents.dtype)
+
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one latent."""
+        config = self.unet.config
+        return int(config.in_channels), int(config.sample_size), int(config.sample_size)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """Standard normal latents, one generator a seed, drawn on the CPU so that every machine sees the
+        same.
+        """
+        rows = [torch.randn(self.latent_shape(), generator=generator(seed)) for seed in seeds]
+        return torch.stack(rows).to(self.device, self.unet.dtype)
+
+    # -- pictures ----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[str] | Tensor,
+        seeds: Sequence[int],
+        sampling: Sampling,
+        batch: int = 64,
+        callback: Callable[[int], object] | None = None,
+        guidance_scale: Sequence[float] | None = None,
+    ) -> Tensor:
+        """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
+
+        ``prompts`` are texts, or prompt embeddings [b, l, d]. The unconditional prompt "" goes through this
+        model's own text encoder, as the paper's evaluation does. ``guidance_scale``: one a prompt, instead of
+        the sampling's. Raises :class:`UserError` where seeds or guidance scales are not as many as prompts.
+        """
+        scales = list(guidance_scale or [sampling.guidance_scale] * len(prompts))
+        for name, values in (("seeds", seeds), ("guidance scales", scales)):
+            if len(values) != len(prompts):
+                raise UserError(f"{len(prompts)} prompts but {len(values)} {name}; as many are needed")
+        pipeline, empty = copy.copy(self.pipeline), self.unconditional()
+        pipeline.scheduler = make_sampler(sampling.sampler, self.scheduler.config)
+        pictures: dict[int, Tensor] = {}
+        for scale, part in batches(scales, min(batch, self.micro_batch or batch)):
+            if isinstance(prompts, Tensor):
+                embeds = prompts[part]
+            else:
+                embeds = self.encode_prompts([prompts[i] for i in part], batch)
+            with self.autocast():
+                images = pipeline(
+                    **self.conditions(embeds, empty.expand_as(embeds)),
+                    latents=self.noise([seeds[i] for i in part]),
+                    num_inference_steps=sampling.steps,
+                    guidance_scale=scale,
+                    output_type="pt",
+                ).images
+            pictures |= zip(part, images.float().cpu(), strict=True)
+            if callback is not None:
+                callback(len(pictures))
+        return torch.stack([pictures[i] for i in range(len(scales))])
+
+    def conditions(self, prompt_embeds: Tensor, empty: Tensor) -> dict[str, Any]:
+        """A pipeline call's arguments for prompt embeddings and as many of the empty prompt."""
+        return {"prompt_embeds": prompt_embeds, "negative_prompt_embeds": empty}
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Scaled posterior means z_0 of pictures in [0, 1]."""
+        vae, size = self.pipeline.vae, self.micro_batch or len(images)
+        parts = ((2 * part - 1).to(self.device, vae.dtype) for part in images.split(size))
+        means = torch.cat([vae.encode(part).latent_dist.mean for part in parts])
+        return means * vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor, batch: int = 64) -> Tensor:
+        """Pictures in [0, 1] of scaled latents z_0."""
+        vae, size = self.pipeline.vae, min(batch, self.micro_batch or batch)
+        parts = [vae.decode(z.to(vae.dtype) / vae.config.scaling_factor).sample for z in latents.split(size)]
+        return (torch.cat(parts).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def batches(scales: Sequence[float], size: int) -> list[tuple[float, list[int]]]:
+    """(scale, indices) in parts of at most ``size``: one guidance scale a call is all that pipelines take."""
+    rows = {scale: [i for i, other in enumerate(scales) if other == scale] for scale in scales}
+    return [
+        (scale, row[start : start + size])
+        for scale, row in rows.items()
+        for start in range(0, len(row), size)
+    ]

@@ -1,0 +1,57 @@
+"""Noise schedules and samplers: what the model was trained on, and how pictures are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LMSDiscreteScheduler
+from torch import Tensor
+
+from advunlearn_lib.base.errors import UserError, choose
+
+SAMPLERS: dict[str, Any] = {
+    "ddim": DDIMScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+    "lms": LMSDiscreteScheduler,
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are made: ``sampler`` is one of ddim, dpm++, lms; ``steps`` denoising steps under
+    guidance.
+    """
+
+    sampler: str
+    steps: int
+    guidance_scale: float
+
+
+def training_alphas(config: Any) -> Tensor:
+    """abar_t [T] of the noise that the model was trained on, from the betas in its scheduler's configuration.
+
+    Which sampler the folder names (Euler, LMS, ...) does not matter: those scale latents by their own sigmas.
+    Raises :class:`UserError` for a schedule without betas (flow matching, EDM).
+    """
+    if "beta_schedule" not in config:
+        raise UserError(
+            f"the scheduler {config.get('_class_name', '')!r} has no betas: only models trained on discrete "
+            "diffusion (DDPM) are supported"
+        )
+    return DDPMScheduler.from_config(config).alphas_cumprod
+
+
+def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
+    """The scheduler of ``sampler`` on the model's schedule. Latents are never clipped to [-1, 1], as pixels
+    would be.
+
+    Raises :class:`UserError` for an unknown name.
+    """
+    kind = SAMPLERS[choose("sampler", sampler, SAMPLERS)]
+    if (
+        sampler == "ddim"
+    ):  # DDIM's own defaults, where another scheduler's configuration is silent, are for pixels
+        last = config.get("set_alpha_to_one", False)
+        changes = {"clip_sample": False, "set_alpha_to_one": last} | changes
+    return kind.from_config(config, **changes)

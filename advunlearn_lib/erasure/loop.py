@@ -1,0 +1,147 @@
+"""The one loop of all trained erasure methods: optimiser, progress, checkpoint, resume."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from advunlearn_lib.base import checkpoint
+from advunlearn_lib.base.errors import UserError, choose, validated
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.seeds import derived_seed, generator
+from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.token_edit import check_room
+from advunlearn_lib.diffusion.weights import save_part
+from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
+
+
+@dataclass
+class Erased:
+    """An erased model: ``model`` to generate with; ``save_pretrained`` writes the trained part alone.
+
+    ``losses`` and ``seconds``: one an iteration.
+    """
+
+    model: LatentDiffusion
+    component: str
+    losses: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder that ``CLIPTextModel.from_pretrained`` (or ``UNet2DConditionModel``) loads."""
+        save_part(getattr(self.model, self.component), folder)
+
+
+def check_options(method: str, options: dict[str, Any]) -> Options:
+    """The method's options, filled with its defaults. Raises :class:`UserError` for an unknown method, name
+    or value.
+    """
+    kind = METHODS[choose("method", method, METHODS)]
+    filled = validated("option", kind.OPTIONS, options)
+    choose("component", filled.component, LatentDiffusion.PARTS)
+    for quirk in sorted(filled.quirks):
+        choose("quirk", quirk, filled.QUIRKS)
+    return filled
+
+
+def check_task(method: str, task: Task, options: Options) -> None:
+    """:class:`UserError` where the method lacks something of the task, or a prompt has no tokens or too
+    many.
+    """
+    kind = METHODS[method]
+    if not task.concept:
+        raise UserError("no concept prompt given; at least one is needed")
+    for name in kind.needs(options):
+        if not getattr(task, name):
+            raise UserError(f"{kind.LABEL} needs a {name.replace('_', ' ')}; none was given")
+    check_room(task.frozen, task.concept, getattr(options, "attack_tokens", 0))
+
+
+def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
+    """A method ready for :func:`train`. Raises :class:`UserError` for bad prompts or options, before anything
+    is made.
+    """
+    filled = check_options(method, options)
+    check_task(method, task, filled)
+    return in_memory(lambda: METHODS[method](task, filled), task.frozen, samples(filled))
+
+
+def samples(options: Options) -> int:
+    """How many samples a step takes at once."""
+    return max(getattr(options, name, 1) for name in ("batch", "retain_batch", "anchors"))
+
+
+def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
+    """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
+
+    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one.
+    Where memory runs out, the iteration is done again in micro-batches (``microbatch.py``). ``save_every``:
+    seconds between checkpoints. Raises :class:`UserError` where even one sample at a time does not fit, or
+    for fp16 without a GPU.
+    """
+    method.accelerator = accelerator(method.model)
+    run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
+    in_memory(run.go_on, method.model, samples(method.options))
+    for parameter in method.trained.values():
+        parameter.requires_grad_(False)
+    method.finish()
+    return Erased(method.model, method.options.component, run.losses, run.seconds)
+
+
+def accelerator(model: LatentDiffusion) -> Accelerator:
+    """accelerate's view of the model's precision; it holds fp16's loss scaler."""
+    precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype, "no")
+    if precision == "fp16" and model.device.type == "cpu":
+        raise UserError("fp16 training needs a GPU (allowed on a CPU: fp32, bf16)")
+    AcceleratorState._reset_state()  # it is one a process, and refuses a second precision
+    return Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
+
+
+class Run:
+    """The loop, which can be entered again where it stopped."""
+
+    def __init__(
+        self, method: Method, optimizer: Any, seed: int, path: Path | None, save_every: float
+    ) -> None:
+        self.method, self.optimizer, self.seed = method, optimizer, seed
+        self.path, self.save_every = path, save_every
+        parameters = {name.replace(".", "/"): p for name, p in method.trained.items()}
+        self.module = torch.nn.ParameterDict(parameters)
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        if path is not None and path.exists():
+            meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
+            self.losses, self.seconds = meta["losses"], meta["seconds"]
+            method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
+
+    def go_on(self) -> None:
+        """All iterations that are left."""
+        done, total = len(self.losses), self.method.options.iterations
+        saved = time.monotonic()
+        bar = tqdm(range(done, total), initial=done, total=total, desc="erase", leave=False)
+        for iteration in bar:
+            began = time.monotonic()
+            self.optimizer.zero_grad()
+            loss = self.method.backward(iteration, generator(derived_seed(self.seed, iteration)))
+            self.optimizer.step()
+            self.losses.append(loss)
+            self.seconds.append(time.monotonic() - began)
+            bar.set_postfix(loss=f"{loss:.4f}")
+            if self.path is not None and time.monotonic() - saved > self.save_every:
+                self.save(self.path)
+                saved = time.monotonic()
+
+    def save(self, path: Path) -> None:
+        """The checkpoint."""
+        state = {name: value.tolist() for name, value in self.method.state.items()}
+        meta = {"step": len(self.losses), "losses": self.losses, "seconds": self.seconds, "state": state}
+        checkpoint.save(path, {"trained": self.module}, self.optimizer, **meta)

@@ -1,0 +1,97 @@
+"""What every erasure method shares: its options and the state of one training run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from advunlearn_lib.erasure.parameters import select
+from advunlearn_lib.erasure.task import Task
+
+
+class Options(BaseModel):
+    """What every method can be told. Defaults are the paper's, for Stable Diffusion.
+
+    ``quirks`` name deviations of the official code from the paper, off by default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    QUIRKS: ClassVar[dict[str, str]] = {}
+
+    component: str = Field("unet", description="the part that is trained: unet or text_encoder")
+    group: str = Field("noxattn", description="which of its weights (erasure/parameters.py)")
+    iterations: int = Field(1000, ge=0)
+    lr: float = Field(1e-5, gt=0, description="learning rate")
+    batch: int = Field(1, ge=1, description="samples a step, each with a prompt and a noise level of its own")
+    quirks: frozenset[str] = frozenset()
+
+
+class Method:
+    """One training run. A method overrides its :meth:`loss` and what else differs; ``loop.py`` trains it.
+
+    ``LABEL`` is its name in the paper's tables.
+    """
+
+    OPTIONS: ClassVar[type[Options]] = Options
+    LABEL: ClassVar[str] = ""
+    options: Options
+
+    def __init__(self, task: Task, options: Options) -> None:
+        self.task, self.frozen, self.options = task, task.frozen, options
+        self.model = task.frozen.copy_of(options.component)
+        self.trained = self.choose_parameters()
+        for parameter in self.trained.values():
+            parameter.requires_grad_(True)
+        self.ids = task.frozen.tokenize(task.concept)
+        self.state: dict[str, Tensor] = {}
+        self.accelerator: Accelerator | None = None  # set by ``train``: fp16's loss scaling
+
+    @classmethod
+    def needs(cls, options: Options) -> tuple[str, ...]:
+        """The task's lists that it cannot do without: "retain_set", "surrogate"."""
+        return ()
+
+    def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The trained parameters, by name."""
+        return select(getattr(self.model, self.options.component), self.options.component, self.options.group)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Adam, unless the method's paper says otherwise."""
+        return torch.optim.Adam(self.trained.values(), lr=self.options.lr)
+
+    def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """The loss of one iteration; all randomness comes from ``generator``."""
+        raise NotImplementedError
+
+    def backward(self, iteration: int, generator: torch.Generator) -> float:
+        """Leave the iteration's gradient in the trained parameters and return the loss."""
+        loss = self.loss(iteration, generator)
+        (loss * self.loss_scale()).backward()
+        return loss.item()
+
+    def loss_scale(self) -> float:
+        """What gradients are multiplied by so that fp16 holds them; the optimiser divides by it again. 1 in
+        bf16 and fp32.
+        """
+        scaler = None if self.accelerator is None else self.accelerator.scaler
+        return 1.0 if scaler is None else float(scaler.get_scale())
+
+    def finish(self) -> None:
+        """Called once after the last iteration."""
+
+    def gradients(self, loss: Tensor) -> list[Tensor]:
+        """The gradient of ``loss`` for each trained parameter, zeros where it has none; nothing is left in
+        ``.grad``.
+        """
+        scale, trained = self.loss_scale(), list(self.trained.values())
+        raw = torch.autograd.grad(loss * scale, trained, allow_unused=True, materialize_grads=True)
+        return [gradient.div_(scale) for gradient in raw]
+
+    def set_gradients(self, gradients: list[Tensor]) -> None:
+        """Put ``gradients``, which are used up, where the optimiser looks for them."""
+        for parameter, gradient in zip(self.trained.values(), gradients, strict=True):
+            parameter.grad = gradient.mul_(self.loss_scale())

@@ -1,0 +1,156 @@
+"""What this machine has and lacks for a profile, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import torch
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.data.official import SHA256, locate
+from advunlearn_lib.diffusion import hub
+from advunlearn_lib.profiles.schema import Profile
+
+EXTRAS = {"nudity": "nudenet", "fid": "torch_fidelity", "ray": "ray"}  # extra -> the module it installs
+STYLE_JUDGE = (
+    "put UnlearnDiffAtk's style classifier (its README, 129 WikiArt artists) into FOLDER/wikiart-vit "
+    "and --set judges=FOLDER"
+)
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; ``remedy``: what is there, or how to get it. Not all that may be missing
+    is needed.
+    """
+
+    what: str
+    present: bool
+    remedy: str
+    needed: bool = True
+
+    def __str__(self) -> str:
+        state = "ok" if self.present else "MISSING" if self.needed else "absent"
+        return f"  {state:7} {self.what}: {self.remedy}"
+
+
+def print_findings(profile: Profile, store: Path) -> bool:
+    """Print what was found; is everything that is needed there?"""
+    found = findings(profile, store)
+    for finding in found:
+        print(finding)
+    missing = sum(finding.needed and not finding.present for finding in found)
+    if missing:
+        print(f"\n{missing} of {len(found)} things are missing for the profile {profile.name}")
+    else:
+        print("\neverything that is needed is here")
+    return not missing
+
+
+def findings(profile: Profile, store: Path) -> list[Finding]:
+    """Everything a run of ``profile`` needs, present or not."""
+    versions = f"{platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}"
+    found = [Finding("python", True, versions), disk(profile, store), *gpus(profile)]
+    judges = dict.fromkeys(concept.judge for concept in profile.concepts.values())
+    found += [judge(profile, name) for name in judges]
+    bases = dict.fromkeys((profile.base, *profile.bases.values()))
+    found += [model(name, "model_index.json", "--base FOLDER") for name in bases]
+    found.append(model(profile.clip, "config.json", "--set clip=FOLDER"))
+    if profile.fid_features == "inception":
+        found.append(extra("fid"))
+    if profile.source == "official":
+        found += [prompt_files(profile), reference(profile)]
+    return [*found, extra("ray", needed=False)]
+
+
+def disk(profile: Profile, store: Path) -> Finding:
+    """Room for the store."""
+    place = next(path for path in (store, *store.parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    needed = f"about {profile.disk_gb:g} GB needed for a table (ADVUNLEARN_STORE moves it)"
+    return Finding("disk", free > profile.disk_gb, f"{free:.0f} GB free for {store}, {needed}")
+
+
+def gpus(profile: Profile) -> list[Finding]:
+    """Each GPU that torch sees, or that there is none."""
+    needed = (
+        f"{profile.gpu_gb:g} GB needed, {profile.gpu_unet_gb:g} to train a UNet"
+        if profile.gpu_gb
+        else "none needed"
+    )
+    found = []
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory / 1e9
+        remedy = f"{torch.cuda.get_device_name(index)}, {total:.0f} GB; {needed}"
+        found.append(Finding(f"GPU {index}", total >= profile.gpu_gb, remedy))
+    return found or [Finding("GPU", not profile.gpu_gb, f"none that torch sees; {needed}")]
+
+
+def extra(name: str, needed: bool = True) -> Finding:
+    """An optional package."""
+    module = EXTRAS[name]
+    present = importlib.util.find_spec(module) is not None
+    remedy = f"{module} is installed" if present else f"pip install -c requirements.lock -e '.[{name}]'"
+    return Finding(f"extra {name!r}", present, remedy, needed)
+
+
+def model(name: str, index: str, instead: str) -> Finding:
+    """A model in a folder, in the cache, or on the hub; ``instead`` would take a folder."""
+    if Path(name).exists():
+        return Finding(name, True, "local folder")
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, options = hub.source(name)
+    if isinstance(try_to_load_from_cache(repository, index, revision=options["revision"]), str):
+        return Finding(name, True, "in the hub cache")
+    if hub.offline():
+        return Finding(
+            name, False, f"not in the cache, and HF_HUB_OFFLINE is set: go online once, or {instead}"
+        )
+    try:
+        with urlopen(
+            f"https://huggingface.co/{repository}/resolve/{options['revision']}/{index}", timeout=10
+        ) as answer:
+            return Finding(name, answer.status == 200, "on the hub; fetched when first needed")
+    except OSError as error:
+        return Finding(
+            name,
+            False,
+            f"not in the cache, and the hub does not answer ({error}): go online once, or {instead}",
+        )
+
+
+def judge(profile: Profile, name: str) -> Finding:
+    """A judge."""
+    if name == "nudenet":
+        return extra("nudity")._replace(what="judge nudenet")
+    where = profile.judge(name)
+    if "/" in where:
+        return model(where, "config.json", f"put it into FOLDER/{where} and --set judges=FOLDER")
+    return Finding(f"judge {name}", False, STYLE_JUDGE)
+
+
+def prompt_files(profile: Profile) -> Finding:
+    """The official prompt files."""
+    folder = Path(profile.prompts_dir) if profile.prompts_dir else None
+    lacking = []
+    for name in SHA256:
+        try:
+            locate(name, folder)
+        except UserError:
+            lacking.append(name)
+    remedy = f"cannot get {', '.join(lacking)}: go online once, or --prompts-dir FOLDER"
+    return Finding("prompt files", not lacking, remedy if lacking else f"{len(SHA256)} files")
+
+
+def reference(profile: Profile) -> Finding:
+    """FID's real pictures."""
+    remedy = (
+        "--set reference=FOLDER of 10,000 COCO pictures, or FILE.npz with mu and sigma; only FID needs it"
+    )
+    return Finding("FID reference", bool(profile.reference), profile.reference or remedy)

@@ -1,0 +1,133 @@
+"""Compute many cells at once: one process a GPU, or a core with one thread each; the store between them.
+
+Small models leave a second thread half idle: two processes of one thread do about 1.6 times the work of one
+with two (``benchmarks/bank.py`` measures it).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+import torch
+
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.execute.plan import Job, plan
+from advunlearn_lib.execute.preflight import preflight
+from advunlearn_lib.experiment.cells import MODEL, Cell
+from advunlearn_lib.experiment.distributed import processes
+from advunlearn_lib.experiment.study import Study
+
+
+def compute(jobs: Sequence[Job], store: Store, desc: str, workers: int | None = None) -> None:
+    """See to it that the store holds all ``jobs``; those it has are not looked at again.
+
+    What a worker raises is raised here, and the jobs not yet begun are dropped. Raises :class:`UserError`
+    where the machine cannot do it.
+    """
+    todo = plan(jobs, store)
+    state = processes()
+    if state is not None:
+        state.wait_for_everyone()  # nobody computes before all have planned
+    if todo:
+        preflight(todo, store)
+    if state is None and todo:
+        run_pool(todo, store, desc, workers)
+        return
+    for job in todo:
+        compute_one(job, store.root)
+
+
+def visible_gpus(device: str) -> list[str]:
+    """The GPUs that workers may take, as CUDA_VISIBLE_DEVICES names them: those this process was given, no
+    others.
+
+    None of them where ``device`` names the CPU or one GPU, which is then the only one.
+    """
+    if device not in ("auto", "cuda"):
+        return []
+    count = torch.cuda.device_count()
+    given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return given[:count] or [str(number) for number in range(count)]
+
+
+def run_pool(todo: list[Job], store: Store, desc: str, workers: int | None) -> None:
+    """All of ``todo`` in processes of our own: one a GPU, one for a GPU that was named, or one a core."""
+    device = todo[0].profile.device
+    gpus = visible_gpus(device)
+    natural = len(gpus) or (1 if device.startswith("cuda") else os.cpu_count() or 1)
+    count = min(workers or natural, len(todo))
+    context = get_context("spawn")
+    lines: SimpleQueue[tuple[int, str]] = context.SimpleQueue()
+    free: SimpleQueue[str] = context.SimpleQueue()
+    for gpu in gpus:
+        free.put(gpu)
+    arguments = (lines, free, max(1, (os.cpu_count() or 1) // count))
+    with ProcessPoolExecutor(count, context, initializer=set_up, initargs=arguments) as pool:
+        # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        futures = {pool.submit(compute_one, job, store.root): job.cell for job in todo}
+        signal.signal(signal.SIGINT, heard)
+        try:
+            follow(futures, lines, desc)
+        except BaseException:
+            running = list((pool._processes or {}).values())  # shutdown forgets them
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.terminate()
+            raise
+
+
+def follow(futures: dict[Future[None], Cell], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
+    """One bar for all cells; behind it, what each worker's own bar says now."""
+    pending, now = set(futures), dict[int, str]()
+    with tqdm(total=len(futures), desc=desc) as bar:
+        while pending:
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            while not lines.empty():
+                worker, line = lines.get()
+                now[worker] = line
+            for future in done:
+                future.result()
+                bar.update()
+            bar.set_postfix_str(" | ".join(now.values()))
+
+
+class Relay(io.StringIO):
+    """A worker's stderr: the head of each progress line goes to the parent."""
+
+    def __init__(self, lines: SimpleQueue[tuple[int, str]]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def write(self, text: str) -> int:
+        """Send "attack:  45%" of "attack:  45%|####    | 27/60 [...]"."""
+        head, bar, _ = text.partition("|")
+        if bar:
+            self.lines.put((os.getpid(), head.strip()))
+        return len(text)
+
+
+def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[str], threads: int) -> None:
+    """A worker's first act: it takes a GPU, if there is one left, and sees no other."""
+    if not free.empty():
+        os.environ["CUDA_VISIBLE_DEVICES"] = free.get()
+    torch.set_num_threads(threads)
+    sys.stderr = Relay(lines)
+
+
+def compute_one(job: Job, root: Path) -> None:
+    """One cell, in a worker."""
+    study = Study(job.profile, Store(root))
+    if job.cell.metric in (MODEL, "seconds_per_iteration"):
+        study.model(job.cell.row)
+    else:
+        study.estimate(job.cell)

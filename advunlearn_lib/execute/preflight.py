@@ -1,0 +1,44 @@
+"""Whether the machine can do what is asked of it, before anything is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.files import check_disk
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.experiment.cells import MODEL
+from advunlearn_lib.experiment.recipes import Recipes
+
+
+def preflight(jobs: Sequence[Job], store: Store) -> None:
+    """:class:`UserError` where there is too little disk, no such device, no GPU or a GPU too small for
+    ``jobs``.
+    """
+    profile = jobs[0].profile
+    check_disk("store", store.root, profile.disk_gb)
+    if not profile.gpu_gb or profile.device == "cpu":
+        device_named(profile.device)
+        return
+    if not torch.cuda.is_available():
+        needed = f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none"
+        raise UserError(f"{needed} (--set device=cpu goes on anyway)")
+    memory = torch.cuda.get_device_properties(device_named(profile.device)).total_memory / 1e9
+    wanted, setting = profile.gpu_gb, "gpu_gb"
+    if any(trains_unet(job) for job in jobs):
+        wanted, setting = profile.gpu_unet_gb, "gpu_unet_gb"
+    if memory < wanted:
+        raise UserError(
+            f"the GPU has {memory:.0f} GB; {wanted:g} GB are needed (--set {setting}=0 goes on anyway)"
+        )
+
+
+def trains_unet(job: Job) -> bool:
+    """Is it a model whose UNet is trained here?"""
+    if job.cell.metric != MODEL:
+        return False
+    return Recipes(job.profile).erase(job.cell.row)["options"]["component"] == "unet"

@@ -1,0 +1,40 @@
+"""Where results go. A run never touches committed results, nor those of another sort of run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.base.paths import FIGURES, PUBLISHED
+
+LONGEST = 60
+
+
+def results_folder(
+    profile: str, quick: bool = False, overrides: Sequence[str] = (), seed: int | None = None, seeds: int = 1
+) -> Path:
+    """``figures/<profile>``, ignored by git; quick runs, overrides and seeds have a folder of their own
+    beside it.
+    """
+    parts = [profile]
+    parts += ["quick"] if quick else []
+    parts += [] if seed is None else [f"seed{seed}"]
+    parts += [f"seeds{seeds}"] if seeds > 1 else []
+    parts += [slug(overrides)] if overrides else []
+    return FIGURES / "-".join(parts)
+
+
+def published_folder(profile: str) -> Path:
+    """The profile's committed results."""
+    return PUBLISHED / profile
+
+
+def slug(overrides: Sequence[str]) -> str:
+    """A file name for ``overrides``, in any order; a key stands for what a file name cannot say."""
+    joined = "-".join(sorted(overrides))
+    plain = re.sub(r"[^A-Za-z0-9=._-]", "_", joined)
+    if plain == joined and len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{key_of({'overrides': sorted(overrides)})[:8]}"

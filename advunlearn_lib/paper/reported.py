@@ -1,0 +1,133 @@
+"""What the paper reports, cell by cell, and what we get for it."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from advunlearn_lib.base.errors import choose
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.profiles.schema import Profile
+
+HERE = Path(__file__).parent
+
+
+class Reported(NamedTuple):
+    """A number of the paper."""
+
+    table: str
+    cell: Cell
+    value: float
+
+
+class Result(BaseModel):
+    """A number of the paper and ours. ``here`` is what stands for the concept in this profile, if anything
+    does.
+
+    With several seeds ``reproduced``, ``low`` and ``high`` are means over them, ``seeds`` the single values
+    and ``spread`` their standard deviation. ``key`` is the recipe's, ``commit`` the code that computed the
+    (first) cell.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    table: str
+    concept: str
+    here: str
+    method: str
+    component: str
+    variant: str
+    attack: str
+    metric: str
+    reported: float
+    reproduced: float
+    low: float
+    high: float
+    n: int
+    key: str
+    seeds: list[float]
+    spread: float
+    commit: str
+
+    @property
+    def row(self) -> Row:
+        """The model."""
+        return Row(self.concept, self.method, self.component, self.variant)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return Cell(self.row, self.attack, self.metric)
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """The lines of ``reported.csv`` or ``claims.csv``."""
+    with (HERE / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def all_reported() -> dict[str, list[Reported]]:
+    """All numbers of the paper, by table."""
+    tables: dict[str, list[Reported]] = {}
+    for line in read_csv("reported.csv"):
+        row = Row(*(line[field] for field in Row._fields))
+        number = Reported(line["table"], Cell(row, line["attack"], line["metric"]), float(line["value"]))
+        tables.setdefault(number.table, []).append(number)
+    return tables
+
+
+def reported(table: str) -> list[Reported]:
+    """The cells of one table, as the paper has them. Raises :class:`UserError` for an unknown table."""
+    return all_reported()[choose("table", table, all_reported())]
+
+
+def rows_of(table: str) -> list[Row]:
+    """The models of a table, in the paper's order."""
+    return list(dict.fromkeys(number.cell.row for number in reported(table)))
+
+
+def jobs_of(profiles: Sequence[Profile], table: str) -> list[Job]:
+    """What has to be computed for a table, for each profile (one a seed)."""
+    return [Job(profile, number.cell) for number in reported(table) for profile in profiles]
+
+
+def reproduce(studies: Sequence[Study], table: str) -> list[Result]:
+    """One result for each reported cell, computed or read from the store, over the seeds of ``studies``."""
+    compute(jobs_of([study.profile for study in studies], table), studies[0].store, f"table {table}")
+    return [result_of(studies, number) for number in reported(table)]
+
+
+def result_of(studies: Sequence[Study], number: Reported) -> Result:
+    """Our value of one reported number."""
+    cell, first = number.cell, studies[0]
+    kind, recipe = first.recipes.cell(cell)
+    estimates = [study.estimate(cell) for study in studies]
+    record = first.store.read(kind, recipe)
+    assert record is not None
+    values = [estimate.value for estimate in estimates]
+    return Result(
+        table=number.table,
+        **cell.row._asdict(),
+        here=first.recipes.concept(cell.row.concept).here(),
+        attack=cell.attack,
+        metric=cell.metric,
+        reported=number.value,
+        reproduced=statistics.fmean(values),
+        low=statistics.fmean(estimate.low for estimate in estimates),
+        high=statistics.fmean(estimate.high for estimate in estimates),
+        n=estimates[0].n,
+        key=key_of(recipe),
+        seeds=values,
+        spread=statistics.stdev(values) if len(values) > 1 else 0.0,
+        commit=record["commit"],
+    )

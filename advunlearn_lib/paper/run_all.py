@@ -1,0 +1,75 @@
+"""``./reproduce.sh all`` and ``./reproduce.sh claims``: the plan, all cells at once, every notebook, one
+verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.execute.plan import Job, describe_plan
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.paper import claims
+from advunlearn_lib.paper.item import Run
+from advunlearn_lib.paper.items import ITEMS, TABLES
+from advunlearn_lib.paper.reported import jobs_of, reproduce
+
+MAIN_TABLES = ("5", "6", "7")  # their models also under random tokens: what luck alone finds
+
+
+def all_jobs(run: Run) -> list[Job]:
+    """Every cell of every table, for every seed."""
+    jobs = [job for table in TABLES.values() for job in jobs_of(run.profiles, table)]
+    attacked = [
+        job for table in MAIN_TABLES for job in jobs_of(run.profiles, table) if job.cell.metric == "asr"
+    ]
+    return jobs + [Job(profile, cell._replace(attack="random")) for profile, cell in attacked]
+
+
+def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
+    """Compute everything, then execute each item's notebook with ``parameters``, then judge the claims.
+
+    Raises :class:`UserError` where a notebook failed, after all others are done.
+    """
+    jobs = all_jobs(run)
+    print(describe_plan(jobs, run.study.store), flush=True)
+    compute(jobs, run.study.store, "all cells")
+    failed = execute_notebooks(parameters)
+    report_claims(run)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(ITEMS)} notebooks failed; " + "; ".join(failed))
+
+
+def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
+    """All notebooks, one a core at once, each in a process of its own; a line for each that failed."""
+
+    def notebook(name: str) -> tuple[str, subprocess.CompletedProcess[str]]:
+        command = [sys.executable, "-m", "advunlearn_lib.paper.notebook", name, json.dumps(dict(parameters))]
+        return name, subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = [pool.submit(notebook, name) for name in ITEMS]
+        for future in tqdm(as_completed(futures), total=len(ITEMS), desc="notebooks"):
+            name, done = future.result()
+            if done.returncode:
+                failed.append(f"{name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return failed
+
+
+def report_claims(run: Run) -> None:
+    """Judge every claim, write the page, print the verdicts."""
+    results = [result for table in TABLES.values() for result in reproduce(run.studies, table)]
+    judged = claims.judge(results)
+    claims.write(judged, run.folder, run.stamp, claims.explanations(run.profile))
+    print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{run.stamp}")
+    print(f"written to {run.folder}: claims.csv, claims.md")

@@ -1,0 +1,28 @@
+"""The training pictures, drawn once and kept as memory-mapped arrays in the work folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from advunlearn_lib.base.files import atomic
+from advunlearn_lib.world.render import Scene
+from advunlearn_lib.world.scenes import Dataset, render_scenes
+
+PICTURES = 40_320  # 840 of each object
+TRAIN_SEED = 0
+
+
+def training_set(sprites_path: Path, work: Path) -> Dataset:
+    """The training pictures, from ``work`` when already drawn."""
+    images, scenes = work / "images.npy", work / "scenes.json"
+    if not scenes.exists():
+        data = render_scenes(sprites_path, range(PICTURES), TRAIN_SEED)
+        with atomic(images) as temporary:
+            np.save(temporary, data.images)
+        with atomic(scenes) as temporary:
+            temporary.write_text(json.dumps([asdict(scene) for scene in data.scenes]))
+    return Dataset(np.load(images, mmap_mode="r"), [Scene(**row) for row in json.loads(scenes.read_text())])

@@ -1,0 +1,176 @@
+"""What a profile is: every size, step count and hyper-parameter as data. No algorithm asks which profile it
+serves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from advunlearn_lib.base.paths import DATA
+
+Kind = Literal["broad", "style", "object"]
+COMPONENTS = {
+    "UNet": "unet",
+    "Text Encoder": "text_encoder",
+}  # the paper's names of what is trained, and diffusers'
+
+
+class MethodKey(NamedTuple):
+    """A method as the paper's tables name it, what it trains ("UNet", "Text Encoder"), and the kind of
+    concept.
+    """
+
+    method: str
+    component: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.method} ({self.component}), {self.kind}"
+
+
+class CheckpointKey(NamedTuple):
+    """A row of the paper's tables whose weights come from elsewhere."""
+
+    concept: str
+    method: str
+    component: str
+
+
+class MethodSettings(BaseModel):
+    """An erasure method by its name in the registry, and the options that differ from its defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    method: str
+    options: dict[str, Any] = Field({})
+
+    def changed(self, **options: Any) -> MethodSettings:
+        """The same method with some options changed."""
+        return self.model_copy(update={"options": self.options | options})
+
+
+class RetainList(NamedTuple):
+    """Where retain prompts come from, "coco" or "imagenet", and whether those about the concept are left
+    out.
+    """
+
+    source: str = "coco"
+    filtered: bool = True
+
+
+class Variant(BaseModel):
+    """What a row of an ablation changes: options on top of the method's, the retain list. ``label``: on an
+    axis.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    label: str = ""
+    options: dict[str, Any] = Field({})
+    retain: RetainList = RetainList()
+
+    def changes_something(self) -> bool:
+        """Is it another model than the method's usual one?"""
+        return bool(self.options) or self.retain != RetainList()
+
+
+class Concept(BaseModel):
+    """What is erased and how success is told. ``paper`` is its name in the paper's tables, empty for
+    validation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    paper: str
+    kind: Kind
+    erase: tuple[str, ...] = Field(description="prompts that name the concept; one is drawn at each step")
+    judge: str = Field(description="a folder under the profile's ``judges``, a hub id, or nudenet")
+    prompts: str = Field(
+        "", description="the file of its evaluation prompts, where the profile's source has files"
+    )
+    labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
+    threshold: float = Field(
+        0.0, ge=0, le=1, description="... with at least this probability, all labels together"
+    )
+    names: tuple[str, ...] = Field((), description="the concept's words within its prompts")
+    surrogate: tuple[str, ...] = Field(
+        (), description="what should come instead: one prompt, or one for each of ``erase``"
+    )
+    attack_tokens: int = Field(3, ge=1, description="adversarial tokens of an attack on it")
+
+    def surrogates(self) -> list[str]:
+        """One surrogate a prompt of ``erase``; none where the concept has none."""
+        return list(self.surrogate) * (len(self.erase) if len(self.surrogate) == 1 else 1)
+
+    def here(self) -> str:
+        """The concept's name where it stands in for the paper's ("weapon" for nudity), else empty."""
+        return "" if self.name.lower() == self.paper.lower() else self.name
+
+
+class Profile(BaseModel):
+    """One way to run everything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    source: Literal["emoji", "official"] = Field(
+        "emoji", description="where prompts, captions and pictures come from"
+    )
+    base: str = Field(description="a pipeline's folder or hub id (owner/name@revision)")
+    judges: str = Field(description="the folder that holds the judges")
+    clip: str = Field(description="the CLIP of the CLIP score: a folder or hub id")
+    fid_features: str = Field(description="the network whose features FID uses: a judge, or inception")
+    sprites: Path = DATA / "world" / "sprites.png"
+    prompts_dir: str = Field("", description="local copies of the official prompt files")
+    reference: str = Field("", description="FID's real pictures: a folder, or an .npz of mu and sigma")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="of training; pictures are made in fp32"
+    )
+    seed: int = Field(0, ge=0)
+    sampler: Literal["ddim", "dpm++", "lms"] = Field(description="of pictures")
+    sampling_steps: int = Field(ge=1, description="denoising steps of a judged or measured picture")
+    quality_steps: int = Field(
+        0, ge=0, description="the same for FID and CLIP score (0: as many as a judged picture's)"
+    )
+    target_steps: int = Field(
+        0, ge=0, description="the same for the base model's pictures that attacks aim at"
+    )
+    guidance_scale: float = Field(ge=0)
+    gpus: float = Field(0, ge=0, description="GPUs of a cell that Ray runs")
+    disk_gb: float = Field(1.0, ge=0, description="free disk a run needs in the store")
+    gpu_gb: float = Field(0, ge=0, description="GPU memory a run needs; 0: a CPU will do")
+    gpu_unet_gb: float = Field(0, ge=0, description="the same where a UNet is trained")
+    batch: int = Field(ge=1, description="pictures made at once")
+    fid_images: int = Field(ge=40, multiple_of=20, description="pictures behind FID and CLIP score")
+    prompts: int = Field(ge=4, description="evaluation prompts of a concept, at most")
+    select: bool = Field(True, description="evaluate on prompts for which the base model shows the concept")
+    max_prompt_tokens: int = Field(
+        0, ge=0, description="a longer prompt is judged but not attacked (0: no limit)"
+    )
+    attack_timesteps: int = Field(ge=1, description="rounds of an attack, each ended by a judged picture")
+    attack_steps: int = Field(ge=1, description="gradient steps a round")
+    attack_lr: float = Field(0.01, gt=0)
+    scale: float = Field(
+        1.0, gt=0, description="multiplies every method's iterations, sampling paths and pictures"
+    )
+    quick: bool = False
+    bases: dict[str, str] = Field({}, description="the base models of Table 8, by the paper's names")
+    concepts: dict[str, Concept] = Field(
+        {}, description="by the paper's names; those of validation by their own"
+    )
+    methods: dict[MethodKey, MethodSettings] = Field({})
+    variants: dict[str, Variant] = Field({}, description="by a table's variant")
+    checkpoints: dict[CheckpointKey, str] = Field({}, description="weights to evaluate instead of training")
+    attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
+
+    def judge(self, name: str) -> str:
+        """Where the judge ``name`` is: its folder if there is one, else the name, a hub id."""
+        folder = Path(self.judges) / name
+        return str(folder) if folder.is_dir() else name
+
+    def is_local(self) -> bool:
+        """Is every model a folder here, so that no network is needed?"""
+        judges = (self.judge(concept.judge) for concept in self.concepts.values())
+        names = (self.base, self.clip, *self.bases.values(), *judges)
+        return all(name == "nudenet" or Path(name).exists() for name in names)

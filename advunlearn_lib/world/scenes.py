@@ -1,0 +1,60 @@
+"""Many scenes at once, as arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.world import atlas
+from advunlearn_lib.world.render import Scene, sample_scene
+
+FRESH_SEED = 1  # the stream of scenes that no training saw; it saw stream 0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """``images`` uint8 ``[n, 64, 64, 3]``; labels int64 ``[n]``; ``captions`` of length n."""
+
+    images: NDArray[np.uint8]
+    scenes: list[Scene]
+
+    def labels(self, field: str) -> torch.Tensor:
+        """The index of each picture's ``"thing"``, ``"place"`` or ``"style"``."""
+        return torch.tensor([getattr(scene, field) for scene in self.scenes])
+
+    def batch(self, index: NDArray[np.int64]) -> torch.Tensor:
+        """Pictures as floats in [-1, 1], ``[b, 3, 64, 64]``."""
+        return to_tensor(self.images[np.sort(index)])
+
+
+def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """uint8 ``[b, h, w, 3]`` -> float in [-1, 1], ``[b, 3, h, w]``, channels last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def render_scenes(
+    sprites_path: Path, indices: Sequence[int], seed: int, artist: int | None = None
+) -> Dataset:
+    """Scenes ``indices`` of the stream ``seed``, drawn on all cores; by one artist's sprites, or by all."""
+    sprites = atlas.load(sprites_path)
+    sprites = sprites if artist is None else sprites[:, artist : artist + 1]
+    work = partial(sample_scene, sprites, seed)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        drawn = list(
+            tqdm(
+                pool.map(work, indices, chunksize=256),
+                total=len(indices),
+                desc="draw",
+                disable=len(indices) < 2000,
+            )
+        )
+    return Dataset(np.stack([image for image, _ in drawn]), [scene for _, scene in drawn])
