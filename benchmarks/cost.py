@@ -17,14 +17,13 @@ from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.paper.items import ITEMS, TABLES
+from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import Profile
 
-MILLISECONDS = {
-    "bf16": 10.0,
-    "fp32": 25.0,
-}  # of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak
+# Of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak.
+MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}
 PRICE = 2.0  # dollars of an A100 hour; assumed
 TEXT, WEIGHTS, DECODE, ENCODE = 2.08, 3.0, 3.13, 1.39
 PROMPTS = {"broad": 142, "style": 50, "object": 50}
@@ -37,46 +36,41 @@ def picture(steps: int) -> float:
     return 2 * steps + DECODE
 
 
-def training(profile: Profile, options: dict) -> float:
+def training(method: str, options: dict) -> float:
     """F of one training run, its sampling paths or pictures included."""
     o = defaultdict(int, options)
     step = TEXT if o["component"] == "text_encoder" else WEIGHTS
     paths = 2 * o["steps"] * (o["per_prompt"] + (237 if o["retain_weight"] else 0))
-    if options["method"] == "advunlearn":
+    if method == "advunlearn":
         attacked = o["iterations"] - o["warm_up"]
         retained = step * o["retain_batch"] if o["retain_weight"] else 0
         return paths + attacked * o["attack_steps"] * TEXT + o["iterations"] * (step * o["batch"] + retained)
-    if options["method"] == "esd":
+    if method == "esd":
         return paths + o["iterations"] * step * o["batch"]
-    if options["method"] == "spm":
+    if method == "spm":
         return paths + o["iterations"] * (step * o["batch"] + 4 * (1 + WEIGHTS))
-    if options["method"] == "uce":
+    if method == "uce":
         return 0.0
-    made = (o["per_prompt"] * (2 if options["method"] in ("salun", "erasediff", "scissorhands") else 1)) * (
-        picture(50) + ENCODE
-    )
-    passes = {"fmn": 3, "ac": 4, "salun": 7, "erasediff": 15, "scissorhands": 10}[options["method"]]
-    return made + o["iterations"] * passes * o["batch"]
+    kinds = 2 if method in ("salun", "erasediff", "scissorhands") else 1
+    pictures = o["per_prompt"] * kinds * (picture(50) + ENCODE)
+    passes = {"fmn": 3, "ac": 4, "salun": 7, "erasediff": 15, "scissorhands": 10}[method]
+    return pictures + o["iterations"] * passes * o["batch"]
 
 
 def attacking(profile: Profile, name: str, kind: str) -> float:
     """F of one attack on all of a concept's prompts."""
-    own = Budget(
-        **(
-            {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
-            | profile.attacks.get(name, {})
-        )
-    )
+    usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
+    budget = Budget(**(usual | profile.attacks.get(name, {})))
     prompts, shown = PROMPTS[kind], picture(profile.sampling_steps)
     if name == "none":
         return prompts * shown
     if name == "CCE":
-        return own.steps * 8 * TEXT + 2 * prompts * shown
+        return budget.steps * 8 * TEXT + 2 * prompts * shown
     if name == "PEZ":
-        return own.steps * 0.07 * prompts + 2 * prompts * shown
+        return budget.steps * 0.07 * prompts + 2 * prompts * shown
     per_step = {"P4D": 3.08, "PH2P": 4 * TEXT, "random": 0.0}.get(name, TEXT)
     share = UNBROKEN + (1 - UNBROKEN) / 2
-    return prompts * (shown + share * own.timesteps * (own.steps * per_step + shown))
+    return prompts * (shown + share * budget.timesteps * (budget.steps * per_step + shown))
 
 
 def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
@@ -89,28 +83,19 @@ def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
 
 def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
     """Hours of each item by itself, hours of all shared cells by kind, bytes of the models."""
-    shared, own = Recipes(POCKET), Recipes.__new__(Recipes)
-    own.profile = PAPER
+    shared, full_size = Recipes(POCKET), Recipes(PAPER)
     items, seen, size = [], {}, 0.0
     for item in ITEMS:
         here: dict[tuple[str, str], tuple[str, float]] = {}
-        for record in cells.reported(TABLES[item]) if item in TABLES else []:
-            cell = cells.cell_of(record)
+        for number in reported(TABLES[item]) if item in TABLES else []:
+            cell = number.cell
             kind, recipe = shared.cell(cell)
             trained = shared.trained(cell.row)
             if trained is not None:
-                options = own.options(trained) | {
-                    n: v for n, v in PAPER.variants.get(trained.variant, {}).items() if n != "retain"
-                }
-                here["erase", key_of(shared.erase(trained))] = (
-                    "train",
-                    training(PAPER, options) * MILLISECONDS["bf16"],
-                )
-                size += (
-                    BYTES[options.get("component", "unet")]
-                    if ("erase", key_of(shared.erase(trained))) not in seen
-                    else 0
-                )
+                method, options = full_size.options(trained)
+                key = ("erase", key_of(shared.erase(trained)))
+                here[key] = ("train", training(method, options) * MILLISECONDS["bf16"])
+                size += BYTES[options["component"]] if key not in seen else 0
             if kind in ("attack", "quality"):
                 f, precision = cost(PAPER, cell)
                 here[kind, key_of(recipe)] = (kind, f * MILLISECONDS[precision])
@@ -120,22 +105,25 @@ def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
     return pd.DataFrame(items), pd.DataFrame([{"item": "all, each cell once", **by_kind(seen)}]), size
 
 
-def by_kind(found: dict[tuple[str, str], tuple[str, float]]) -> dict[str, float]:
+def by_kind(costs: dict[tuple[str, str], tuple[str, float]]) -> dict[str, float]:
     """Hours of training, attacks and quality, and their sum."""
-    told = dict.fromkeys(("train", "attack", "quality"), 0.0)
-    for kind, milliseconds in found.values():
-        told[kind] += milliseconds / 3.6e6
-    return told | {"hours": sum(told.values())}
+    total = dict.fromkeys(("train", "attack", "quality"), 0.0)
+    for kind, milliseconds in costs.values():
+        total[kind] += milliseconds / 3.6e6
+    return total | {"hours": sum(total.values())}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the tables."""
     items, everything, size = hours()
     table = pd.concat([items, everything], ignore_index=True).round(1)
     print("Hours on one A100 (computed):\n\n" + table.to_markdown(index=False))
-    total, longest = float(everything.hours.iloc[0]), 0.0
+    total = float(everything.hours.iloc[0])
     longest = 10_000 * (picture(100) + ENCODE) * MILLISECONDS["fp32"] / 3.6e6
     rows = [{"GPUs": n, "hours": max(total / n, longest), "dollars": total * PRICE} for n in (1, 8, 64)]
-    print(
-        f"\nLongest cell: {longest:.1f} h. Models in the store: {size / 1e9:.0f} GB\n\n"
-        + pd.DataFrame(rows).round(0).to_markdown(index=False)
-    )
+    print(f"\nLongest cell: {longest:.1f} h. Models in the store: {size / 1e9:.0f} GB\n")
+    print(pd.DataFrame(rows).round(0).to_markdown(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,14 +11,13 @@ import tempfile
 
 import pandas as pd
 
-from advunlearn_lib.paper.item import Item
+from advunlearn_lib.paper.item import Item, Run
 
 
 def reproduced(item: str, precision: str) -> pd.DataFrame:
     """The item's cells under ``precision``: what was measured and its interval."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Item(item, overrides=[f"precision={precision}"], out=folder)
-        run.table()
+        Item(item, Run(overrides=[f"precision={precision}"], out=folder)).table()
         frame = pd.read_csv(f"{folder}/{item}.csv")
     return frame.set_index(["method", "component", "metric"])[["reproduced", "low", "high"]]
 

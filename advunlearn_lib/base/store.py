@@ -24,6 +24,7 @@ from advunlearn_lib.base.keys import Recipe, key_of
 from advunlearn_lib.base.provenance import commit
 
 Record = dict[str, Any]
+TENSORS = "tensors.safetensors"
 
 
 class Store:
@@ -49,13 +50,13 @@ class Store:
                 raise ValueError("it holds another recipe")
             return record
         except (ValueError, KeyError, TypeError) as error:
-            self.forget(kind, recipe, str(error))
+            self.forget(kind, recipe, str(error), path.name)
             return None
 
-    def forget(self, kind: str, recipe: Recipe, reason: str) -> None:
-        """Name a damaged cell and drop it; it is then computed again."""
+    def forget(self, kind: str, recipe: Recipe, reason: str, file: str = "") -> None:
+        """Name a damaged cell, or the damaged ``file`` of it, and drop it; it is then computed again."""
         folder = self.folder(kind, recipe)
-        print(f"the stored result {folder} is damaged ({reason}); computing it again", flush=True)
+        print(f"the stored result {folder / file} is damaged ({reason}); computing it again", flush=True)
         shutil.rmtree(folder)
 
     def cell(self, kind: str, recipe: Recipe, compute: Callable[[Path], Any]) -> Record:
@@ -87,27 +88,25 @@ class Store:
         """
 
         def compute(folder: Path) -> None:
-            save_file(
-                {name: value.contiguous() for name, value in make().items()}, folder / "tensors.safetensors"
-            )
+            save_file({name: value.contiguous() for name, value in make().items()}, folder / TENSORS)
 
         for _ in range(2):
             self.cell(kind, recipe, compute)
             try:
-                return load_file(self.folder(kind, recipe) / "tensors.safetensors")
+                return load_file(self.folder(kind, recipe) / TENSORS)
             except (OSError, SafetensorError) as error:
-                self.forget(kind, recipe, str(error))
+                self.forget(kind, recipe, str(error), TENSORS)
         raise OSError(f"{self.folder(kind, recipe)} cannot be read back")
 
     def records(self) -> list[tuple[str, Record]]:
         """(kind, record) of every finished cell; a damaged one is left out here and named when it is read."""
-        found = []
+        records = []
         for path in self.root.glob("*/result.json"):
             try:
-                found.append((path.parent.name.rsplit("-", 1)[0], json.loads(path.read_text())))
+                records.append((path.parent.name.rsplit("-", 1)[0], json.loads(path.read_text())))
             except ValueError:
                 continue
-        return found
+        return records
 
 
 class Cache(NamedTuple):

@@ -45,7 +45,7 @@ def add_model_options(parser: ArgumentParser) -> None:
     add("--steps", type=at_least(1), help="denoising steps of a picture (default: the paper's 50; 8)")
     add("--guidance-scale", type=float, help="(default: the paper's 7.5; 5)")
     add("--prompts", type=Path, metavar="FILE",
-        help="a CSV with a column prompt (evaluation_seed, evaluation_guidance), or a prompt a line")  # fmt: skip
+        help="a CSV with a column prompt (and evaluation_seed, evaluation_guidance), or lines")  # fmt: skip
 
 
 def add_checkpoint_option(parser: ArgumentParser) -> None:

@@ -12,10 +12,10 @@ def device_named(name: str = "auto") -> torch.device:
     machine has none such.
     """
     try:
-        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=found)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise UserError(
             f"this machine has no device {name!r} (allowed: auto, cpu, cuda, cuda:1, ...)"
         ) from None
-    return found
+    return device

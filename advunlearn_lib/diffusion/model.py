@@ -19,7 +19,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
-from advunlearn_lib.diffusion.sampling import Sampling, make_sampler, training_alphas
+from advunlearn_lib.diffusion.sampling import Sampling, as_noise, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -133,11 +133,7 @@ class LatentDiffusion:
     # -- noise -------------------------------------------------------------------------------------------
 
     def predict_noise(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """eps(z_t, t, c) in fp32, whatever the UNet predicts; with a = abar_t:
-
-            epsilon       itself
-            v_prediction  sqrt(a) v + sqrt(1 - a) z_t
-            sample        (z_t - sqrt(a) z_0) / sqrt(1 - a)
+        """eps(z_t, t, c) in fp32, also of a UNet that predicts v or z_0 (``as_noise``).
 
         ``timesteps`` is [b] or a single one. With ``micro_batch`` the rows go through the UNet in parts of
         that size and activations are recomputed in the backward pass: the same numbers in less memory.
@@ -150,21 +146,8 @@ class LatentDiffusion:
         dtype = self.unet.dtype
         with self.autocast():
             parts = [self.call_unet(z.to(dtype), t, c.to(dtype)) for z, t, c in rows]
-        return self.as_noise(torch.cat(parts).float(), latents, steps)
-
-    def as_noise(self, output: Tensor, latents: Tensor, timesteps: Tensor) -> Tensor:
-        """The noise that the UNet's ``output`` says is in ``latents``. :class:`UserError` for an unknown
-        type.
-        """
-        kind = self.scheduler.config.prediction_type
-        if kind == "epsilon":
-            return output
-        signal, noise = self.signal_and_noise(timesteps, output)
-        if kind == "v_prediction":
-            return signal * output + noise * latents
-        if kind == "sample":
-            return (latents - signal * output) / noise
-        raise UserError(f"unknown prediction type {kind!r} (allowed: epsilon, v_prediction, sample)")
+        kind, output = self.scheduler.config.prediction_type, torch.cat(parts).float()
+        return as_noise(kind, output, latents, *self.signal_and_noise(steps, latents))
 
     def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """The UNet's raw output."""

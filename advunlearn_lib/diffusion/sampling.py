@@ -42,6 +42,25 @@ def training_alphas(config: Any) -> Tensor:
     return DDPMScheduler.from_config(config).alphas_cumprod
 
 
+def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+    """The noise that a UNet's ``output`` says is in ``latents`` z_t; ``signal`` sqrt(abar_t), ``noise`` sqrt(1 - abar_t).
+
+        epsilon       itself
+        v_prediction  signal v + noise z_t
+        sample        (z_t - signal z_0) / noise
+
+    Raises :class:`UserError` for an unknown type.
+    """
+    if prediction_type == "epsilon":
+        return output
+    if prediction_type == "v_prediction":
+        return signal * output + noise * latents
+    if prediction_type == "sample":
+        return (latents - signal * output) / noise
+    allowed = "epsilon, v_prediction, sample"
+    raise UserError(f"unknown prediction type {prediction_type!r} (allowed: {allowed})")
+
+
 def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
     """The scheduler of ``sampler`` on the model's schedule. Latents are never clipped to [-1, 1], as pixels
     would be.

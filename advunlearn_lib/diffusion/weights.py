@@ -65,8 +65,8 @@ def part_from_folder(where: str, base: LatentDiffusion, component: str) -> tuple
     for part in [component] if component else base.PARTS:
         try:
             modules, shapes = read_modules(name, options, base.PARTS[part])
-        except Exception as found:  # transformers, diffusers, safetensors and hub each raise their own
-            error = error or found
+        except Exception as reason:  # transformers, diffusers, safetensors and hub each raise their own
+            error = error or reason
             continue
         check(where, part, shapes, getattr(base, part))
         return part, base.join_parts(modules)
@@ -80,8 +80,8 @@ def locate(where: str) -> tuple[str, dict[str, Any]]:
         return hub.source(where)
     name, at, revision = where.partition("@")
     owner, repository, subfolder = (*name.split("/", 2), "", "")[:3]
-    found, options = hub.source(f"{owner}/{repository}{at}{revision}")
-    return found, options | ({"subfolder": subfolder} if subfolder else {})
+    repository_id, options = hub.source(f"{owner}/{repository}{at}{revision}")
+    return repository_id, options | ({"subfolder": subfolder} if subfolder else {})
 
 
 def read_modules(
@@ -98,9 +98,9 @@ def read_modules(
         missing = set(plain_names(map(str, info["missing_keys"])))
         weights = {plain_name(key): value.shape for key, value in module.state_dict().items()}
         unexpected = dict.fromkeys(plain_names(map(str, info["unexpected_keys"])), torch.Size())
-        found = {key: shape for key, shape in (weights | unexpected).items() if key not in missing}
+        present = {key: shape for key, shape in (weights | unexpected).items() if key not in missing}
         modules[subfolder] = module
-        shapes |= {plain_name(f"{level}{key}"): shape for key, shape in found.items()}
+        shapes |= {plain_name(f"{level}{key}"): shape for key, shape in present.items()}
     return modules, shapes
 
 

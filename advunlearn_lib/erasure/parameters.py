@@ -47,10 +47,14 @@ def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str]
     wanted = {str(index) for index in range(int(match[1]))}
 
     def selected(name: str) -> bool:
-        found = LAYER.search(name)
-        if found is None:
+        layer_match = LAYER.search(name)
+        if layer_match is None:
             return False
-        return any(found[1].startswith(layer) for layer in wanted) if prefix_match else found[1] in wanted
+        return (
+            any(layer_match[1].startswith(layer) for layer in wanted)
+            if prefix_match
+            else layer_match[1] in wanted
+        )
 
     return selected
 

@@ -83,12 +83,12 @@ def gpus(profile: Profile) -> list[Finding]:
         if profile.gpu_gb
         else "none needed"
     )
-    found = []
+    cards = []
     for index in range(torch.cuda.device_count()):
         total = torch.cuda.get_device_properties(index).total_memory / 1e9
         remedy = f"{torch.cuda.get_device_name(index)}, {total:.0f} GB; {needed}"
-        found.append(Finding(f"GPU {index}", total >= profile.gpu_gb, remedy))
-    return found or [Finding("GPU", not profile.gpu_gb, f"none that torch sees; {needed}")]
+        cards.append(Finding(f"GPU {index}", total >= profile.gpu_gb, remedy))
+    return cards or [Finding("GPU", not profile.gpu_gb, f"none that torch sees; {needed}")]
 
 
 def extra(name: str, needed: bool = True) -> Finding:

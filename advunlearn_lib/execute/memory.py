@@ -36,14 +36,15 @@ class Ledger:
         }
         trained = list(method.trained.values())
         weights = size(p for part in parts.values() for p in part.parameters())
-        state = (
-            2 * sum(p.numel() * 4 for p in trained) if method.options.iterations else 0
-        )  # Adam's two moments
-        gradients = size(p.grad for p in trained if p.grad is not None)
-        found = {"weights": weights, "moments": state, "gradients": gradients, "activations": self.most}
-        return {f"{name}_gb": value / 1e9 for name, value in found.items()} | {
-            "sum_gb": sum(found.values()) / 1e9
+        moments = 2 * 4 * sum(p.numel() for p in trained)  # Adam's two, in fp32
+        sizes = {
+            "weights": weights,
+            "moments": moments if method.options.iterations else 0,
+            "gradients": size(p.grad for p in trained if p.grad is not None),
+            "activations": self.most,
         }
+        sizes["sum"] = sum(sizes.values())
+        return {f"{name}_gb": value / 1e9 for name, value in sizes.items()}
 
 
 class Holder:

@@ -5,7 +5,6 @@ store.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import BATCH
-from advunlearn_lib.attacks.pictures import judge_prompts, target_latents
+from advunlearn_lib.attacks.pictures import target_latents
 from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt, Judge
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
@@ -31,6 +30,7 @@ from advunlearn_lib.diffusion.weights import load_part
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
 from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.metrics.asr import attack_success_rate
@@ -145,7 +145,10 @@ class Study:
         recipe, concept = self.recipes.prompts(name), self.recipes.concept(name)
 
         def compute(folder: Path) -> list[dict[str, Any]]:
-            prompts = self.choose_prompts(concept)
+            profile, sampling = self.profile, self.recipes.sampling
+            candidates = self.recipes.source.evaluation(concept, profile.prompts)
+            judge = self.judge(concept) if profile.select else None
+            prompts = choose_prompts(candidates, self.base(), judge, sampling, profile)
             latents = target_latents(self.base(), prompts, self.recipes.target_sampling, self.profile.batch)
             save_file({"latents": latents.cpu().contiguous()}, folder / "targets.safetensors")
             return [vars(prompt) for prompt in prompts]
@@ -153,35 +156,6 @@ class Study:
         record = shared_cell(self.store, "prompts", recipe, compute)
         targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
         return [EvaluationPrompt(**row) for row in record["result"]], targets.to(self.device)
-
-    def choose_prompts(self, concept: Concept) -> list[EvaluationPrompt]:
-        """As many of the source's candidates as the profile wants; those too long to attack are marked."""
-        wanted = self.profile.prompts
-        candidates = self.recipes.source.evaluation(concept, wanted)
-        chosen = candidates[:wanted]
-        if self.profile.select:
-            chosen = self.shown_by_base(candidates, self.judge(concept))
-        if len(chosen) < min(wanted, len(candidates)):
-            shown = f"the base model shows {concept.name!r} on {len(chosen)} of {len(candidates)} prompts"
-            raise UserError(f"{shown}; {wanted} are needed")
-        return [replace(prompt, exempt=self.too_long(prompt.text)) for prompt in chosen]
-
-    def too_long(self, text: str) -> bool:
-        """Has ``text`` more tokens, start and end included, than the profile attacks?"""
-        return 0 < self.profile.max_prompt_tokens < len(self.base().tokenizer([text]).input_ids[0])
-
-    def shown_by_base(self, candidates: list[EvaluationPrompt], judge: Judge) -> list[EvaluationPrompt]:
-        """The first candidates on which the base model shows the concept, as many as the profile wants."""
-        shown: list[EvaluationPrompt] = []
-        for start in range(0, len(candidates), self.profile.batch):
-            part = candidates[start : start + self.profile.batch]
-            success = judge_prompts(
-                self.base(), judge, part, self.recipes.sampling, self.profile.batch
-            ).tolist()
-            shown += [prompt for prompt, good in zip(part, success, strict=True) if good]
-            if len(shown) >= self.profile.prompts:
-                break
-        return shown[: self.profile.prompts]
 
     def attack(self, row: Row, attack: str = "UnlearnDiffAtk") -> AttackResult:
         """Each evaluation prompt's outcome."""

@@ -38,11 +38,11 @@ class Inception:
     @torch.no_grad()
     def features(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """[n, 2048] of pictures in [0, 1], [n, 3, h, w] or each [3, h, w] in a size of its own."""
-        found = []
+        parts = []
         for _, alike in groupby(images, key=lambda image: image.shape):
             for part in torch.stack(list(alike)).split(self.batch):
-                found.append(self.network(to_uint8(part).to(self.network_device())).float().cpu())
-        return torch.cat(found)
+                parts.append(self.network(to_uint8(part).to(self.network_device())).float().cpu())
+        return torch.cat(parts)
 
     def network_device(self) -> torch.device:
         """Where the network lives."""

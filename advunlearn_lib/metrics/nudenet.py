@@ -40,7 +40,8 @@ class NudeNetJudge:
 
     def __call__(self, images: Tensor) -> Tensor:
         """bool [b]."""
-        found = self.detections(images)
-        return torch.tensor(
-            [any(d["class"] in self.labels and d["score"] >= self.threshold for d in one) for one in found]
-        )
+        return torch.tensor([any(map(self.counts, detections)) for detections in self.detections(images)])
+
+    def counts(self, detection: dict[str, Any]) -> bool:
+        """Is it one of the labels, surely enough?"""
+        return detection["class"] in self.labels and detection["score"] >= self.threshold

@@ -59,9 +59,9 @@ def measure_quality(
         return results
 
     seen, scores = zip(*split(len(starts), look), strict=True)
-    found = {}
+    estimates = {}
     if features is not None and reference is not None:
-        found["fid"] = frechet_distance(reference, torch.cat(seen), seed=seed)
+        estimates["fid"] = frechet_distance(reference, torch.cat(seen), seed=seed)
     if clip is not None:
-        found["clip"] = mean_clip_score(np.concatenate(scores), len(captions), seed)
-    return found
+        estimates["clip"] = mean_clip_score(np.concatenate(scores), len(captions), seed)
+    return estimates

@@ -62,9 +62,9 @@ def fit(
     optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=plan.weight_decay)
     shadow = torch.nn.ParameterList([p.detach().clone() for p in parameters])
     path, start = work / f"{name}.safetensors", 0
-    everything = {**modules, "ema": shadow}
+    state = {**modules, "ema": shadow}
     if path.exists():
-        start = checkpoint.load(path, everything, optimizer)["step"]
+        start = checkpoint.load(path, state, optimizer)["step"]
     ema = (
         EMAModel(parameters, decay=plan.ema, use_ema_warmup=True, inv_gamma=10.0, power=0.8)
         if plan.ema
@@ -97,7 +97,7 @@ def fit(
             with (log / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
         if last or time.monotonic() - saved > plan.save_every:
-            checkpoint.save(path, everything, optimizer, step=step + 1)
+            checkpoint.save(path, state, optimizer, step=step + 1)
             saved = time.monotonic()
     if ema is not None:
         for parameter, average in zip(parameters, ema.shadow_params, strict=True):

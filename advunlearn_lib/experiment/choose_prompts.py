@@ -1,0 +1,54 @@
+"""Which prompts a concept is evaluated on: those for which the base model shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from advunlearn_lib.attacks.pictures import judge_prompts
+from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.profiles.schema import Profile
+
+
+def choose_prompts(
+    candidates: Sequence[EvaluationPrompt],
+    base: LatentDiffusion,
+    judge: Judge | None,
+    sampling: Sampling,
+    profile: Profile,
+) -> list[EvaluationPrompt]:
+    """As many of ``candidates`` as the profile wants; those too long to attack are marked.
+
+    With a ``judge`` those on which ``base`` shows the concept. Raises :class:`UserError` where they are too few.
+    """
+    wanted = profile.prompts
+    chosen = (
+        candidates[:wanted] if judge is None else shown_prompts(candidates, base, judge, sampling, profile)
+    )
+    if len(chosen) < min(wanted, len(candidates)):
+        shown = f"the base model shows the concept on {len(chosen)} of {len(candidates)} prompts"
+        raise UserError(f"{shown}; {wanted} are needed")
+    limit = profile.max_prompt_tokens
+    lengths = [len(ids) for ids in base.tokenizer([prompt.text for prompt in chosen]).input_ids]
+    return [replace(prompt, exempt=0 < limit < n) for prompt, n in zip(chosen, lengths, strict=True)]
+
+
+def shown_prompts(
+    candidates: Sequence[EvaluationPrompt],
+    base: LatentDiffusion,
+    judge: Judge,
+    sampling: Sampling,
+    profile: Profile,
+) -> list[EvaluationPrompt]:
+    """The first candidates on which ``base`` shows the concept, as many as the profile wants."""
+    shown: list[EvaluationPrompt] = []
+    for start in range(0, len(candidates), profile.batch):
+        part = candidates[start : start + profile.batch]
+        success = judge_prompts(base, judge, part, sampling, profile.batch).tolist()
+        shown += [prompt for prompt, good in zip(part, success, strict=True) if good]
+        if len(shown) >= profile.prompts:
+            break
+    return shown[: profile.prompts]
