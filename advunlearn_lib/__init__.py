@@ -1,5 +1,5 @@
-"""Robust concept erasure in text-to-image diffusion models: AdvUnlearn (NeurIPS 2024), its baselines and its
-attacks.
+"""Robust concept erasure in text-to-image diffusion models:
+AdvUnlearn (NeurIPS 2024), its baselines and its attacks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a user imports: erase a concept, attack the erased model, measure it, draw with it.
 
-Without options each does what the paper does on a model of Stable Diffusion's size, and what the pocket
-profile does on a small one: iterations, learning rates, attack budgets and samplers are those of the profile
-that suits the model.
+Without options each does what the paper does on a model of Stable Diffusion's
+size, and what the pocket profile does on a small one: iterations, learning
+rates, attack budgets and samplers are those of the profile that suits the model.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def erase(
     seed: int = 0,
     **options: Any,
 ) -> Erased:
-    """Erase ``concept``, one prompt that names it or several, from ``model`` (left untouched); the erased
-    model.
+    """Erase ``concept``, one prompt that names it or several,
+    from ``model`` (left untouched); the erased model.
 
     ``kind``: "broad" (a category, as nudity), "style" or "object", whose settings the paper has; ``options``,
     those of the method's ``OPTIONS``, change them. ``surrogate`` is the prompt whose picture should come
@@ -146,8 +146,8 @@ def check_erasure(model: LatentDiffusion, method: str, kind: Kind, options: dict
 def generate(
     model: LatentDiffusion, prompts: Prompts, sampling: Sampling | None = None, batch: int = BATCH
 ) -> Tensor:
-    """Pictures [n, 3, h, w] in [0, 1] of texts (seeds 0, 1, ...), or of prompts with their own seeds and
-    scales.
+    """Pictures [n, 3, h, w] in [0, 1] of texts (seeds 0, 1,
+    ...), or of prompts with their own seeds and scales.
     """
     asked, sampling = with_seeds(prompts), sampling or default_sampling(model)
     with tqdm(total=len(asked), desc="pictures", leave=False) as bar:
@@ -222,9 +222,9 @@ def evaluate(
     seed: int = 0,
     batch: int = BATCH,
 ) -> dict[str, Estimate]:
-    """``clip``, CLIP score with a model and its processor, and ``fid``, with ``features`` (an ``Inception``
-    or a ``Classifier``) and ``reference``, its features of real pictures, of the pictures that ``model``
-    makes of captions.
+    """``clip``, CLIP score with a model and its processor, and ``fid``, with
+    ``features`` (an ``Inception`` or a ``Classifier``) and ``reference``, its
+    features of real pictures, of the pictures that ``model`` makes of captions.
 
     Raises :class:`UserError` for a number of captions that the CLIP score does not take.
     """

@@ -1,5 +1,5 @@
-"""What an erased model's folder says: what was measured and how, and the lines of plain diffusers that load
-it.
+"""What an erased model's folder says: what was measured and
+how, and the lines of plain diffusers that load it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ NOTHING = "Nothing: no prompts and judge were given."
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and how: ``protocol`` names the attack, its budget, the judge, the prompts, the
-    pictures.
+    """What was measured, and how: ``protocol`` names the
+    attack, its budget, the judge, the prompts, the pictures.
     """
 
     estimates: dict[str, Estimate] = field(default_factory=dict)
@@ -82,8 +82,8 @@ class Made:
 
 
 def loading_lines(erased: Erased, base: str, folder: str) -> str:
-    """Plain diffusers' lines that load the model: ``base`` (with its revision, if it names one) and the
-    trained part.
+    """Plain diffusers' lines that load the model: ``base``
+    (with its revision, if it names one) and the trained part.
     """
     model, component = erased.model, erased.component
     classes = model.PARTS[component]

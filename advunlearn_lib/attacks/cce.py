@@ -60,8 +60,8 @@ class CCE(Attack):
 
 
 def with_token(token_embeds: Tensor, v: Tensor) -> Tensor:
-    """``v`` [1, d] after the start token of each row of ``token_embeds`` [b, l, d]; the last position drops
-    out.
+    """``v`` [1, d] after the start token of each row of
+    ``token_embeds`` [b, l, d]; the last position drops out.
     """
     rows = v[None].expand(len(token_embeds), -1, -1)
     return torch.cat([token_embeds[:, :1], rows, token_embeds[:, 1:]], 1)[:, : token_embeds.shape[1]]

@@ -1,5 +1,5 @@
-r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024): invert the picture through the
-diffusion loss.
+r"""PH2P, prompting hard or hardly prompting (Mahajan et al.,
+CVPR 2024): invert the picture through the diffusion loss.
 
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 
@@ -37,8 +37,8 @@ class PH2P(Attack):
 
 
 class LBFGS:
-    """L-BFGS without line search, each row of a batch a problem of its own: torch.optim.LBFGS, many at
-    once.
+    """L-BFGS without line search, each row of a batch a
+    problem of its own: torch.optim.LBFGS, many at once.
     """
 
     def __init__(self, lr: float) -> None:

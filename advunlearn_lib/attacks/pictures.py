@@ -1,5 +1,5 @@
-"""Pictures of evaluation prompts, each with its own seed and guidance scale, and what a judge says of
-them.
+"""Pictures of evaluation prompts, each with its own seed
+and guidance scale, and what a judge says of them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def generate_pictures(
     batch: int | None = None,
     callback: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """[n, 3, h, w] of ``prompts``, or of ``texts`` (or prompt embeddings) with the prompts' seeds and
-    guidance scales.
+    """[n, 3, h, w] of ``prompts``, or of ``texts`` (or prompt
+    embeddings) with the prompts' seeds and guidance scales.
 
     ``batch``: pictures made at once (default: all); ``callback(done)`` after each batch.
     """
@@ -45,8 +45,8 @@ def judge_prompts(
 def target_latents(
     model: LatentDiffusion, prompts: Sequence[EvaluationPrompt], sampling: Sampling, batch: int
 ) -> Tensor:
-    """Latents z_0 [n, c, h, w] of the pictures that an attack aims at: those of ``model``, the one before
-    erasing.
+    """Latents z_0 [n, c, h, w] of the pictures that an attack
+    aims at: those of ``model``, the one before erasing.
     """
     starts = tqdm(range(0, len(prompts), batch), desc="target pictures", leave=False)
     parts = (generate_pictures(model, prompts[start : start + batch], sampling) for start in starts)

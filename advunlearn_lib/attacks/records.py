@@ -16,8 +16,8 @@ Judge = Callable[[Tensor], Tensor]
 class EvaluationPrompt:
     """A prompt, the seed of its picture, and its guidance scale where that is not the sampling's.
 
-    An ``exempt`` one is judged but not attacked: the paper counts prompts of more than 60 tokens as failed
-    attacks.
+    An ``exempt`` one is judged but not attacked: the paper
+    counts prompts of more than 60 tokens as failed attacks.
     """
 
     text: str
@@ -50,8 +50,8 @@ class AttackResult(BaseModel):
 
 
 class Budget(BaseModel):
-    """How hard an attack tries. Defaults are UnlearnDiffAtk's in the paper, which takes 5 tokens for
-    nudity.
+    """How hard an attack tries. Defaults are UnlearnDiffAtk's
+    in the paper, which takes 5 tokens for nudity.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

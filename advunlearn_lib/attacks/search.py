@@ -14,8 +14,9 @@ from advunlearn_lib.base.seeds import generator, prompt_seed
 
 
 class Search:
-    """One batch of prompts under attack, one generator a prompt. ``variable`` [b, ...] is what is searched,
-    if anything.
+    """One batch of prompts under attack, one generator a prompt.
+
+    ``variable`` [b, ...] is what is searched, if anything.
     """
 
     variable: Tensor | None = None

@@ -40,8 +40,9 @@ def save(
 def load(
     path: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer | None = None
 ) -> dict[str, Any]:
-    """Restore what :func:`save` wrote and return its ``meta``. Raises ``RuntimeError`` where keys do not
-    match.
+    """Restore what :func:`save` wrote and return its ``meta``.
+
+    Raises ``RuntimeError`` where keys do not match.
     """
     with safe_open(path, "pt") as file:
         meta: dict[str, Any] = json.loads(file.metadata()["meta"])

@@ -1,5 +1,5 @@
-"""Classes by name: a file in the package registers its own by a decorator, another package by an entry
-point.
+"""Classes by name: a file in the package registers its own
+by a decorator, another package by an entry point.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Base = TypeVar("Base")
 
 
 class Registry(Mapping[str, type[Base]], Generic[Base]):
-    """All classes that the modules of ``package``, or modules named by entry points of the group ``package``,
-    register.
+    """All classes that the modules of ``package``, or modules
+    named by entry points of the group ``package``, register.
 
-    ``class Mine(Method)`` under ``@METHODS.register("mine")`` is all it takes. Iterates in alphabetical
-    order.
+    ``class Mine(Method)`` under ``@METHODS.register("mine")``
+    is all it takes. Iterates in alphabetical order.
     """
 
     def __init__(self, package: str) -> None:

@@ -1,8 +1,8 @@
 """Results kept by what made them: a recipe is hashed, and a finished cell is never computed again.
 
-``<root>/<kind>-<key>/`` holds ``result.json`` (the recipe, its result and where it came from) beside any
-files the cell made. A cell in progress lives in ``<kind>-<key>.partial/``, where a stopped run finds its
-checkpoints.
+``<root>/<kind>-<key>/`` holds ``result.json`` (the recipe, its result and
+where it came from) beside any files the cell made. A cell in progress lives
+in ``<kind>-<key>.partial/``, where a stopped run finds its checkpoints.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Store:
         return self.root / f"{kind}-{key_of(recipe)}"
 
     def read(self, kind: str, recipe: Recipe) -> Record | None:
-        """A finished cell's ``result.json``, or None. A damaged one is named, set aside and so computed
-        again.
+        """A finished cell's ``result.json``, or None.
+
+        A damaged one is named, set aside and so computed again.
         """
         path = self.folder(kind, recipe) / "result.json"
         if not path.exists():
@@ -60,8 +61,8 @@ class Store:
         shutil.rmtree(folder)
 
     def cell(self, kind: str, recipe: Recipe, compute: Callable[[Path], Any]) -> Record:
-        """The record of ``recipe``, computed by ``compute(folder)`` (which returns JSON) if nobody has
-        yet.
+        """The record of ``recipe``, computed by
+        ``compute(folder)`` (which returns JSON) if nobody has yet.
         """
         if (record := self.read(kind, recipe)) is not None:
             return record
@@ -83,8 +84,8 @@ class Store:
         return record
 
     def tensors(self, kind: str, recipe: Recipe, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors of ``recipe``, made by ``make`` if nobody has yet; a damaged file is named and made
-        again.
+        """The tensors of ``recipe``, made by ``make`` if
+        nobody has yet; a damaged file is named and made again.
         """
 
         def compute(folder: Path) -> None:

@@ -13,8 +13,9 @@ from advunlearn_lib.base.errors import UserError
 
 @dataclass(frozen=True)
 class Command:
-    """A command with only the options that apply to it. ``resumes``: run again, it goes on where it was
-    stopped.
+    """A command with only the options that apply to it.
+
+    ``resumes``: run again, it goes on where it was stopped.
     """
 
     name: str

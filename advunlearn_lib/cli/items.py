@@ -77,8 +77,9 @@ def add_item_options(parser: ArgumentParser) -> None:
 
 
 def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
-    """The profile and a notebook's parameters. Raises :class:`UserError` for what is unknown or cannot be
-    written.
+    """The profile and a notebook's parameters.
+
+    Raises :class:`UserError` for what is unknown or cannot be written.
     """
     overrides = overrides_of(options)
     profile = load_profile(options.profile, overrides, options.quick, options.seed)

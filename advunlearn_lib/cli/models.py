@@ -1,5 +1,5 @@
-"""Verbs on a model of one's own: ``erase``, ``attack``, ``evaluate``, ``generate``. Each checks all it can,
-then calls the API.
+"""Verbs on a model of one's own: ``erase``, ``attack``, ``evaluate``,
+``generate``. Each checks all it can, then calls the API.
 """
 
 from __future__ import annotations

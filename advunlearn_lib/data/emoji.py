@@ -1,5 +1,5 @@
-"""The pocket profile's prompts: evaluation prompts of a concept, FID captions and pictures, retain set. All
-deterministic.
+"""The pocket profile's prompts: evaluation prompts of a concept,
+FID captions and pictures, retain set. All deterministic.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ RETAIN = DATA / "retain"
 def evaluation_candidates(kind: str, labels: Sequence[str], count: int) -> list[EvaluationPrompt]:
     """At most ``count`` distinct captions that show one of ``labels``, each with its picture's seed.
 
-    Objects are shown in photos, by all their names, in all places; a style by all objects that are no
-    concept's.
+    Objects are shown in photos, by all their names, in all
+    places; a style by all objects that are no concept's.
     """
     seeds: dict[str, int] = {}
     others = [i for i, thing in enumerate(THINGS) if thing.source != "concept"]
@@ -71,8 +71,8 @@ def retain_set(avoid: Sequence[str], wanted: RetainList = RetainList()) -> list[
 
 
 class EmojiWorld:
-    """The pocket profile's source of prompts, captions and reference pictures; the version of the code says
-    all.
+    """The pocket profile's source of prompts, captions and
+    reference pictures; the version of the code says all.
     """
 
     def __init__(self, profile: Profile) -> None:

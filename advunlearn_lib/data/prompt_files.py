@@ -27,8 +27,9 @@ def read_prompts(file: Path) -> list[EvaluationPrompt]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file with at least ``columns``. Raises :class:`UserError` for one that lacks a column or has no
-    rows.
+    """A CSV file with at least ``columns``.
+
+    Raises :class:`UserError` for one that lacks a column or has no rows.
     """
     try:
         rows = pd.read_csv(path)

@@ -18,8 +18,8 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def read_reference(reference: Path, count: int | None = None) -> list[Tensor] | Statistics:
-    """A folder's first ``count`` pictures, each [3, h, w] in [0, 1] in its own size, or the statistics of an
-    ``.npz``.
+    """A folder's first ``count`` pictures, each [3, h, w] in
+    [0, 1] in its own size, or the statistics of an ``.npz``.
 
     Raises :class:`UserError` for what is neither.
     """

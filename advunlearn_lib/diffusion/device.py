@@ -8,8 +8,9 @@ from advunlearn_lib.base.errors import UserError
 
 
 def device_named(name: str = "auto") -> torch.device:
-    """The device ``name``; "auto" is a GPU where there is one, else the CPU. :class:`UserError` where this
-    machine has none such.
+    """The device ``name``; "auto" is a GPU where there is one, else the CPU.
+
+    :class:`UserError` where this machine has none such.
     """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

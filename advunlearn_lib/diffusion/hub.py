@@ -12,8 +12,8 @@ from advunlearn_lib.base.errors import UserError
 def source(model: str | Path) -> tuple[str, dict[str, Any]]:
     """What ``from_pretrained`` takes for ``model``: a folder or hub id, and its options.
 
-    Raises :class:`UserError` for what is neither: a path that does not exist, or an id with more than one
-    slash.
+    Raises :class:`UserError` for what is neither: a path
+    that does not exist, or an id with more than one slash.
     """
     if Path(model).exists():
         return str(model), {"local_files_only": True}

@@ -1,5 +1,5 @@
-"""Where memory runs out: the same work with fewer samples at once in the UNet. The same numbers, in more
-time.
+"""Where memory runs out: the same work with fewer samples
+at once in the UNet. The same numbers, in more time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ALL = 1 << 20  # no micro-batches
 def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) -> Result:
     """``work()``; each time memory runs out it is called again with ``model.micro_batch`` half as large.
 
-    ``samples`` is what work without micro-batches takes at once. Raises :class:`UserError` where not even one
-    fits.
+    ``samples`` is what work without micro-batches takes at
+    once. Raises :class:`UserError` where not even one fits.
     """
 
     def attempt(size: int) -> Result:

@@ -1,8 +1,8 @@
 """One view over a diffusers text-to-image pipeline: encode prompts, predict noise, sample, decode.
 
-The same class serves Stable Diffusion v1.x and the pocket model; nothing here knows which one it holds.
-Shapes: ``ids`` [b, l], ``token_embeds`` and ``prompt_embeds`` [b, l, d], ``latents`` [b, c, h, w], images in
-[0, 1].
+The same class serves Stable Diffusion v1.x and the pocket model; nothing
+here knows which one it holds. Shapes: ``ids`` [b, l], ``token_embeds`` and
+``prompt_embeds`` [b, l, d], ``latents`` [b, c, h, w], images in [0, 1].
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
 class LatentDiffusion:
     """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
-    Frozen parts keep the dtype they were loaded in; a part that is trained has fp32 weights and computes in
-    that dtype. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for a schedule without
-    betas.
+    Frozen parts keep the dtype they were loaded in; a part that is trained
+    has fp32 weights and computes in that dtype. ``alphas_cumprod`` [T] is the
+    training noise. Raises :class:`UserError` for a schedule without betas.
     """
 
     PIPELINE: ClassVar[Any] = StableDiffusionPipeline
@@ -115,8 +115,8 @@ class LatentDiffusion:
         return torch.nn.functional.embedding(ids, self.embedding_table())
 
     def encode(self, ids: Tensor, token_embeds: Tensor | None = None) -> Tensor:
-        """Last hidden state after the final layer norm; ``token_embeds`` stands in for the table's rows if
-        given.
+        """Last hidden state after the final layer norm;
+        ``token_embeds`` stands in for the table's rows if given.
         """
         with self.autocast(), soft_tokens(self.text_encoder, token_embeds):
             return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
@@ -169,8 +169,8 @@ class LatentDiffusion:
         return int(config.in_channels), int(config.sample_size), int(config.sample_size)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """Standard normal latents, one generator a seed, drawn on the CPU so that every machine sees the
-        same.
+        """Standard normal latents, one generator a seed,
+        drawn on the CPU so that every machine sees the same.
         """
         rows = [torch.randn(self.latent_shape(), generator=generator(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device, self.unet.dtype)

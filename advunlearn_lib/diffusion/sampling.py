@@ -19,8 +19,8 @@ SAMPLERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made: ``sampler`` is one of ddim, dpm++, lms; ``steps`` denoising steps under
-    guidance.
+    """How pictures are made: ``sampler`` is one of ddim,
+    dpm++, lms; ``steps`` denoising steps under guidance.
     """
 
     sampler: str
@@ -43,7 +43,9 @@ def training_alphas(config: Any) -> Tensor:
 
 
 def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-    """The noise that a UNet's ``output`` says is in ``latents`` z_t; ``signal`` sqrt(abar_t), ``noise`` sqrt(1 - abar_t).
+    """The noise that a UNet's ``output`` says is in ``latents`` z_t.
+
+    With ``signal`` sqrt(abar_t) and ``noise`` sqrt(1 - abar_t), by type of prediction:
 
         epsilon       itself
         v_prediction  signal v + noise z_t
@@ -62,8 +64,9 @@ def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tens
 
 
 def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
-    """The scheduler of ``sampler`` on the model's schedule. Latents are never clipped to [-1, 1], as pixels
-    would be.
+    """The scheduler of ``sampler`` on the model's schedule.
+
+    Latents are never clipped to [-1, 1], as pixels would be.
 
     Raises :class:`UserError` for an unknown name.
     """

@@ -20,8 +20,8 @@ def token_count(ids: Tensor, eos_token_id: int) -> int:
 
 
 def place(concept: Tensor, adversarial: Tensor, lengths: Sequence[int], layout: Layout) -> Tensor:
-    """Put ``adversarial`` [b, k, d] into the token embeddings ``concept`` [b, l, d] of prompts of ``lengths``
-    tokens.
+    """Put ``adversarial`` [b, k, d] into the token embeddings
+    ``concept`` [b, l, d] of prompts of ``lengths`` tokens.
 
     With s the start token, c the concept's tokens, e the end token and its padding, d the adversarial rows:
     prefix ``s d c e``, suffix ``s c d e``, replace ``s d e``, add ``s c+d e`` (one row of d a token, k >=
@@ -41,8 +41,8 @@ def place(concept: Tensor, adversarial: Tensor, lengths: Sequence[int], layout: 
 
 
 def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> list[int]:
-    """Token counts of ``prompts``; :class:`UserError` for one without tokens or without room for ``extra``
-    more.
+    """Token counts of ``prompts``; :class:`UserError` for
+    one without tokens or without room for ``extra`` more.
     """
     limit = model.tokenizer.model_max_length - 2 - extra
     counts = [len(ids) - 2 for ids in model.tokenizer(list(prompts)).input_ids]

@@ -1,5 +1,5 @@
-"""A model's trained part on disk: written so that any diffusers user can load it, read from where others
-publish theirs.
+"""A model's trained part on disk: written so that any diffusers
+user can load it, read from where others publish theirs.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SHOWN = 3
 
 
 def save_part(module: Any, folder: str | Path) -> None:
-    """Write a ``from_pretrained`` folder; a text encoder's names are those that transformers 4 and 5 both
-    read.
+    """Write a ``from_pretrained`` folder; a text encoder's
+    names are those that transformers 4 and 5 both read.
     """
     if isinstance(module, CLIPTextModel):
         state = module.state_dict().items()
@@ -146,8 +146,8 @@ def plain_names(names: Iterable[str]) -> list[str]:
 
 
 def check(where: str | Path, part: str, shapes: Mapping[str, torch.Size], module: Any) -> None:
-    """:class:`UserError` where the weights' ``shapes``, by plain name, are not exactly those of
-    ``module``.
+    """:class:`UserError` where the weights' ``shapes``, by
+    plain name, are not exactly those of ``module``.
     """
     expected = {plain_name(name): value.shape for name, value in module.state_dict().items()}
     other = [

@@ -1,11 +1,11 @@
-r"""AC, Concept Ablation (Kumari et al., ICCV 2023): the concept's prompt is to give what its anchor's prompt
-gives.
+r"""AC, Concept Ablation (Kumari et al., ICCV 2023): the
+concept's prompt is to give what its anchor's prompt gives.
 
     L = || eps(z_t, t, T(target)) - sg[ eps(z_t, t, T(anchor)) ] ||^2,   z_t a noised picture of the anchor
 
-The answer to the anchor comes from the network in training itself. Keys and values of cross-attention are
-trained. Model-based variant without prior preservation; official ``concept-ablation/diffusers``. The paper
-erases styles by it.
+The answer to the anchor comes from the network in training itself. Keys and values
+of cross-attention are trained. Model-based variant without prior preservation;
+official ``concept-ablation/diffusers``. The paper erases styles by it.
 """
 
 from __future__ import annotations

@@ -100,8 +100,9 @@ class AdvUnlearn(ESD):
         return F.mse_loss(self.predict(batch, self.model.encode(self.retain_ids[which])), batch.eps_prompt)
 
     def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place. Not
-        differentiable.
+        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place.
+
+        Not differentiable.
         """
         options, quirks = self.options, self.options.quirks
         prompts = self.bank.prompt_index[which]
@@ -127,8 +128,8 @@ class AdvUnlearn(ESD):
         return place(words, final, counts, options.layout)
 
     def start(self, prompts: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        """Where the attack starts: random vocabulary rows [b, k, d], or with "latest" each prompt's last
-        attack.
+        """Where the attack starts: random vocabulary rows [b,
+        k, d], or with "latest" each prompt's last attack.
         """
         table = self.model.embedding_table()
         start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()

@@ -4,9 +4,9 @@ r"""ED, EraseDiff (Wu et al., 2024): remember as far as forgetting is not hurt, 
     step    theta <- theta - lr ( grad l_r + lambda grad q )
     lambda  max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
 
-BOME's dynamic barrier with barrier function eta q and phi_K held constant. l_f, l_r as in ``pictures.py``.
-The official ``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed:
-relabelling.
+BOME's dynamic barrier with barrier function eta q and phi_K held constant.
+l_f, l_r as in ``pictures.py``. The official ``nsfw_removal.py`` runs the
+inner steps, throws their weights away and keeps lambda fixed: relabelling.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class EraseDiff(Relabelling):
     options: EraseDiffOptions
 
     def inner(self, generator: torch.Generator) -> float:
-        """l_f(phi_K) on this iteration's batch; phi_K comes from K plain gradient steps, after which the
-        weights are put back.
+        """l_f(phi_K) on this iteration's batch; phi_K comes from K
+        plain gradient steps, after which the weights are put back.
         """
         kept = [parameter.detach().clone() for parameter in self.trained.values()]
         try:
@@ -63,8 +63,8 @@ class EraseDiff(Relabelling):
                     parameter.copy_(value)
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
-        """grad l_r + lambda grad q. The inner steps go first: a UNet's gradients are large, and more of them
-        are held later.
+        """grad l_r + lambda grad q. The inner steps go first: a
+        UNet's gradients are large, and more of them are held later.
         """
         self.now = self.sample_batch(generator)
         kept = self.remain.sample_batch(self.options.batch, generator)

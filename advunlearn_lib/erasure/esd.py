@@ -51,8 +51,8 @@ class ESD(Method):
         self.bank = self.paths(task.concept, options.per_prompt, task.seed)
 
     def paths(self, prompts: list[str], per_prompt: int, seed: int) -> Resampler:
-        """Sampling paths of ``prompts``; with ``resample`` those of the UNet in training, as the official
-        code's are.
+        """Sampling paths of ``prompts``; with ``resample`` those
+        of the UNet in training, as the official code's are.
         """
         options = self.options
         arguments = (self.frozen, prompts, per_prompt, options.steps, options.guidance_scale, seed)

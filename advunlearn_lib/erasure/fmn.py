@@ -2,9 +2,9 @@ r"""FMN, Forget-Me-Not (Zhang et al., 2023): starve the concept's tokens of atte
 
     L = || A[:, concept tokens] ||_2,   A: cross-attention probabilities of all layers, heads and pixels
 
-on noised pictures of the concept; the UNet's output is not used. Official ``forget-me-not``
-``patch_lora.py``, ``train_attn.py``. Its optional textual inversion of a concept that has no name is left
-out: ours have names.
+on noised pictures of the concept; the UNet's output is not used. Official
+``forget-me-not`` ``patch_lora.py``, ``train_attn.py``. Its optional textual
+inversion of a concept that has no name is left out: ours have names.
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ class Erased:
 
 
 def check_options(method: str, options: dict[str, Any]) -> Options:
-    """The method's options, filled with its defaults. Raises :class:`UserError` for an unknown method, name
-    or value.
+    """The method's options, filled with its defaults.
+
+    Raises :class:`UserError` for an unknown method, name or value.
     """
     kind = METHODS[choose("method", method, METHODS)]
     filled = validated("option", kind.OPTIONS, options)
@@ -54,8 +55,8 @@ def check_options(method: str, options: dict[str, Any]) -> Options:
 
 
 def check_task(method: str, task: Task, options: Options) -> None:
-    """:class:`UserError` where the method lacks something of the task, or a prompt has no tokens or too
-    many.
+    """:class:`UserError` where the method lacks something
+    of the task, or a prompt has no tokens or too many.
     """
     kind = METHODS[method]
     if not task.concept:
@@ -67,8 +68,9 @@ def check_task(method: str, task: Task, options: Options) -> None:
 
 
 def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
-    """A method ready for :func:`train`. Raises :class:`UserError` for bad prompts or options, before anything
-    is made.
+    """A method ready for :func:`train`.
+
+    Raises :class:`UserError` for bad prompts or options, before anything is made.
     """
     filled = check_options(method, options)
     check_task(method, task, filled)
@@ -83,10 +85,10 @@ def samples(options: Options) -> int:
 def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
-    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an uninterrupted one.
-    Where memory runs out, the iteration is done again in micro-batches (``microbatch.py``). ``save_every``:
-    seconds between checkpoints. Raises :class:`UserError` where even one sample at a time does not fit, or
-    for fp16 without a GPU.
+    Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an
+    uninterrupted one. Where memory runs out, the iteration is done again in micro-batches
+    (``microbatch.py``). ``save_every``: seconds between checkpoints. Raises :class:`UserError`
+    where even one sample at a time does not fit, or for fp16 without a GPU.
     """
     method.accelerator = accelerator(method.model)
     run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)

@@ -74,8 +74,8 @@ class Method:
         return loss.item()
 
     def loss_scale(self) -> float:
-        """What gradients are multiplied by so that fp16 holds them; the optimiser divides by it again. 1 in
-        bf16 and fp32.
+        """What gradients are multiplied by so that fp16 holds them;
+        the optimiser divides by it again. 1 in bf16 and fp32.
         """
         scaler = None if self.accelerator is None else self.accelerator.scaler
         return 1.0 if scaler is None else float(scaler.get_scale())
@@ -84,8 +84,8 @@ class Method:
         """Called once after the last iteration."""
 
     def gradients(self, loss: Tensor) -> list[Tensor]:
-        """The gradient of ``loss`` for each trained parameter, zeros where it has none; nothing is left in
-        ``.grad``.
+        """The gradient of ``loss`` for each trained parameter,
+        zeros where it has none; nothing is left in ``.grad``.
         """
         scale, trained = self.loss_scale(), list(self.trained.values())
         raw = torch.autograd.grad(loss * scale, trained, allow_unused=True, materialize_grads=True)

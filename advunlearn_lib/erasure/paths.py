@@ -1,5 +1,5 @@
-"""The bank: latents on the frozen model's sampling paths, with the frozen predictions that training needs as
-targets.
+"""The bank: latents on the frozen model's sampling paths,
+with the frozen predictions that training needs as targets.
 
 ESD and AdvUnlearn draw z_t by running DDIM with guidance from noise down to a random step. When the text
 encoder is trained, that path (frozen UNet, frozen embedding of the prompt) never changes: one run gives every
@@ -32,8 +32,8 @@ VERSION = 1  # raised when the same recipe comes to mean another bank
 
 @dataclass(frozen=True)
 class PathBatch:
-    """A training batch: ``latents`` z_t, ``timesteps`` [b], frozen predictions, and each sample's prompt
-    index.
+    """A training batch: ``latents`` z_t, ``timesteps`` [b],
+    frozen predictions, and each sample's prompt index.
     """
 
     latents: Tensor

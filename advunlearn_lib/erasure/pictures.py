@@ -1,8 +1,8 @@
-"""What the methods that train on pictures share: the base model's own pictures of the concept and of the
-retain set.
+"""What the methods that train on pictures share: the base
+model's own pictures of the concept and of the retain set.
 
-FMN, AC, SalUn, EraseDiff and ScissorHands noise a picture's latents z_0 to a random timestep; no sampling
-path is needed.
+FMN, AC, SalUn, EraseDiff and ScissorHands noise a picture's
+latents z_0 to a random timestep; no sampling path is needed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class PictureOptions(Options):
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """A batch: ``latents`` z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) ``noise`` at ``timesteps``, and each
-    one's ``prompt`` index."""
+    """A batch: ``latents`` z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t)
+    ``noise`` at ``timesteps``, and each one's ``prompt`` index.
+    """
 
     latents: Tensor
     noise: Tensor
@@ -96,8 +97,8 @@ class PictureMethod(Method):
 class Relabelling(PictureMethod):
     """Forget by answering the concept's prompt as the surrogate's; remember on pictures of the retain set.
 
-    l_f = || eps(z_t, t, c) - sg[ eps(z_t, t, surrogate of c) ] ||^2,  z_t a noised picture of c;  l_r the
-    denoising loss.
+    l_f = || eps(z_t, t, c) - sg[ eps(z_t, t, surrogate of c) ]
+    ||^2,  z_t a noised picture of c;  l_r the denoising loss.
     """
 
     def __init__(self, task: Task, options: PictureOptions) -> None:

@@ -54,8 +54,8 @@ class ScissorHands(Relabelling):
         redraw(self.trained, self.cut, generator)
 
     def connection_sensitivity(self, generator: torch.Generator) -> list[Tensor]:
-        """SNIP: for each parameter, which weights lie above the quantile of |gradient * weight| over all of
-        them.
+        """SNIP: for each parameter, which weights lie above
+        the quantile of |gradient * weight| over all of them.
         """
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         for _ in range(self.options.snip_batches):
@@ -85,8 +85,8 @@ class ScissorHands(Relabelling):
 
 @torch.no_grad()
 def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generator: torch.Generator) -> None:
-    """Kaiming-uniform values for cut weights of matrices and kernels, zero for cut biases, one for cut norm
-    scales.
+    """Kaiming-uniform values for cut weights of matrices and
+    kernels, zero for cut biases, one for cut norm scales.
     """
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
@@ -99,8 +99,8 @@ def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generat
 
 
 def project(gradient: list[Tensor], memory: list[Tensor]) -> list[Tensor]:
-    """The nearest vector to ``gradient`` with a non-positive product with ``memory``, in ``gradient``'s own
-    place.
+    """The nearest vector to ``gradient`` with a non-positive
+    product with ``memory``, in ``gradient``'s own place.
     """
     dot = sum(float((a * b).sum()) for a, b in zip(gradient, memory, strict=True))
     if dot > 0:

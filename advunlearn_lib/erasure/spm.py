@@ -1,5 +1,5 @@
-r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a rank-1 adapter that erases, and weighs itself by
-the prompt.
+r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a
+rank-1 adapter that erases, and weighs itself by the prompt.
 
     L = || eps(z_t, t, c) - [ e_n - eta (e_p - e_n) ] ||^2  +  w || eps(z_t, t, a) - eps_0(z_t, t, a) ||^2
 

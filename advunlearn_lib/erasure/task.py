@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from advunlearn_lib.base.keys import Recipe
+from advunlearn_lib.base.keys import Recipe, key_of
 from advunlearn_lib.base.store import Cache
 from advunlearn_lib.diffusion.model import LatentDiffusion
 
@@ -18,7 +18,8 @@ class Task:
 
     ``concept``: prompts that name it; ``surrogate``: for each of them the prompt whose picture should come
     instead, for methods that relabel; ``names``: the concept's own words within the prompts; ``retain_set``:
-    prompts to be kept. ``cache`` keeps sampling paths and pictures for the next run.
+    prompts to be kept. ``cache`` keeps sampling paths and pictures for the next run; ``made`` keeps them where
+    there is none, so that an attempt that ran out of memory does not make them again.
     """
 
     frozen: LatentDiffusion
@@ -28,9 +29,13 @@ class Task:
     names: list[str] = field(default_factory=list)
     seed: int = 0
     cache: Cache | None = None
+    made: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tensors(self, kind: str, recipe: Recipe, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What ``make`` gives, or what it gave to a run with the same ``recipe`` in the same precision."""
-        if self.cache is None:
-            return make()
-        return self.cache.tensors(kind, recipe | {"precision": str(self.frozen.dtype)}, make)
+        if self.cache is not None:
+            return self.cache.tensors(kind, recipe | {"precision": str(self.frozen.dtype)}, make)
+        key = key_of(recipe | {"kind": kind})
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]

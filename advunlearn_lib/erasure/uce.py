@@ -1,5 +1,5 @@
-r"""UCE, Unified Concept Editing (Gandikota et al., WACV 2024): one closed-form edit of cross-attention, no
-training.
+r"""UCE, Unified Concept Editing (Gandikota et al., WACV
+2024): one closed-form edit of cross-attention, no training.
 
     W' = ( lam W + s_e sum_i W g_i c_i^T + s_p sum_j W p_j p_j^T )
          ( lam I + s_e sum_i c_i c_i^T + s_p sum_j p_j p_j^T )^-1
@@ -60,8 +60,8 @@ class UCE(Method):
 
     @torch.no_grad()
     def tokens(self, prompt: str, whole: bool = False) -> Tensor:
-        """Embeddings [n, d] that stand for ``prompt``: its last token; with the quirk, from there on, or all
-        if ``whole``.
+        """Embeddings [n, d] that stand for ``prompt``: its last
+        token; with the quirk, from there on, or all if ``whole``.
         """
         ids = self.frozen.tokenize([prompt])
         last = token_count(ids[0], self.frozen.tokenizer.eos_token_id)

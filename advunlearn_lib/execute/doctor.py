@@ -25,8 +25,9 @@ STYLE_JUDGE = (
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; ``remedy``: what is there, or how to get it. Not all that may be missing
-    is needed.
+    """One thing that was looked at; ``remedy``: what is there, or how to get it.
+
+    Not all that may be missing is needed.
     """
 
     what: str

@@ -42,8 +42,8 @@ def required_cells(jobs: Sequence[Job]) -> dict[tuple[str, str], tuple[Job, Reci
 
 
 def plan(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """What is still to be computed: models first, those with an inner attack at the head; then pictures, the
-    longest.
+    """What is still to be computed: models first, those with
+    an inner attack at the head; then pictures, the longest.
     """
     left = [
         job for (kind, _), (job, recipe) in required_cells(jobs).items() if store.read(kind, recipe) is None
@@ -72,8 +72,8 @@ def known_seconds(store: Store) -> dict[tuple[str, str], float]:
 
 
 def describe_plan(jobs: Sequence[Job], store: Store) -> str:
-    """``erase: 12 done, 60 to do`` and so on, with an estimate from what cells of the same sort took so
-    far.
+    """``erase: 12 done, 60 to do`` and so on, with an
+    estimate from what cells of the same sort took so far.
     """
     required, known = required_cells(jobs), known_seconds(store)
     left = {key: recipe for key, (_, recipe) in required.items() if store.read(key[0], recipe) is None}

@@ -47,8 +47,8 @@ def compute(jobs: Sequence[Job], store: Store, desc: str, workers: int | None = 
 
 
 def visible_gpus(device: str) -> list[str]:
-    """The GPUs that workers may take, as CUDA_VISIBLE_DEVICES names them: those this process was given, no
-    others.
+    """The GPUs that workers may take, as CUDA_VISIBLE_DEVICES
+    names them: those this process was given, no others.
 
     None of them where ``device`` names the CPU or one GPU, which is then the only one.
     """

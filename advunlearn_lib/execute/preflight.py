@@ -16,8 +16,8 @@ from advunlearn_lib.experiment.recipes import Recipes
 
 
 def preflight(jobs: Sequence[Job], store: Store) -> None:
-    """:class:`UserError` where there is too little disk, no such device, no GPU or a GPU too small for
-    ``jobs``.
+    """:class:`UserError` where there is too little disk, no
+    such device, no GPU or a GPU too small for ``jobs``.
     """
     profile = jobs[0].profile
     check_disk("store", store.root, profile.disk_gb)
@@ -27,7 +27,7 @@ def preflight(jobs: Sequence[Job], store: Store) -> None:
     if not torch.cuda.is_available():
         needed = f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none"
         raise UserError(f"{needed} (--set device=cpu goes on anyway)")
-    memory = torch.cuda.get_device_properties(device_named(profile.device)).total_memory / 1e9
+    memory = torch.cuda.get_device_properties(gpu_index(profile.device)).total_memory / 1e9
     wanted, setting = profile.gpu_gb, "gpu_gb"
     if any(trains_unet(job) for job in jobs):
         wanted, setting = profile.gpu_unet_gb, "gpu_unet_gb"
@@ -35,6 +35,16 @@ def preflight(jobs: Sequence[Job], store: Store) -> None:
         raise UserError(
             f"the GPU has {memory:.0f} GB; {wanted:g} GB are needed (--set {setting}=0 goes on anyway)"
         )
+
+
+def gpu_index(device: str) -> int:
+    """The GPU that ``device`` names; the first where it names none.
+
+    :class:`UserError` where there is none such.
+    """
+    if ":" not in device:
+        return 0
+    return device_named(device).index or 0
 
 
 def trains_unet(job: Job) -> bool:

@@ -1,5 +1,5 @@
-"""Cells as Ray tasks, on one machine or a cluster (the extra ``ray``): ``--executor ray`` or ``--executor
-ray://ADDRESS``.
+"""Cells as Ray tasks, on one machine or a cluster (the extra
+``ray``): ``--executor ray`` or ``--executor ray://ADDRESS``.
 
 The store must be a path that all nodes see (``ADVUNLEARN_STORE``). A cell whose worker or node dies is begun
 again, from its checkpoint where it has one; a cell that fails with an error of its own stops the run.
@@ -27,8 +27,9 @@ PASSED_ON = ("ADVUNLEARN_STORE", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 def connect(address: str) -> Any:
-    """Ray, joined to ``address`` or started here. Raises :class:`UserError` where it is missing or does not
-    answer.
+    """Ray, joined to ``address`` or started here.
+
+    Raises :class:`UserError` where it is missing or does not answer.
     """
     try:
         import ray
@@ -49,8 +50,9 @@ def connect(address: str) -> Any:
 
 
 def compute_with_ray(jobs: Sequence[Job], store: Store, address: str) -> None:
-    """See to it that the store holds all ``jobs``. What a cell rests on (its model) is a Ray task it waits
-    for.
+    """See to it that the store holds all ``jobs``.
+
+    What a cell rests on (its model) is a Ray task it waits for.
 
     Raises :class:`UserError` where Ray, its GPUs or the store's disk are missing.
     """

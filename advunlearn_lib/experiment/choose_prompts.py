@@ -22,7 +22,8 @@ def choose_prompts(
 ) -> list[EvaluationPrompt]:
     """As many of ``candidates`` as the profile wants; those too long to attack are marked.
 
-    With a ``judge`` those on which ``base`` shows the concept. Raises :class:`UserError` where they are too few.
+    With a ``judge`` those on which ``base`` shows the
+    concept. Raises :class:`UserError` where they are too few.
     """
     wanted = profile.prompts
     chosen = (

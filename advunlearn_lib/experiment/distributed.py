@@ -1,8 +1,8 @@
 """One cell on several GPUs: each process does its part of the prompts or pictures (``accelerate launch``).
 
-Prompts and pictures do not feel each other, so the result does not depend on the number of processes.
-Training stays on the first process; the others wait. Without ``accelerate launch`` all of this is a plain
-call.
+Prompts and pictures do not feel each other, so the result does not depend
+on the number of processes. Training stays on the first process; the
+others wait. Without ``accelerate launch`` all of this is a plain call.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def processes() -> PartialState | None:
 
 
 def split_work(count: int, work: Callable[[Sequence[int]], list[Result]]) -> list[Result]:
-    """``work`` on the indices 0 .. count - 1, this process's part of them; all processes return all results,
-    in order.
+    """``work`` on the indices 0 .. count - 1, this process's
+    part of them; all processes return all results, in order.
     """
     state = processes()
     if state is None:
@@ -51,8 +51,8 @@ def split_work(count: int, work: Callable[[Sequence[int]], list[Result]]) -> lis
 def shared_cell(
     store: Store, kind: str, recipe: Recipe, compute: Callable[[Path], Any], together: bool = False
 ) -> Record:
-    """``store.cell``: by the first process alone, or ``together``, where ``compute`` splits its work; all
-    return it.
+    """``store.cell``: by the first process alone, or ``together``,
+    where ``compute`` splits its work; all return it.
     """
     state = processes()
     if state is None:

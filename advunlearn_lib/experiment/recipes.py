@@ -1,5 +1,5 @@
-"""What each number of the paper is made of, as data: the recipe that a cell's key hashes, and what must exist
-before it.
+"""What each number of the paper is made of, as data: the
+recipe that a cell's key hashes, and what must exist before it.
 
 prompts -> erased model -> attack -> ASR
                         -> pictures -> FID, CLIP score
@@ -52,15 +52,16 @@ class Recipes:
         return variants[choose("variant", row.variant, variants)] if row.variant else Variant()
 
     def trained(self, row: Row) -> Row | None:
-        """The row whose erased model this row uses: itself, for a transfer AdvUnlearn's text encoder, or None
-        for an original model."""
+        """The row whose erased model this row uses: itself, for a
+        transfer AdvUnlearn's text encoder, or None for an original model.
+        """
         if row.method != BASE and row.method not in self.profile.bases:
             return row
         return Row(row.concept, "AdvUnlearn", "Text Encoder") if row.variant == "Transfer" else None
 
     def checkpoint(self, row: Row) -> str:
-        """Where the row's weights are, if not trained here; a variant that changes nothing has the usual
-        ones.
+        """Where the row's weights are, if not trained here;
+        a variant that changes nothing has the usual ones.
         """
         if self.variant(row).changes_something():
             return ""
@@ -106,8 +107,8 @@ class Recipes:
         }
 
     def options(self, row: Row) -> tuple[str, dict[str, Any]]:
-        """The method's name in the registry and all its options: defaults, the profile's, the variant's,
-        scaled.
+        """The method's name in the registry and all its
+        options: defaults, the profile's, the variant's, scaled.
 
         Raises :class:`UserError` for a pair of method and concept that the paper does not have.
         """
@@ -167,8 +168,8 @@ class Recipes:
         return recipe | ({"clip": fingerprint(self.profile.clip)} if ATTACKS[attack].NEEDS_CLIP else {})
 
     def quality(self, row: Row) -> Recipe:
-        """FID and CLIP score of one model, on captions without the concept (COCO has next to no nudity
-        either).
+        """FID and CLIP score of one model, on captions without
+        the concept (COCO has next to no nudity either).
         """
         profile = self.profile
         recipe = self.common("quality") | {

@@ -1,5 +1,5 @@
-"""From a cell of the paper to a number: what ``recipes.py`` describes, carried out once and kept in the
-store.
+"""From a cell of the paper to a number: what ``recipes.py``
+describes, carried out once and kept in the store.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from advunlearn_lib.profiles.schema import Concept, Profile
 class Study:
     """All cells of one profile and seed. Models are loaded when first needed.
 
-    Raises :class:`UserError` where the store cannot be written, and from any cell that the paper does not
-    have.
+    Raises :class:`UserError` where the store cannot be
+    written, and from any cell that the paper does not have.
     """
 
     def __init__(self, profile: Profile, store: Store | None = None) -> None:
@@ -82,8 +82,8 @@ class Study:
     # -- models ------------------------------------------------------------------------------------------
 
     def base(self, folder: str = "", precision: str = "fp32") -> LatentDiffusion:
-        """A model before any erasing: without ``folder`` the profile's own; a UNet's folder stands on that
-        one.
+        """A model before any erasing: without ``folder`` the
+        profile's own; a UNet's folder stands on that one.
         """
         folder, dtype = folder or self.profile.base, DTYPES[precision]
         if (folder, dtype) not in self._bases:
@@ -137,8 +137,8 @@ class Study:
     # -- prompts and attacks -----------------------------------------------------------------------------
 
     def prompts(self, name: str) -> tuple[list[EvaluationPrompt], Tensor]:
-        """Prompts on which the base model shows the concept, and the latents z_0 [n, c, h, w] of those
-        pictures.
+        """Prompts on which the base model shows the concept,
+        and the latents z_0 [n, c, h, w] of those pictures.
 
         Raises :class:`UserError` where the base model shows it on too few.
         """
@@ -225,8 +225,8 @@ class Study:
     # -- numbers -----------------------------------------------------------------------------------------
 
     def seconds(self, row: Row) -> Estimate:
-        """Mean seconds of a training iteration with a bootstrap interval, measured while the model was
-        trained.
+        """Mean seconds of a training iteration with a bootstrap
+        interval, measured while the model was trained.
 
         Raises :class:`UserError` for weights from elsewhere.
         """

@@ -1,5 +1,5 @@
-"""CLIP score by torchmetrics: cosine similarity of picture and caption embeddings, on the paper's scale (/
-100).
+"""CLIP score by torchmetrics: cosine similarity of picture
+and caption embeddings, on the paper's scale (/ 100).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class TensorCLIP(CLIPModel):  # type: ignore[misc]
 
 
 def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[TensorCLIP, CLIPProcessor]:
-    """(model, processor) of a CLIP folder or hub id, in fp32. Raises :class:`UserError` where it cannot be
-    loaded.
+    """(model, processor) of a CLIP folder or hub id, in fp32.
+
+    Raises :class:`UserError` where it cannot be loaded.
     """
     name, options = hub.source(folder)
     try:
@@ -59,8 +60,8 @@ def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) 
 
 
 def mean_clip_score(scores: np.ndarray, n: int, seed: int = 0) -> Estimate:
-    """Mean of the block ``scores`` of ``n`` pictures with a bootstrap interval over blocks; n must be a
-    multiple of 20.
+    """Mean of the block ``scores`` of ``n`` pictures with a
+    bootstrap interval over blocks; n must be a multiple of 20.
     """
     check_count(n)
     return bootstrap_mean(scores, n, seed)

@@ -27,8 +27,8 @@ def proportion(successes: int, n: int) -> Estimate:
 
 
 def bootstrap_mean(values: NDArray[np.float64], n: int | None = None, seed: int = 0) -> Estimate:
-    """The mean of ``values`` with a percentile bootstrap interval; ``n`` samples are behind them (default: as
-    many).
+    """The mean of ``values`` with a percentile bootstrap
+    interval; ``n`` samples are behind them (default: as many).
     """
     rng = np.random.default_rng(seed)
     interval = bootstrap(

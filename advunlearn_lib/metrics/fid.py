@@ -56,8 +56,8 @@ def against(real: Tensor | Statistics) -> Any:
 def frechet_distance(
     real: Tensor | Statistics, generated: Tensor, resamples: int = 100, seed: int = 0
 ) -> Estimate:
-    """FID of features [m, d] from those of real pictures, [n, d], with a bootstrap interval over the
-    generated pictures.
+    """FID of features [m, d] from those of real pictures, [n,
+    d], with a bootstrap interval over the generated pictures.
 
     Resampling repeats pictures and so shifts every bootstrap FID upwards; the interval is the spread of the
     bootstrap distribution around its mean, moved to the point estimate.

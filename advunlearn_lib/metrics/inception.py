@@ -1,5 +1,5 @@
-"""Inception's pool3 features with pytorch-fid's weights, through torchmetrics and torch-fidelity (the extra
-``fid``).
+"""Inception's pool3 features with pytorch-fid's weights,
+through torchmetrics and torch-fidelity (the extra ``fid``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from advunlearn_lib.base.images import to_uint8
 
 
 class Inception:
-    """2048 features of a picture; the network resizes to 299 x 299 itself. ``weights``: a local copy of its
-    file.
+    """2048 features of a picture; the network resizes to 299 x 299 itself.
+
+    ``weights``: a local copy of its file.
     """
 
     def __init__(self, device: torch.device, weights: Path | None = None, batch: int = 32) -> None:

@@ -54,8 +54,8 @@ class Classifier:
 
 
 class LabelJudge:
-    """Success: the top-1 label is one of ``labels`` and together they have at least ``threshold`` of the
-    probability.
+    """Success: the top-1 label is one of ``labels`` and together
+    they have at least ``threshold`` of the probability.
 
     A classifier has no word for "nothing": it calls a broken picture something, and by luck a weapon (7
     labels of 48). The threshold is what the detector's score is to NudeNet.

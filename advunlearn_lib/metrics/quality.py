@@ -1,5 +1,5 @@
-"""FID and CLIP score of a model's pictures, drawn and looked at some at a time: ten thousand would not fit in
-memory.
+"""FID and CLIP score of a model's pictures, drawn and looked
+at some at a time: ten thousand would not fit in memory.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def claim_of(line: dict[str, str]) -> Claim:
 
 
 def find_cell(side: str, table: str, metric: str) -> Reported:
-    """The cell of a table that ``concept|method|component|variant|attack`` means; empty fields match
-    anything.
+    """The cell of a table that ``concept|method|component|variant|attack``
+    means; empty fields match anything.
 
     Raises ``ValueError`` where that is not one cell.
     """

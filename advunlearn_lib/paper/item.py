@@ -23,11 +23,12 @@ from advunlearn_lib.profiles.schema import Profile
 
 
 class Run:
-    """A profile with what the user changed, its seeds, and where results go. The arguments are a notebook's
-    parameters.
+    """A profile with what the user changed, its seeds, and where results go.
 
-    ``seeds`` repeats everything over so many seeds, from ``seed`` on. Raises :class:`UserError` for bad
-    parameters.
+    The arguments are a notebook's parameters.
+
+    ``seeds`` repeats everything over so many seeds, from
+    ``seed`` on. Raises :class:`UserError` for bad parameters.
     """
 
     def __init__(

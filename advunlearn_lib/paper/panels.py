@@ -1,5 +1,5 @@
-"""Image panels: what each model draws for the paper's prompts, or for what stands for them here, attacked or
-not.
+"""Image panels: what each model draws for the paper's
+prompts, or for what stands for them here, attacked or not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from advunlearn_lib.profiles.schema import Profile
 
 
 class Prompt(NamedTuple):
-    """One column of a panel: the paper's prompt, the emoji world's, and whether UnlearnDiffAtk is at work on
-    it.
+    """One column of a panel: the paper's prompt, the emoji
+    world's, and whether UnlearnDiffAtk is at work on it.
     """
 
     paper: str
@@ -32,8 +32,8 @@ class Prompt(NamedTuple):
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
-    """Index of the evaluation prompt that shares most words with ``text``: attacks are known for those
-    only.
+    """Index of the evaluation prompt that shares most words
+    with ``text``: attacks are known for those only.
     """
     words = set(text.split())
     others = [set(prompt.text.split()) for prompt in study.prompts(concept)[0]]
@@ -61,8 +61,8 @@ def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame
 
 
 def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
-    """A row of pictures a model, a column a prompt; attacked prompts are shown with the tokens the attack
-    found.
+    """A row of pictures a model, a column a prompt; attacked
+    prompts are shown with the tokens the attack found.
 
     A red frame: the judge sees the concept.
     """
@@ -81,8 +81,8 @@ def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
 
 
 def adversarial_texts(study: Study, row: Row, prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:
-    """What a model is asked to draw, and the pictures' seeds: attacked prompts with their tokens, others as
-    they are.
+    """What a model is asked to draw, and the pictures' seeds:
+    attacked prompts with their tokens, others as they are.
     """
     texts, seeds = [], []
     for number, prompt in enumerate(prompts):

@@ -31,12 +31,13 @@ class Reported(NamedTuple):
 
 
 class Result(BaseModel):
-    """A number of the paper and ours. ``here`` is what stands for the concept in this profile, if anything
-    does.
+    """A number of the paper and ours.
 
-    With several seeds ``reproduced``, ``low`` and ``high`` are means over them, ``seeds`` the single values
-    and ``spread`` their standard deviation. ``key`` is the recipe's, ``commit`` the code that computed the
-    (first) cell.
+    ``here`` is what stands for the concept in this profile, if anything does.
+
+    With several seeds ``reproduced``, ``low`` and ``high`` are means over them,
+    ``seeds`` the single values and ``spread`` their standard deviation. ``key``
+    is the recipe's, ``commit`` the code that computed the (first) cell.
     """
 
     model_config = ConfigDict(frozen=True)

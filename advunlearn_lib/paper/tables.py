@@ -62,8 +62,9 @@ def text(result: Result) -> str:
 def layout(
     results: Sequence[Result], fid_features: str, pre_asr: Mapping[Row, Estimate] | None = None
 ) -> pd.DataFrame:
-    """The paper's layout: a row a model, a column a metric (or what ``ACROSS`` says). ``pre_asr`` adds a
-    column.
+    """The paper's layout: a row a model, a column a metric (or what ``ACROSS`` says).
+
+    ``pre_asr`` adds a column.
     """
     across = ACROSS.get(results[0].table, "metric")
     varying = [field for field in PLACE if field != across and len({getattr(r, field) for r in results}) > 1]
@@ -93,8 +94,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def write(results: Sequence[Result], table: pd.DataFrame, folder: Path, name: str, stamp: str) -> None:
-    """``<name>.json``, ``.csv``, ``.md`` and ``.tex`` in ``folder``; the stamp says commit, profile and
-    seed.
+    """``<name>.json``, ``.csv``, ``.md`` and ``.tex`` in
+    ``folder``; the stamp says commit, profile and seed.
     """
     cells = [result.model_dump() for result in results]
     contents = {

@@ -1,8 +1,8 @@
 """Stage *derived*: three more UNets for Table 8, trained further from v1.4 as the real ones were.
 
-SD v1.5 saw more of the same data. DreamShaper and Protogen are community models: here v1.4 trained on one
-artist's sprites under a look of their own, a soft glow or a hard teal contrast. Only the UNet differs; each
-folder is a UNet.
+SD v1.5 saw more of the same data. DreamShaper and Protogen are community
+models: here v1.4 trained on one artist's sprites under a look of their own, a
+soft glow or a hard teal contrast. Only the UNet differs; each folder is a UNet.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The one training loop of the pocket model's parts: AdamW, warm-up and cosine, EMA, checkpoints, resume,
-log.
+"""The one training loop of the pocket model's parts: AdamW,
+warm-up and cosine, EMA, checkpoints, resume, log.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def fit(
 ) -> None:
     """Minimise ``loss(numpy_rng, torch_rng) -> (tensor, extras)`` over all parameters of ``modules``.
 
-    Batches are drawn from generators seeded by the step, so a resumed run sees what an uninterrupted one
-    would. Progress goes to ``log/<name>.jsonl``; ``work/<name>.safetensors`` is the checkpoint, and the mark
-    of a finished part.
+    Batches are drawn from generators seeded by the step, so a resumed run sees
+    what an uninterrupted one would. Progress goes to ``log/<name>.jsonl``;
+    ``work/<name>.safetensors`` is the checkpoint, and the mark of a finished part.
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=plan.weight_decay)

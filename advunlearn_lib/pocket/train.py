@@ -47,8 +47,9 @@ PARTS = (
 
 
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
-    """Run ``stages`` in order, each resumed where it stopped. A single stage starts from the shipped model's
-    parts.
+    """Run ``stages`` in order, each resumed where it stopped.
+
+    A single stage starts from the shipped model's parts.
     """
     if len(stages) == 1 and not folders.model.exists():
         shutil.copytree(DATA / "pocket", folders.model.parent)

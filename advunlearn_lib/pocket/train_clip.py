@@ -1,5 +1,5 @@
-"""Stage *clip*: the tokenizer, the text tower that the UNet will listen to, and the vision tower that scores
-pictures.
+"""Stage *clip*: the tokenizer, the text tower that the UNet
+will listen to, and the vision tower that scores pictures.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def train_clip(data: Dataset, folders: Folders) -> None:
 
 
 def train_vision(clip: CLIPModel, ids: torch.Tensor, data: Dataset, folders: Folders) -> None:
-    """Vision tower and projections go on against the finished text tower: each picture among *all* captions
-    at once.
+    """Vision tower and projections go on against the finished
+    text tower: each picture among *all* captions at once.
 
     The text tower's pooled outputs are computed once, so the many wrong captions cost one matrix product.
     """

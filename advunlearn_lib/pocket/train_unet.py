@@ -72,8 +72,8 @@ def noise_schedule() -> DDIMScheduler:
 def frozen_inputs(
     data: Dataset, folders: Folders, path: Path
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scaled latents of all pictures (kept in ``path``), embeddings of all distinct captions ("" first), and
-    each picture's caption.
+    """Scaled latents of all pictures (kept in ``path``), embeddings
+    of all distinct captions ("" first), and each picture's caption.
     """
     captions = ["", *sorted({scene.caption for scene in data.scenes})]
     tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")

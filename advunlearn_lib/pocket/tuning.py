@@ -111,8 +111,8 @@ def study_of(profile: Profile, key: MethodKey, setting: dict[str, float]) -> Stu
 
 
 def tune(profile: Profile, folder: Path, kinds: Sequence[Kind] = tuple(VALIDATION)) -> None:
-    """Try every setting of every method that the log lacks and write it; FID is measured where the concept is
-    erased.
+    """Try every setting of every method that the log lacks
+    and write it; FID is measured where the concept is erased.
     """
     for kind in kinds:
         known = finished(folder / f"{kind}.csv", kind)

@@ -1,7 +1,7 @@
 """A profile by its name, with what the user changed.
 
-``./reproduce.sh table3 --set fid_images=200`` changes one scalar field; unknown names and wrong types are
-refused.
+``./reproduce.sh table3 --set fid_images=200`` changes one
+scalar field; unknown names and wrong types are refused.
 """
 
 from __future__ import annotations

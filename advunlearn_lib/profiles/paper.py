@@ -30,8 +30,8 @@ def style(name: str, paper: str, label: str, prompts: str) -> Concept:
 
 
 def thing(name: str, paper: str, label: str, prompts: str, surrogate: str) -> Concept:
-    """An ImageNet class by its label in ``microsoft/resnet-50``; the surrogate is SalUn's: Imagenette's next
-    class.
+    """An ImageNet class by its label in ``microsoft/resnet-50``;
+    the surrogate is SalUn's: Imagenette's next class.
     """
     judged: dict[str, Any] = {"judge": RESNET, "labels": (label,), "prompts": prompts}
     instead = (f"an image of a {surrogate}",)

@@ -34,8 +34,8 @@ def broad(name: str, paper: str, labels: tuple[str, ...], surrogate: str) -> Con
 
 
 def style(name: str, paper: str) -> Concept:
-    """A painter, erased by bare prompts and by paintings of six things; each is to become a photo of the
-    thing.
+    """A painter, erased by bare prompts and by paintings of
+    six things; each is to become a photo of the thing.
     """
     bare = (name, f"a painting by {name}", f"a painting in the style of {name}")
     erase = (*bare, *(plain_prompt(thing, name) for thing in PAINTED))

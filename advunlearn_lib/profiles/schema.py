@@ -1,5 +1,5 @@
-"""What a profile is: every size, step count and hyper-parameter as data. No algorithm asks which profile it
-serves.
+"""What a profile is: every size, step count and hyper-parameter
+as data. No algorithm asks which profile it serves.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ COMPONENTS = {
 
 
 class MethodKey(NamedTuple):
-    """A method as the paper's tables name it, what it trains ("UNet", "Text Encoder"), and the kind of
-    concept.
+    """A method as the paper's tables name it, what it trains
+    ("UNet", "Text Encoder"), and the kind of concept.
     """
 
     method: str
@@ -52,8 +52,8 @@ class MethodSettings(BaseModel):
 
 
 class RetainList(NamedTuple):
-    """Where retain prompts come from, "coco" or "imagenet", and whether those about the concept are left
-    out.
+    """Where retain prompts come from, "coco" or "imagenet",
+    and whether those about the concept are left out.
     """
 
     source: str = "coco"
@@ -61,8 +61,9 @@ class RetainList(NamedTuple):
 
 
 class Variant(BaseModel):
-    """What a row of an ablation changes: options on top of the method's, the retain list. ``label``: on an
-    axis.
+    """What a row of an ablation changes: options on top of the method's, the retain list.
+
+    ``label``: on an axis.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,8 +77,9 @@ class Variant(BaseModel):
 
 
 class Concept(BaseModel):
-    """What is erased and how success is told. ``paper`` is its name in the paper's tables, empty for
-    validation.
+    """What is erased and how success is told.
+
+    ``paper`` is its name in the paper's tables, empty for validation.
     """
 
     model_config = ConfigDict(frozen=True)

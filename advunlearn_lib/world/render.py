@@ -1,5 +1,5 @@
-"""Draw scenes of the pocket world: an emoji near the centre of a procedural background, under a painter's
-style.
+"""Draw scenes of the pocket world: an emoji near the centre
+of a procedural background, under a painter's style.
 
 Everything is drawn in floats in [0, 1], ``[64, 64, 3]``, from an explicit ``numpy`` generator.
 """
