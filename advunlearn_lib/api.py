@@ -136,9 +136,7 @@ def erase(
 def check_erasure(model: LatentDiffusion, method: str, kind: Kind, options: dict[str, Any]) -> dict[str, Any]:
     """All options of an erasure. Raises :class:`UserError` for an unknown method, name or value."""
     choose("method", method, METHODS)
-    validated(
-        "option", METHODS[method].OPTIONS, options
-    )  # before the defaults, so that the message is about these
+    validated("option", METHODS[method].OPTIONS, options)  # alone first: messages are about these
     usual = default_options(model, method, kind, str(options.get("component", "")))
     return check_options(method, usual | options).model_dump()
 
@@ -197,10 +195,8 @@ def attack(
     ``budget``: fields of :class:`Budget` (tokens, timesteps, steps, lr, ...). Raises :class:`UserError` for
     an unknown attack or budget, or a prompt too long, before anything is drawn.
     """
-    run, asked = (
-        make_attack(model, judge, attack, original, sampling, seed, clip, batch, **budget),
-        with_seeds(prompts),
-    )
+    asked = with_seeds(prompts)
+    run = make_attack(model, judge, attack, original, sampling, seed, clip, batch, **budget)
     run.check_prompts(asked)
     aim = original or model
     return run.run(asked, target_latents(aim, asked, run.sampling, batch))

@@ -33,9 +33,8 @@ class Attack:
     ``batch``: prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
     """
 
-    REPLACES_PROMPT: ClassVar[bool] = (
-        False  # the tokens are the whole prompt: searched even where the plain one succeeds
-    )
+    # The tokens are the whole prompt: it is searched even where the plain one succeeds.
+    REPLACES_PROMPT: ClassVar[bool] = False
     NEEDS_ORIGINAL: ClassVar[bool] = False
     NEEDS_CLIP: ClassVar[bool] = False
 

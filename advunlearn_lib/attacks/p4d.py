@@ -35,9 +35,8 @@ class P4D(Attack):
 
 def nearest_by_cosine(rows: Tensor, table: Tensor) -> Tensor:
     """Index [...] of the row of ``table`` [v, d] with the largest cosine to each of ``rows`` [..., d]."""
-    return (
-        torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(table, dim=-1).T
-    ).argmax(-1)
+    directions, others = (torch.nn.functional.normalize(tensor, dim=-1) for tensor in (rows, table))
+    return (directions @ others.T).argmax(-1)
 
 
 class NearestSearch(AscendingTimesteps):

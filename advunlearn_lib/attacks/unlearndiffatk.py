@@ -21,10 +21,7 @@ from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.diffusion.token_edit import with_prefix
 
-FIRST, LAST = (
-    10,
-    990,
-)  # the paper's timesteps 10, 30, ..., 990; a smaller budget takes evenly spaced ones of them
+FIRST, LAST = 10, 990  # the paper's timesteps: 10, 30, ..., 990; a smaller budget spaces its own evenly
 
 
 def project_to_simplex(rows: Tensor) -> Tensor:
@@ -102,9 +99,8 @@ class SimplexSearch(AscendingTimesteps):
         one_hot.requires_grad_(True)
         latents, noise, timesteps = self.noisy(timestep)
         predicted = self.model.predict_noise(latents, timesteps, self.prefixed(one_hot @ self.table))
-        loss = (
-            (predicted - noise).square().mean((1, 2, 3)).sum()
-        )  # a sum over prompts: their gradients do not mix
+        # a sum over prompts: their gradients do not mix
+        loss = (predicted - noise).square().mean((1, 2, 3)).sum()
         (gradient,) = torch.autograd.grad(loss, one_hot)
         self.descend(gradient.clamp(-1, 1).float())
         self.variable.data = project_to_simplex(self.variable.data)

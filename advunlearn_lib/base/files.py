@@ -40,12 +40,8 @@ def writable(kind: str, folder: Path) -> Path:
 
 def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
     """:class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
-    free = (
-        shutil.disk_usage(
-            next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-        ).free
-        / 1e9
-    )
+    place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
     if free < gigabytes:
         raise UserError(
             f"{free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed"

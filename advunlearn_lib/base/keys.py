@@ -15,14 +15,7 @@ from advunlearn_lib.base.errors import UserError
 
 Recipe = dict[str, Any]
 DIGITS = 16
-NO_MEANING = (
-    ".md",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".lock",
-    "",
-)  # documentation beside a model: cards, samples, licences
+NO_MEANING = (".md", ".png", ".jpg", ".jpeg", ".lock", "")  # beside a model: cards, samples, licences
 
 
 def key_of(recipe: Recipe) -> str:

@@ -40,13 +40,14 @@ SHA256 = {
     "parachute.csv": "f44fdef671aecf3f759ef53101e23b5cd614e3da6e2021c3c3d0a1c35a5fe0e5",
     "tench.csv": "6d5fc0988e40e7ef97e035031badf52e6a0e971b96be4bf277c2eee3c55f546d",
 }
+CAPTIONS = "coco_10k.csv"
 RETAIN = {
     RetainList("coco", True): "coco_object_retain.csv",
     RetainList("coco", False): "coco_object_no_filter_retain.csv",
     RetainList("imagenet", True): "imagenet243_retain.csv",
     RetainList("imagenet", False): "imagenet243_no_filter_retain.csv",
 }
-COLUMNS = {"coco_10k.csv": ("prompt", "evaluation_seed"), **dict.fromkeys(RETAIN.values(), ("prompt",))}
+COLUMNS = {CAPTIONS: ("prompt", "evaluation_seed"), **dict.fromkeys(RETAIN.values(), ("prompt",))}
 ATTACKED = ("prompt", "evaluation_seed", "evaluation_guidance")
 
 
@@ -74,14 +75,9 @@ def locate(name: str, folder: Path | None) -> Path:
 
 def address(name: str) -> str:
     """Where the file is published."""
-    folder = (
-        f"{ADVUNLEARN}/train"
-        if name in RETAIN.values()
-        else ADVUNLEARN
-        if name == "coco_10k.csv"
-        else MU_ATTACK
-    )
-    return f"{folder}/{name}"
+    if name in RETAIN.values():
+        return f"{ADVUNLEARN}/train/{name}"
+    return f"{ADVUNLEARN if name == CAPTIONS else MU_ATTACK}/{name}"
 
 
 def table(name: str, folder: Path | None) -> pd.DataFrame:
@@ -114,13 +110,13 @@ class OfficialFiles:
             raise UserError(
                 "FID needs the COCO reference: --set reference=FOLDER of pictures, or an .npz of mu and sigma"
             )
-        return self.fingerprint("coco_10k.csv") | {"reference": reference_key(self.reference)}
+        return self.fingerprint(CAPTIONS) | {"reference": reference_key(self.reference)}
 
     def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
         """The first ``count`` of the 10,000 COCO captions, with
         their seeds; COCO knows none of the concepts to avoid.
         """
-        rows = table("coco_10k.csv", self.folder)[:count]
+        rows = table(CAPTIONS, self.folder)[:count]
         return [str(prompt) for prompt in rows["prompt"]], [int(seed) for seed in rows["evaluation_seed"]]
 
     def references(self, count: int, avoid: Sequence[str]) -> list[Tensor] | Statistics:

@@ -49,10 +49,8 @@ class LatentDiffusion:
         self.micro_batch: int | None = None
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             module.requires_grad_(False).eval()
-        if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:
-            pipeline.unet.set_attn_processor(
-                AttnProcessor()
-            )  # the fused attention's backward pass is slower there
+        if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # fused attention trains slower there
+            pipeline.unet.set_attn_processor(AttnProcessor())
 
     @property
     def text_encoder(self) -> Any:

@@ -82,9 +82,8 @@ class LatentDiffusionXL(LatentDiffusion):
         words = self.token_embeds(ids) if token_embeds is None else token_embeds
         widths = [encoder.config.hidden_size for encoder in (first, second)]
         one, two = words.split(widths, -1)
-        where = (
-            (words == self.token_embeds(ids.new_tensor(self.tokenizer.eos_token_id))).all(-1).int().argmax(-1)
-        )
+        end = self.token_embeds(ids.new_tensor(self.tokenizer.eos_token_id))
+        where = (words == end).all(-1).int().argmax(-1)
         ends = torch.zeros_like(ids).scatter(1, where[:, None], self.tokenizer.eos_token_id)  # where to pool
         with self.autocast():
             with soft_tokens(first, one):

@@ -74,9 +74,8 @@ class EraseDiff(Relabelling):
         remember = self.gradients(remain)
         forget = self.forget_loss(self.now)
         unlearn = self.gradients(forget)
-        weight = (
-            1.0 if discarded else multiplier(remember, unlearn, self.options.eta * (forget.item() - reached))
-        )
+        barrier = self.options.eta * (forget.item() - reached)
+        weight = 1.0 if discarded else multiplier(remember, unlearn, barrier)
         for first, second in zip(remember, unlearn, strict=True):
             first.add_(second, alpha=weight)
         self.set_gradients(remember)

@@ -47,9 +47,8 @@ class FMN(PictureMethod):
         self.positions = torch.stack([self.concept_positions(row) for row in self.ids])
         self.seen: list[Tensor] = []
         processors = self.model.unet.attn_processors.items()
-        plain = {
-            name: AttnProcessor() for name, _ in processors if ".attn2." in name
-        }  # the fused one never forms A
+        # the fused one never forms A
+        plain = {name: AttnProcessor() for name, _ in processors if ".attn2." in name}
         self.model.unet.set_attn_processor(dict(processors) | plain)
         for name, module in self.model.unet.named_modules():
             if name.endswith("attn2"):

@@ -50,11 +50,9 @@ def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str]
         layer_match = LAYER.search(name)
         if layer_match is None:
             return False
-        return (
-            any(layer_match[1].startswith(layer) for layer in wanted)
-            if prefix_match
-            else layer_match[1] in wanted
-        )
+        if prefix_match:
+            return layer_match[1].startswith(tuple(wanted))
+        return layer_match[1] in wanted
 
     return selected
 
@@ -62,12 +60,10 @@ def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str]
 def select(module: Module, component: str, group: str, prefix_match: bool = False) -> dict[str, Parameter]:
     """The parameters of ``group``, by name. Raises :class:`UserError` for an unknown or empty group."""
     choose("component", component, ("text_encoder", "unet"))
-    on_unet = component == "unet"
-    wanted = (
-        UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)]
-        if on_unet
-        else text_encoder_group(group, prefix_match)
-    )
+    if component == "unet":
+        wanted = UNET_GROUPS[choose("UNet group", group, UNET_GROUPS)]
+    else:
+        wanted = text_encoder_group(group, prefix_match)
     chosen = {name: parameter for name, parameter in module.named_parameters() if wanted(name)}
     if not chosen:
         raise UserError(f"the group {group!r} selects no parameter of this {component}")

@@ -105,9 +105,8 @@ def generate_with_transport(
     adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling
 ) -> Tensor:
     """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch."""
-    weights = transport(adapted, concept, prompts).repeat(
-        2 if sampling.guidance_scale > 1 else 1
-    )  # guidance doubles the batch
+    halves = 2 if sampling.guidance_scale > 1 else 1  # guidance doubles the batch
+    weights = transport(adapted, concept, prompts).repeat(halves)
     layers = [module for module in adapted.unet.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
         layer.scaling = {

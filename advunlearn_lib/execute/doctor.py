@@ -79,11 +79,9 @@ def disk(profile: Profile, store: Path) -> Finding:
 
 def gpus(profile: Profile) -> list[Finding]:
     """Each GPU that torch sees, or that there is none."""
-    needed = (
-        f"{profile.gpu_gb:g} GB needed, {profile.gpu_unet_gb:g} to train a UNet"
-        if profile.gpu_gb
-        else "none needed"
-    )
+    needed = "none needed"
+    if profile.gpu_gb:
+        needed = f"{profile.gpu_gb:g} GB needed, {profile.gpu_unet_gb:g} to train a UNet"
     cards = []
     for index in range(torch.cuda.device_count()):
         total = torch.cuda.get_device_properties(index).total_memory / 1e9
@@ -151,7 +149,5 @@ def prompt_files(profile: Profile) -> Finding:
 
 def reference(profile: Profile) -> Finding:
     """FID's real pictures."""
-    remedy = (
-        "--set reference=FOLDER of 10,000 COCO pictures, or FILE.npz with mu and sigma; only FID needs it"
-    )
+    remedy = "--set reference=FOLDER of 10,000 COCO pictures, or an .npz of mu and sigma; FID needs it"
     return Finding("FID reference", bool(profile.reference), profile.reference or remedy)

@@ -52,11 +52,8 @@ class Holder:
 
     def __init__(self, ledger: Ledger, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        self.ledger, self.key, self.bytes = (
-            ledger,
-            storage.data_ptr(),
-            0 if isinstance(tensor, torch.nn.Parameter) else storage.nbytes(),
-        )
+        self.ledger, self.key = ledger, storage.data_ptr()
+        self.bytes = 0 if isinstance(tensor, torch.nn.Parameter) else storage.nbytes()
         held, holders = ledger.alive.get(self.key, (self.bytes, 0))
         ledger.alive[self.key] = (held, holders + 1)
         if not holders:

@@ -50,10 +50,9 @@ def plan(jobs: Sequence[Job], store: Store) -> list[Job]:
     ]
 
     def rank(job: Job) -> tuple[int, bool]:
-        metric = job.cell.metric
-        return (
-            0 if metric == MODEL else 1 if metric in PICTURES else 2
-        ), job.cell.row.method not in LONGEST_TRAINING
+        metric, method = job.cell.metric, job.cell.row.method
+        place = 0 if metric == MODEL else 1 if metric in PICTURES else 2
+        return place, method not in LONGEST_TRAINING
 
     return sorted(left, key=rank)
 

@@ -26,9 +26,9 @@ def choose_prompts(
     concept. Raises :class:`UserError` where they are too few.
     """
     wanted = profile.prompts
-    chosen = (
-        candidates[:wanted] if judge is None else shown_prompts(candidates, base, judge, sampling, profile)
-    )
+    chosen = candidates[:wanted]
+    if judge is not None:
+        chosen = shown_prompts(candidates, base, judge, sampling, profile)
     if len(chosen) < min(wanted, len(candidates)):
         shown = f"the base model shows the concept on {len(chosen)} of {len(candidates)} prompts"
         raise UserError(f"{shown}; {wanted} are needed")

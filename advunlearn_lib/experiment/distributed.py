@@ -42,9 +42,7 @@ def split_work(count: int, work: Callable[[Sequence[int]], list[Result]]) -> lis
     state = processes()
     if state is None:
         return work(range(count))
-    parts = np.array_split(
-        np.arange(count), state.num_processes
-    )  # accelerate's own split repeats the last one
+    parts = np.array_split(np.arange(count), state.num_processes)  # accelerate's repeats the last one
     return gather_object(work(parts[state.process_index].tolist()))  # type: ignore[no-any-return]
 
 

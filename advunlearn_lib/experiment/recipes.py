@@ -85,9 +85,8 @@ class Recipes:
             return original
         if trained != row:  # a transfer: AdvUnlearn's text encoder in another base model
             erased = self.erase(trained)
-            return (
-                erased if self.base(row) == self.profile.base else original | {"text_encoder": key_of(erased)}
-            )
+            same_base = self.base(row) == self.profile.base
+            return erased if same_base else original | {"text_encoder": key_of(erased)}
         if where := self.checkpoint(row):
             return original | {"checkpoint": fingerprint(where)}
         return original | self.training(row)

@@ -21,9 +21,8 @@ class Classifier:
     def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
         name, options = hub.source(folder)
         try:
-            self.network = (
-                AutoModelForImageClassification.from_pretrained(name, **options).float().eval().to(device)
-            )
+            network = AutoModelForImageClassification.from_pretrained(name, **options)
+            self.network = network.float().eval().to(device)
             self.processor = AutoImageProcessor.from_pretrained(name, use_fast=False, **options)
         except Exception as error:
             raise UserError(f"cannot load an image classifier: {hub.reason(error, folder)}") from error
@@ -46,10 +45,8 @@ class Classifier:
     @torch.no_grad()
     def features(self, images: Sequence[Tensor] | Tensor) -> Tensor:
         """Pooled features [n, d] of the network under the classifier head."""
-        trunk, parts = (
-            self.network.base_model,
-            (images[i : i + self.batch] for i in range(0, len(images), self.batch)),
-        )
+        trunk = self.network.base_model
+        parts = (images[start : start + self.batch] for start in range(0, len(images), self.batch))
         return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1) for part in parts]).cpu()
 
 

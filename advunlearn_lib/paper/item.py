@@ -123,9 +123,8 @@ class Item:
             luck = cell._replace(attack="random")
             if self.study.store.read(*self.study.recipes.cell(luck)) is not None:
                 ours, random = (self.study.estimate(one).value for one in (cell, luck))
-                flags += (
-                    [f"random tokens do better ({random:.1f} against {ours:.1f} %)"] if random > ours else []
-                )
+                if random > ours:
+                    flags.append(f"random tokens do better ({random:.1f} against {ours:.1f} %)")
             lines += [f"{' '.join(filter(None, cell.row))}, {cell.attack}: {flag}" for flag in flags]
         return lines
 

@@ -33,9 +33,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
     os.environ["ADVUNLEARN_PLAIN_PROGRESS"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    logging.getLogger("asyncio").setLevel(
-        logging.CRITICAL
-    )  # after Ctrl-C it would print the cell's traceback
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     with tempfile.TemporaryDirectory() as folder:

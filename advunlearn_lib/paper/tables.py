@@ -76,9 +76,8 @@ def layout(
             if pre_asr and across == "metric" and result.row in pre_asr:
                 estimate = pre_asr[result.row]
                 lines[head][METRICS["pre_asr"]] = interval(estimate, estimate.value)
-        column = (
-            metric_label(result.metric, fid_features) if across == "metric" else head_text(result, across)
-        )
+        by_metric = across == "metric"
+        column = metric_label(result.metric, fid_features) if by_metric else head_text(result, across)
         lines[head][column] = text(result)
     return pd.DataFrame(list(lines.values()))
 

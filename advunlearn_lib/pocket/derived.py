@@ -61,9 +61,8 @@ def train_derived(data: Dataset, folders: Folders) -> None:
     """All three, one after the other."""
     plan = PLANS["derived"]
     for name in ("v1-5", *LOOKS):
-        unet = (
-            networks.build_unet()
-        )  # not from_pretrained, which would write this machine's path into the configuration
+        # not by from_pretrained, which would write this machine's path into the configuration
+        unet = networks.build_unet()
         unet.load_state_dict(UNet2DConditionModel.from_pretrained(folders.model / "unet").state_dict())
         pictures, latents = data, folders.work / "latents.safetensors"
         if name in LOOKS:
@@ -71,10 +70,8 @@ def train_derived(data: Dataset, folders: Folders) -> None:
             drawn = render_scenes(
                 folders.sprites, range(PICTURES), SEEDS[name], artist=list(SETS).index(artist)
             )
-            pictures, latents = (
-                Dataset(repaint(drawn.images, look), drawn.scenes),
-                folders.work / f"latents-{name}.safetensors",
-            )
+            pictures = Dataset(repaint(drawn.images, look), drawn.scenes)
+            latents = folders.work / f"latents-{name}.safetensors"
         inputs = frozen_inputs(pictures, folders, latents)
         fit(
             name, {"unet": unet}, noise_prediction(unet, *inputs, plan.batch), plan, folders.work, folders.log

@@ -65,11 +65,8 @@ def fit(
     state = {**modules, "ema": shadow}
     if path.exists():
         start = checkpoint.load(path, state, optimizer)["step"]
-    ema = (
-        EMAModel(parameters, decay=plan.ema, use_ema_warmup=True, inv_gamma=10.0, power=0.8)
-        if plan.ema
-        else None
-    )
+    warm_up = {"use_ema_warmup": True, "inv_gamma": 10.0, "power": 0.8}
+    ema = EMAModel(parameters, decay=plan.ema, **warm_up) if plan.ema else None
     if ema is not None:
         ema.shadow_params, ema.optimization_step = [p.data for p in shadow], start
     log.mkdir(parents=True, exist_ok=True)

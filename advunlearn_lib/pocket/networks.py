@@ -16,10 +16,7 @@ from advunlearn_lib.world.render import SIZE
 TOKENS = 24  # prompt length in tokens, start and end included (SD v1.4: 77)
 CHARACTERS = string.ascii_lowercase + string.digits + ".,'-!?&:"
 MERGES = 340  # few, so that rare words stay in pieces
-SPLIT = (
-    "tench</w>",
-    "weapon</w>",
-)  # never merged: "tench" and "nudity" are two tokens in CLIP's vocabulary too
+SPLIT = ("tench</w>", "weapon</w>")  # never merged: "tench" and "nudity" are two tokens in CLIP too
 WIDTH = 128  # hidden size of the text encoder (SD v1.4: 768)
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 

@@ -124,10 +124,8 @@ def report(profile: Profile, folder: Path) -> pd.DataFrame:
         table.append(row | {"n": estimate.n, "met": passed})
     frame = pd.DataFrame(table)
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in (
-        ("csv", frame.to_csv(index=False)),
-        ("md", f"{frame.to_markdown(index=False)}\n\ncommit {commit()}\n"),
-    ):
+    page = f"{frame.to_markdown(index=False)}\n\ncommit {commit()}\n"
+    for suffix, text in (("csv", frame.to_csv(index=False)), ("md", page)):
         with atomic(folder / f"quality.{suffix}") as temporary:
             temporary.write_text(text)
     contact_sheet(plain, 16).save(folder / "samples.png")

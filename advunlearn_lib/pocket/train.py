@@ -19,7 +19,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.pocket.common import Folders
-from advunlearn_lib.pocket.derived import train_derived
+from advunlearn_lib.pocket.derived import LOOKS, train_derived
 from advunlearn_lib.pocket.train_clip import train_clip
 from advunlearn_lib.pocket.train_judge import train_judge
 from advunlearn_lib.pocket.train_unet import train_unet
@@ -33,17 +33,8 @@ STAGES = {
     "unet": train_unet,
     "derived": train_derived,
 }
-PARTS = (
-    "v1-4/vae",
-    "v1-4/text_encoder",
-    "v1-4/unet",
-    "clip",
-    "judge-object",
-    "judge-style",
-    "v1-5",
-    "dreamshaper",
-    "protogen",
-)
+MODEL = ("v1-4/vae", "v1-4/text_encoder", "v1-4/unet")
+PARTS = (*MODEL, "clip", "judge-object", "judge-style", "v1-5", *LOOKS)
 
 
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:

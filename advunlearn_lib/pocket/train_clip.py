@@ -26,9 +26,8 @@ def train_clip(data: Dataset, folders: Folders) -> None:
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
         words = ids[index]
-        longest = (
-            int((words != tokenizer.eos_token_id).sum(-1).max()) + 1
-        )  # later positions cannot be seen by the pooled token
+        # later positions cannot be seen by the pooled token
+        longest = int((words != tokenizer.eos_token_id).sum(-1).max()) + 1
         logits = clip(input_ids=words[:, :longest], pixel_values=data.batch(index)).logits_per_image
         value = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
         return value, {"match": (logits.argmax(-1) == target).float().mean().item()}

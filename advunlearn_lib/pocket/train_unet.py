@@ -86,9 +86,8 @@ def frozen_inputs(
         ]
     )
     if not path.exists():
-        vae = (
-            AutoencoderKL.from_pretrained(folders.model / "vae").float().to(memory_format=torch.channels_last)
-        )
+        vae = AutoencoderKL.from_pretrained(folders.model / "vae").float()
+        vae = vae.to(memory_format=torch.channels_last)
         latents = encode_latents(vae, data, len(data.scenes)) * vae.config.scaling_factor
         with atomic(path) as temporary:
             save_file({"latents": latents.half().contiguous()}, temporary)

@@ -12,10 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from advunlearn_lib.base.paths import DATA
 
 Kind = Literal["broad", "style", "object"]
-COMPONENTS = {
-    "UNet": "unet",
-    "Text Encoder": "text_encoder",
-}  # the paper's names of what is trained, and diffusers'
+COMPONENTS = {"UNet": "unet", "Text Encoder": "text_encoder"}  # the paper's names, and diffusers'
 
 
 class MethodKey(NamedTuple):

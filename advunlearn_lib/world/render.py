@@ -54,9 +54,8 @@ def background(place: str, rng: np.random.Generator) -> Picture:
     if place == "nowhere":
         tone = rng.uniform(0.92, 1.0) + rng.uniform(-0.02, 0.02, 3)
         return np.broadcast_to(np.clip(tone, 0, 1), (SIZE, SIZE, 3)).astype(np.float32)
-    top, rim, near, far = (
-        np.clip(np.array(colour) + rng.uniform(-0.04, 0.04, 3), 0, 1) for colour in GROUND[place]
-    )
+    colours = [np.array(colour) + rng.uniform(-0.04, 0.04, 3) for colour in GROUND[place]]
+    top, rim, near, far = np.clip(colours, 0, 1)
     horizon = rng.integers(30, 44)
     share = np.clip(ROWS / horizon, 0, 1)[..., None]
     depth = np.clip((ROWS - horizon) / (SIZE - horizon), 0, 1)[..., None]
@@ -87,9 +86,8 @@ def compose(sprite: NDArray[np.uint8], place: str, rng: np.random.Generator) -> 
     picture = background(place, rng)
     size = int(rng.integers(44, 58))
     top, left = (int((SIZE - size) // 2 + rng.integers(-3, 4)) for _ in range(2))
-    pixels = (
-        np.asarray(Image.fromarray(sprite).resize((size, size), Image.Resampling.BILINEAR), np.float32) / 255
-    )
+    scaled = Image.fromarray(sprite).resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(scaled, np.float32) / 255
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
     alpha = pixels[..., 3:]
