@@ -5,12 +5,14 @@ and guidance scale, and what a judge says of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
 
@@ -48,6 +50,10 @@ def target_latents(
     """Latents z_0 [n, c, h, w] of the pictures that an attack
     aims at: those of ``model``, the one before erasing.
     """
+
+    def latents(part: Sequence[EvaluationPrompt]) -> Tensor:
+        return model.encode_images(generate_pictures(model, part, sampling))
+
     starts = tqdm(range(0, len(prompts), batch), desc="target pictures", leave=False)
-    parts = (generate_pictures(model, prompts[start : start + batch], sampling) for start in starts)
-    return torch.cat([model.encode_images(part) for part in parts])
+    parts = (prompts[start : start + batch] for start in starts)
+    return torch.cat([in_memory(partial(latents, part), model, batch) for part in parts])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from typing import Any
 
 from advunlearn_lib.base.errors import choose
@@ -50,7 +49,7 @@ def list_methods() -> None:
     print("\nmethods, with options for erase --option NAME=VALUE; defaults are the paper's, at full size:")
     for name, method in METHODS.items():
         print(f"  {name} ({method.LABEL}): {summary(method)}")
-        list_fields(method.OPTIONS.model_fields)
+        list_fields(method.OPTIONS)
         for quirk, meaning in method.OPTIONS.QUIRKS.items():
             print(f"  {line(f'quirk {quirk}', meaning)}")
 
@@ -62,23 +61,25 @@ def list_attacks() -> None:
 
     print("\nattacks:")
     for name, attack in ATTACKS.items():
-        print(line(name, summary(attack)))
+        print(f"  {name}: {summary(attack)}")
     print("  budget, for attack --option NAME=VALUE; defaults are UnlearnDiffAtk's in the paper:")
-    list_fields(Budget.model_fields)
+    list_fields(Budget)
 
 
-def list_fields(fields: Mapping[str, Any]) -> None:
-    """Options with their defaults and meanings."""
-    for name, field in fields.items():
+def list_fields(options: Any) -> None:
+    """Options with their defaults and meanings; a class that changes a default keeps the meaning."""
+    for name, field in options.model_fields.items():
+        inherited = (cls.model_fields.get(name) for cls in options.__mro__ if hasattr(cls, "model_fields"))
+        meaning = next((other.description for other in inherited if other and other.description), "")
         if name != "quirks":
-            print(f"  {line(f'{name}={field.default}', field.description)}")
+            print(f"  {line(f'{name}={field.default}', meaning)}")
 
 
 def summary(cls: type) -> str:
-    """The first line of the module's docstring: what the method is, and its source."""
+    """The first paragraph of the module's docstring: what the method is, and its source."""
     import sys
 
-    return (sys.modules[cls.__module__].__doc__ or "").strip().splitlines()[0]
+    return " ".join((sys.modules[cls.__module__].__doc__ or "").split("\n\n")[0].split())
 
 
 COMMAND = Command("list", "list items, settings, methods and attacks", "list methods", add_options, run)

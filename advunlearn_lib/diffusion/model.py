@@ -45,7 +45,7 @@ class LatentDiffusion:
         pipeline.set_progress_bar_config(disable=True)
         self.pipeline, self.dtype = pipeline, dtype or pipeline.unet.dtype
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
-        self.alphas_cumprod = training_alphas(self.scheduler.config)
+        self.alphas_cumprod = training_alphas(self.scheduler)
         self.micro_batch: int | None = None
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             module.requires_grad_(False).eval()
@@ -131,7 +131,16 @@ class LatentDiffusion:
     # -- noise -------------------------------------------------------------------------------------------
 
     def predict_noise(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """eps(z_t, t, c) in fp32, also of a UNet that predicts v or z_0 (``as_noise``).
+        """eps(z_t, t, c) in fp32, also of a UNet that predicts v or z_0; ``timesteps`` as :meth:`predict`."""
+        return self.noise_in(latents, timesteps, self.predict(latents, timesteps, prompt_embeds))
+
+    def noise_in(self, latents: Tensor, timesteps: Tensor, output: Tensor) -> Tensor:
+        """The noise that the UNet's ``output`` says is in ``latents`` (``as_noise``)."""
+        shares = self.signal_and_noise(timesteps.expand(len(latents)), latents)
+        return as_noise(self.scheduler.config.prediction_type, output, latents, *shares)
+
+    def predict(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """The UNet's output in fp32: noise, v or z_0, whatever it predicts.
 
         ``timesteps`` is [b] or a single one. With ``micro_batch`` the rows go through the UNet in parts of
         that size and activations are recomputed in the backward pass: the same numbers in less memory.
@@ -144,8 +153,7 @@ class LatentDiffusion:
         dtype = self.unet.dtype
         with self.autocast():
             parts = [self.call_unet(z.to(dtype), t, c.to(dtype)) for z, t, c in rows]
-        kind, output = self.scheduler.config.prediction_type, torch.cat(parts).float()
-        return as_noise(kind, output, latents, *self.signal_and_noise(steps, latents))
+        return torch.cat(parts).float()
 
     def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """The UNet's raw output."""

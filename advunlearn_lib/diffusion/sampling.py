@@ -28,18 +28,18 @@ class Sampling:
     guidance_scale: float
 
 
-def training_alphas(config: Any) -> Tensor:
+def training_alphas(scheduler: Any) -> Tensor:
     """abar_t [T] of the noise that the model was trained on, from the betas in its scheduler's configuration.
 
     Which sampler the folder names (Euler, LMS, ...) does not matter: those scale latents by their own sigmas.
     Raises :class:`UserError` for a schedule without betas (flow matching, EDM).
     """
-    if "beta_schedule" not in config:
+    if "beta_schedule" not in scheduler.config:
         raise UserError(
-            f"the scheduler {config.get('_class_name', '')!r} has no betas: only models trained on discrete "
+            f"the scheduler {type(scheduler).__name__!r} has no betas: only models trained on discrete "
             "diffusion (DDPM) are supported"
         )
-    return DDPMScheduler.from_config(config).alphas_cumprod
+    return DDPMScheduler.from_config(scheduler.config).alphas_cumprod
 
 
 def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tensor, noise: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def check_task(method: str, task: Task, options: Options) -> None:
         raise UserError("no concept prompt given; at least one is needed")
     for name in kind.needs(options):
         if not getattr(task, name):
-            raise UserError(f"{kind.LABEL} needs a {name.replace('_', ' ')}; none was given")
+            raise UserError(f"{kind.__name__} needs a {name.replace('_', ' ')}; none was given")
     check_room(task.frozen, task.concept, getattr(options, "attack_tokens", 0))
 
 

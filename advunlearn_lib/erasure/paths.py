@@ -44,10 +44,8 @@ class PathBatch:
 
 
 def ddim(model: LatentDiffusion, steps: int) -> Any:
-    """Deterministic DDIM on the model's own noise schedule, for noise as
-    :meth:`LatentDiffusion.predict_noise` gives it.
-    """
-    scheduler = make_sampler("ddim", model.scheduler.config, prediction_type="epsilon")
+    """Deterministic DDIM on the model's own noise schedule, for its UNet's output."""
+    scheduler = make_sampler("ddim", model.scheduler.config)
     scheduler.set_timesteps(steps)
     return scheduler
 
@@ -62,15 +60,21 @@ def run_path(
     guidance_scale: float,
     stop: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """States and predictions at the first ``stop`` points of a guided DDIM path, each [stop, b, c, h, w]."""
+    """States and predictions at the first ``stop`` points of a guided DDIM path, each [stop, b, c, h, w].
+
+    Steps are along the UNet's own output: where z_t is noise alone, its eps says nothing of the picture.
+    """
     scheduler, both = ddim(model, steps), torch.cat([empty.expand_as(prompt_embeds), prompt_embeds])
     states, empties, conditionals = [], [], []
     for timestep in scheduler.timesteps[:stop]:
-        eps_empty, eps_prompt = model.predict_noise(torch.cat([latents, latents]), timestep, both).chunk(2)
+        twice = torch.cat([latents, latents])
+        output = model.predict(twice, timestep, both)
+        eps_empty, eps_prompt = model.noise_in(twice, timestep, output).chunk(2)
         states.append(latents)
         empties.append(eps_empty)
         conditionals.append(eps_prompt)
-        guided = eps_empty + guidance_scale * (eps_prompt - eps_empty)
+        of_empty, of_prompt = output.chunk(2)
+        guided = of_empty + guidance_scale * (of_prompt - of_empty)
         latents = scheduler.step(guided, int(timestep), latents).prev_sample
     return torch.stack(states), torch.stack(empties), torch.stack(conditionals)
 

@@ -62,15 +62,15 @@ def compute_with_ray(jobs: Sequence[Job], store: Store, address: str) -> None:
     profile = todo[0].profile
     check_disk("store", store.root, profile.disk_gb)
     ray = connect(address)
-    resources = ray.cluster_resources()
-    if resources.get("GPU", 0) < profile.gpus:
-        raise UserError(
-            f"a cell needs {profile.gpus:g} GPU and the cluster has none (--set gpus=0 goes on anyway)"
-        )
-    remote = ray.remote(num_cpus=1, num_gpus=profile.gpus, max_retries=RETRIES)(work)
     models: dict[str, Any] = {}
     pending = []
     try:
+        resources = ray.cluster_resources()
+        if resources.get("GPU", 0) < profile.gpus:
+            raise UserError(
+                f"a cell needs {profile.gpus:g} GPU and the cluster has none (--set gpus=0 goes on anyway)"
+            )
+        remote = ray.remote(num_cpus=1, num_gpus=profile.gpus, max_retries=RETRIES)(work)
         for job in todo:  # models come first
             recipes = Recipes(job.profile)
             trained = recipes.trained(job.cell.row)

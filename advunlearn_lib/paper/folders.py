@@ -32,9 +32,12 @@ def published_folder(profile: str) -> Path:
 
 
 def slug(overrides: Sequence[str]) -> str:
-    """A file name for ``overrides``, in any order; a key stands for what a file name cannot say."""
-    joined = "-".join(sorted(overrides))
-    plain = re.sub(r"[^A-Za-z0-9=._-]", "_", joined)
-    if plain == joined and len(plain) <= LONGEST:
+    """A file name for ``overrides``, another for others; a key stands for what a file name cannot say.
+
+    The order counts within one setting alone, whose last override wins.
+    """
+    ordered = sorted(overrides, key=lambda override: override.partition("=")[0])
+    plain = "-".join(re.sub(r"[^A-Za-z0-9=._]", "_", override) for override in ordered)
+    if plain == "-".join(ordered) and len(plain) <= LONGEST:
         return plain
-    return f"{plain[:LONGEST]}-{key_of({'overrides': sorted(overrides)})[:8]}"
+    return f"{plain[:LONGEST]}-{key_of({'overrides': ordered})[:8]}"

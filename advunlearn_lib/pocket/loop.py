@@ -84,13 +84,9 @@ def fit(
             ema.step(parameters)
         last = step + 1 == plan.steps
         if step % 50 == 49 or last:
-            row = {
-                "step": step + 1,
-                "loss": value.item(),
-                **extras,
-                "seconds": round(time.monotonic() - began, 1),
-            }
-            bar.set_postfix(loss=f"{row['loss']:.4f}", **{k: f"{v:.3f}" for k, v in extras.items()})
+            shown = {"loss": value.item(), **extras}
+            bar.set_postfix({key: f"{number:.4f}" for key, number in shown.items()})
+            row = {"step": step + 1, **shown, "seconds": round(time.monotonic() - began, 1)}
             with (log / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
         if last or time.monotonic() - saved > plan.save_every:

@@ -6,6 +6,7 @@ Writes ``quality.csv``, ``quality.md`` and the contact sheet ``samples.png`` bes
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,10 +26,12 @@ from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import proportion
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.profiles.schema import Profile
-from advunlearn_lib.world.render import STYLE_NAMES
+from advunlearn_lib.world.render import STYLE_NAMES, Scene
+from advunlearn_lib.world.scenes import Dataset
 from advunlearn_lib.world.things import OBJECTS, THINGS, plain_prompt
 
 SAMPLING = Sampling("dpm++", 20, 5.0)
+GRID = [(thing, style) for style in STYLE_NAMES for thing in OBJECTS]
 
 
 def correct(classifier: Classifier, images: Tensor, truth: list[str]) -> list[bool]:
@@ -62,68 +65,73 @@ def contact_sheet(images: Tensor, columns: int) -> Image.Image:
     return Image.fromarray(np.concatenate(rows, 0))
 
 
+class Bar(NamedTuple):
+    """A quality, what it should be at least (%), and each sample's outcome."""
+
+    quality: str
+    bar: float
+    outcomes: list[bool]
+
+    def row(self) -> dict[str, Any]:
+        """A line of the report."""
+        estimate = proportion(sum(self.outcomes), len(self.outcomes))
+        value, low, high = (round(getattr(estimate, name), 1) for name in ("value", "low", "high"))
+        met = "yes" if estimate.value >= self.bar else "NO"
+        head = {"quality": self.quality, "bar %": self.bar, "measured %": value}
+        return head | {"low": low, "high": high, "n": estimate.n, "met": met}
+
+
+def judge_bars(objects: Classifier, styles: Classifier, data: Dataset) -> list[Bar]:
+    """Do the judges read pictures as they were drawn?"""
+    images, scenes = from_arrays(data.images), data.scenes
+    named = correct(objects, images, [OBJECTS[scene.thing] for scene in scenes])
+    photos = [n for n, scene in zip(named, scenes, strict=True) if STYLE_NAMES[scene.style] == "photo"]
+    looks = correct(styles, images, [STYLE_NAMES[scene.style] for scene in scenes])
+    return [
+        Bar("judge names the object of fresh photos", 97, photos),
+        Bar("judge names the style of fresh pictures", 97, looks),
+    ]
+
+
+def plain_bars(objects: Classifier, styles: Classifier, plain: Tensor) -> list[Bar]:
+    """Does the model draw what plain prompts name? ``plain``: every object in every style, in the order of GRID."""
+    return [
+        Bar("plain prompt gives the right object", 97, correct(objects, plain, [thing for thing, _ in GRID])),
+        Bar("plain prompt gives the right style", 97, correct(styles, plain, [style for _, style in GRID])),
+    ]
+
+
+def mixed_bar(model: LatentDiffusion, objects: Classifier, styles: Classifier, scenes: list[Scene]) -> Bar:
+    """Does it draw object, place and style together, by other names too?"""
+    mixed = [scene for scene in scenes if scene.place > 0 and by_a_name_of_its_own(scene)][:480]
+    pictures = generate(model, [scene.caption for scene in mixed], "mixed prompts", seed=5000)
+    things = correct(objects, pictures, [OBJECTS[scene.thing] for scene in mixed])
+    looks = correct(styles, pictures, [STYLE_NAMES[scene.style] for scene in mixed])
+    both = [a and b for a, b in zip(things, looks, strict=True)]
+    return Bar("object, place, style and synonym combined: object and style right", 93, both)
+
+
+def by_a_name_of_its_own(scene: Scene) -> bool:
+    """Does the caption name the thing, and not by its category alone?"""
+    thing = THINGS[scene.thing]
+    return any(name in scene.caption for name in set(thing.names) - {thing.category})
+
+
 def report(profile: Profile, folder: Path) -> pd.DataFrame:
     """Measure every bar and write the report."""
     model = load_model(profile.base)
     objects, styles = (Classifier(profile.judge(f"judge-{name}")) for name in ("object", "style"))
-    rows: list[tuple[str, float, list[bool]]] = []
-
-    scenes = fresh_scenes(profile.sprites, 1920)
-    drawn = from_arrays(scenes.images)
-    things = [OBJECTS[scene.thing] for scene in scenes.scenes]
-    looks = [STYLE_NAMES[scene.style] for scene in scenes.scenes]
-    named = correct(objects, drawn, things)
-    rows.append(
-        (
-            "judge names the object of fresh photos",
-            97,
-            [n for n, look in zip(named, looks, strict=True) if look == "photo"],
-        )
-    )
-    rows.append(("judge names the style of fresh pictures", 97, correct(styles, drawn, looks)))
-
-    grid = [(thing, style) for style in STYLE_NAMES for thing in OBJECTS]
-    plain = generate(model, [plain_prompt(thing, style) for thing, style in grid], "plain prompts")
-    rows.append(
-        ("plain prompt gives the right object", 97, correct(objects, plain, [thing for thing, _ in grid]))
-    )
-    rows.append(
-        ("plain prompt gives the right style", 97, correct(styles, plain, [style for _, style in grid]))
-    )
-
-    names = [set(THINGS[scene.thing].names) - {THINGS[scene.thing].category} for scene in scenes.scenes]
-    mixed = [
-        i for i, s in enumerate(scenes.scenes) if s.place > 0 and any(name in s.caption for name in names[i])
-    ][:480]
-    pictures = generate(model, [scenes.scenes[i].caption for i in mixed], "mixed prompts", seed=5000)
-    both = zip(
-        correct(objects, pictures, [things[i] for i in mixed]),
-        correct(styles, pictures, [looks[i] for i in mixed]),
-        strict=True,
-    )
-    rows.append(
-        ("object, place, style and synonym combined: object and style right", 93, [a and b for a, b in both])
-    )
-
-    photos = plain[: len(OBJECTS)]
-    captions = [plain_prompt(thing) for thing in OBJECTS]
-    rows.append(
-        (
-            "pocket-CLIP finds the caption among 48",
-            90,
-            matches(profile, photos, captions, list(range(len(OBJECTS)))),
-        )
-    )
-
-    table = []
-    for name, bar, outcomes in rows:
-        estimate = proportion(sum(outcomes), len(outcomes))
-        passed = "yes" if estimate.value >= bar else "NO"
-        ends = {name: round(getattr(estimate, name), 1) for name in ("low", "high")}
-        row = {"quality": name, "bar %": bar, "measured %": round(estimate.value, 1), **ends}
-        table.append(row | {"n": estimate.n, "met": passed})
-    frame = pd.DataFrame(table)
-    folder.mkdir(parents=True, exist_ok=True)
+    data = fresh_scenes(profile.sprites, 1920)
+    plain = generate(model, [plain_prompt(thing, style) for thing, style in GRID], "plain prompts")
+    captions, truth = [plain_prompt(thing) for thing in OBJECTS], list(range(len(OBJECTS)))
+    found = matches(profile, plain[: len(OBJECTS)], captions, truth)
+    bars = [
+        *judge_bars(objects, styles, data),
+        *plain_bars(objects, styles, plain),
+        mixed_bar(model, objects, styles, data.scenes),
+        Bar("pocket-CLIP finds the caption among 48", 90, found),
+    ]
+    frame = pd.DataFrame([bar.row() for bar in bars])
     page = f"{frame.to_markdown(index=False)}\n\ncommit {commit()}\n"
     for suffix, text in (("csv", frame.to_csv(index=False)), ("md", page)):
         with atomic(folder / f"quality.{suffix}") as temporary:
