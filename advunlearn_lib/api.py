@@ -8,7 +8,7 @@ rates, attack budgets and samplers are those of the profile that suits the model
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -66,11 +66,12 @@ def default_options(model: LatentDiffusion, method: str, kind: Kind, component: 
     """The method's options for a model of this size and a concept of this ``kind``.
 
     Where the paper has no such pair, those for another kind; where it has none at all, the method's own
-    defaults. Raises :class:`UserError` for an unknown method or component.
+    defaults. Raises :class:`UserError` for an unknown method, component or kind.
     """
     chosen = METHODS[choose("method", method, METHODS)]
     component = component or chosen.OPTIONS.model_fields["component"].default
     choose("component", component, LatentDiffusion.PARTS)
+    choose("kind", kind, get_args(Kind))
     rows = {
         key.kind: settings.options
         for key, settings in profile_of(model).methods.items()

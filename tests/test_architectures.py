@@ -1,18 +1,21 @@
 """Stable Diffusion 2.x (v-prediction) and XL (two text encoders): tiny random pipelines of those classes."""
 
 import copy
+import shutil
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from advunlearn_lib.api import erase
-from advunlearn_lib.attacks.records import AttackedPrompt, Budget
+from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.diffusion.weights import load_part, save_part
 
 WORDS = ["a photo of a church", "church"]
 UNET = {
@@ -62,9 +65,13 @@ def folders(model, tmp_path_factory):
         **shared,
         tokenizer_2=other,
         text_encoder=CLIPTextModel(text_config(pocket.tokenizer, 24)),
-        text_encoder_2=CLIPTextModelWithProjection(text_config(other, 40, hidden_act="gelu", projection_dim=40)),
-        unet=UNet2DConditionModel(cross_attention_dim=64, addition_embed_type="text_time", addition_time_embed_dim=8,
-                                  projection_class_embeddings_input_dim=40 + 6 * 8, **UNET),
+        text_encoder_2=CLIPTextModelWithProjection(
+            text_config(other, 40, hidden_act="gelu", projection_dim=40)
+        ),
+        unet=UNet2DConditionModel(
+            cross_attention_dim=64, addition_embed_type="text_time", addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=40 + 6 * 8, **UNET,
+        ),
         scheduler=pocket.scheduler,
     ).save_pretrained(root / "sdxl")  # fmt: skip
     return root
@@ -72,11 +79,11 @@ def folders(model, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["sd2", "sdxl"])
 def tiny(request, folders):
-    return LatentDiffusion.load(folders / request.param)
+    return load_model(folders / request.param)
 
 
 def test_v_predictions_become_noise_as_the_scheduler_reads_them(folders):
-    tiny = LatentDiffusion.load(folders / "sd2")
+    tiny = load_model(folders / "sd2")
     latents, embeds = tiny.noise([0, 1]), tiny.encode_prompts(WORDS)
     theirs = DDIMScheduler.from_config(tiny.scheduler.config)
     ours = DDIMScheduler.from_config(tiny.scheduler.config, prediction_type="epsilon")
@@ -92,7 +99,7 @@ def test_v_predictions_become_noise_as_the_scheduler_reads_them(folders):
 
 
 def test_xl_conditions_are_the_pipelines_own(folders):
-    tiny = LatentDiffusion.load(folders / "sdxl")
+    tiny = load_model(folders / "sdxl")
     embeds, _, pooled, _ = tiny.pipeline.encode_prompt(
         WORDS[0], device="cpu", do_classifier_free_guidance=True
     )
@@ -140,14 +147,38 @@ def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, compone
     ]
     assert any(changed)
     erased.save_pretrained(tmp_path / "out")
-    assert list((tmp_path / "out").rglob("*.safetensors"))
+    part, module = load_part(tmp_path / "out", tiny)
+    assert part == component
+    ours, theirs = getattr(erased.model, component).state_dict(), module.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    loaded, latents = tiny.with_parts(**{part: module}), tiny.noise([0])
+    embeds = loaded.encode_prompts(WORDS[:1])
+    assert torch.equal(embeds, erased.model.encode_prompts(WORDS[:1]))
+    assert torch.equal(embeds, tiny.encode_prompts(WORDS[:1])) == (component == "unet")
+    with torch.no_grad():
+        noise = [m.predict_noise(latents, torch.tensor([300]), embeds) for m in (loaded, erased.model)]
+    assert torch.allclose(*noise, atol=1e-5)
+
+
+def test_both_of_xls_text_encoders_must_fit(folders, tmp_path):
+    tiny = load_model(folders / "sdxl")
+    save_part(tiny.text_encoder, tmp_path)
+    path = tmp_path / "text_encoder_2" / "model.safetensors"
+    state = load_file(path)
+    gone = "text_projection.weight"
+    save_file({name: value for name, value in state.items() if name != gone}, path, {"format": "pt"})
+    with pytest.raises(UserError, match=f"do not fit .*: 1 missing \\(text_encoder_2.{gone}\\)"):
+        load_part(tmp_path, tiny, "text_encoder")
+    shutil.rmtree(path.parent)
+    with pytest.raises(UserError, match="cannot load a text encoder"):
+        load_part(tmp_path, tiny, "text_encoder")
 
 
 def test_unlearndiffatk_runs_and_its_gradient_is_alive(tiny):
-    prompts = [AttackedPrompt(text, seed) for seed, text in enumerate(WORDS)]
+    prompts = [EvaluationPrompt(text, seed) for seed, text in enumerate(WORDS)]
     budget = Budget(tokens=2, timesteps=2, steps=2)
     attack = ATTACKS["UnlearnDiffAtk"](
-        tiny, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("ddim", 2)
+        tiny, lambda images: torch.zeros(len(images), dtype=torch.bool), budget, Sampling("ddim", 2, 5.0)
     )
     result = attack.run(prompts, torch.randn(2, *tiny.latent_shape()))
     assert result.flags == [] and all(r.adversarial.endswith(r.prompt) for r in result.prompts)
@@ -159,4 +190,4 @@ def test_other_pipelines_are_refused(folders):
         '{"_class_name": "FluxPipeline", "_diffusers_version": "0.38.0"}'
     )
     with pytest.raises(UserError):
-        LatentDiffusion.load(folders / "other")
+        load_model(folders / "other")

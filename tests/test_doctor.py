@@ -1,90 +1,99 @@
-import pytest
-import torch
+"""What this machine lacks is said with the remedy; only what is needed makes ``doctor`` fail."""
 
-from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.random_weights import build_unet, build_vae, full_tokenizer, text_config
-from advunlearn_lib.erasure.loop import prepare
-from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.execute.doctor import dry_run, findings, report, variants
-from advunlearn_lib.execute.memory import account, size
+import importlib.util
+
+import pytest
+
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.execute import doctor, dry_run
+from advunlearn_lib.execute.doctor import findings
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
 
-def test_what_is_missing_is_said_with_the_remedy(tmp_path, monkeypatch):
+@pytest.fixture
+def without(monkeypatch):
+    """Hide modules, as if they were not installed."""
+    known = importlib.util.find_spec
+
+    def hide(*names):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in names else known(name))
+
+    return hide
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Nothing is fetched: the hub is offline, the prompt files would be local."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    told = {
-        finding.what: finding
-        for finding in findings(PAPER.model_copy(update={"prompts_dir": str(tmp_path)}), tmp_path)
-    }
-    assert not told["prompt files"].fine and "nudity.csv" in told["prompt files"].told
-    assert not told["FID reference"].fine and "--set reference=" in told["FID reference"].told
-    assert "wikiart-vit" in told["judge wikiart-vit"].told
-    assert all(finding.fine for finding in findings(POCKET, tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    (tmp_path / "prompts").mkdir()
+    return tmp_path / "prompts"
 
 
-def test_the_dry_run_covers_every_method_of_both_profiles():
-    assert variants(PAPER) == variants(POCKET)
-    assert {method for method, _ in variants(PAPER)} >= {
-        "advunlearn",
-        "esd",
-        "fmn",
-        "uce",
-        "ac",
-        "spm",
-        "salun",
-        "erasediff",
-        "scissorhands",
-    }
+@pytest.fixture
+def not_full(monkeypatch):
+    """The dry run, which takes an hour, is not begun."""
+
+    def never(*_):
+        raise AssertionError("the dry run was begun")
+
+    monkeypatch.setattr(dry_run, "print_dry_run", never)
 
 
-def test_the_dry_run_reports_time_and_peak(monkeypatch):
-    monkeypatch.setattr("advunlearn_lib.doctor.ATTACKS", {"UnlearnDiffAtk": None})
-    monkeypatch.setattr("advunlearn_lib.doctor.variants", lambda profile: [("esd", "unet")])
-    table = dry_run(POCKET, None)
-    assert table.what.tolist() == ["generate", "esd unet", "attack UnlearnDiffAtk"]
-    assert (table.seconds > 0).all() and table.peak_gb.between(0.1, 8).all()
+def test_what_is_missing_is_said_with_the_remedy(no_network, tmp_path):
+    profile = PAPER.model_copy(update={"prompts_dir": str(no_network)})
+    found = {finding.what: finding for finding in findings(profile, tmp_path)}
+    prompts, reference = found["prompt files"], found["FID reference"]
+    assert not prompts.present and prompts.needed and "nudity.csv" in prompts.remedy
+    assert "--prompts-dir FOLDER" in prompts.remedy
+    assert not reference.present and "--set reference=" in reference.remedy
+    assert "wikiart-vit" in found["judge wikiart-vit"].remedy and not found["judge wikiart-vit"].present
+    base = found[PAPER.base]
+    assert not base.present and "HF_HUB_OFFLINE is set" in base.remedy and "--base FOLDER" in base.remedy
+    assert str(found["prompt files"]).startswith("  MISSING prompt files: ")
 
 
-def test_the_dry_run_goes_on_past_what_fails_and_says_so(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("advunlearn_lib.doctor.ATTACKS", {})
-    monkeypatch.setattr(
-        "advunlearn_lib.doctor.variants", lambda profile: [("no such method", "unet"), ("uce", "unet")]
-    )
-    with pytest.raises(UserError, match="1 of 3 do not work here: no such method unet"):
-        report(POCKET, tmp_path, dry=True)
-    assert "KeyError: 'no such method'" in capsys.readouterr().out
+def test_everything_that_the_pocket_profile_needs_is_here(tmp_path):
+    found = findings(POCKET, tmp_path)
+    assert all(finding.present for finding in found if finding.needed)
+    assert {POCKET.base, POCKET.clip, "disk", "python", *POCKET.bases.values()} <= {one.what for one in found}
 
 
-def test_full_size_is_the_published_size(model):
-    with torch.device("meta"):
-        unet, vae = build_unet(), build_vae()
-    assert sum(p.numel() for p in unet.parameters()) == 859_520_964
-    assert sum(p.numel() for p in vae.parameters()) == 83_653_863
-    tokenizer = full_tokenizer(model.tokenizer)
-    assert len(tokenizer) == text_config().vocab_size and tokenizer.model_max_length == 77
-    words = model.tokenizer("a photo of a church").input_ids[1:-1]
-    assert tokenizer("a photo of a church").input_ids == [49406, *words, 49407]
-    assert "<30000>" in tokenizer.decode([30000])
+def test_doctor_is_quick_and_content_with_the_pocket_profile(not_full, no_network, capsys):
+    assert main(["doctor"]) == 0
+    page = capsys.readouterr().out
+    assert "everything that is needed is here" in page and "MISSING" not in page
 
 
-def test_the_account_counts_each_tensor_once(model):
-    run = prepare(
-        "esd",
-        Task(model, ["church"]),
-        {"component": "text_encoder", "group": "full", "iterations": 1, "steps": 2, "per_prompt": 1},
-    )
-    with account() as ledger:
-        train(run)
-    told = ledger.of(run)
-    parts = [model.unet, model.pipeline.vae, model.text_encoder, run.model.text_encoder]
-    assert told["weights_gb"] * 1e9 == sum(size(p for p in part.parameters()) for part in parts)
-    trained = sum(p.numel() for p in run.trained.values())
-    assert told["moments_gb"] * 1e9 == 8 * trained
-    assert ledger.now == 0 < told["activations_gb"] * 1e9 == ledger.most
-    a, b = torch.ones(1000, requires_grad=True), torch.ones(1000)
-    with account() as ledger:
-        c = (a * b) * b  # saves b twice; the product is not needed
-        assert ledger.now == 4000
-        del c
-    assert ledger.now == 0
+def test_what_is_not_needed_does_not_count(not_full, no_network, without, capsys):
+    without("ray")
+    assert main(["doctor"]) == 0
+    page = capsys.readouterr().out
+    assert "  absent  extra 'ray': pip install" in page and "everything that is needed is here" in page
+
+
+def test_what_is_needed_and_missing_is_counted(not_full, no_network, without, capsys):
+    without("ray", "nudenet", "torch_fidelity")
+    words = ["--profile", "paper", "--prompts-dir", str(no_network), "--set", "device=cpu"]
+    assert main(["doctor", *words]) == 1
+    page = capsys.readouterr().out
+    assert "  MISSING judge nudenet: pip install" in page and "  MISSING extra 'fid': pip install" in page
+    missing, total = page.count("\n  MISSING "), len(page.strip().splitlines()) - 2
+    assert f"\n{missing} of {total} things are missing for the profile paper\n" in page and missing > 5
+
+
+def test_a_full_disk_counts(not_full, no_network, monkeypatch, capsys):
+    assert main(["doctor", "--set", "disk_gb=1e9"]) == 1
+    assert "  MISSING disk: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("findings_fine", "dry_run_fine", "code"), [
+    (True, True, 0), (True, False, 1), (False, True, 1),
+])  # fmt: skip
+def test_full_also_runs_everything_once(no_network, monkeypatch, findings_fine, dry_run_fine, code):
+    ran = []
+    monkeypatch.setattr(doctor, "print_findings", lambda *_: findings_fine)
+    monkeypatch.setattr(dry_run, "print_dry_run", lambda *_: ran.append(1) or dry_run_fine)
+    assert main(["doctor", "--full"]) == code and ran == [1]

@@ -10,7 +10,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
-from advunlearn_lib.metrics.estimate import share
+from advunlearn_lib.metrics.estimate import proportion
 from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.profiles.pocket import POCKET
@@ -20,7 +20,7 @@ from advunlearn_lib.world.things import OBJECTS
 def test_wilson_is_the_closed_form():
     k, n, z = 30, 142, 1.959963984540054
     centre, half = (k / n + z * z / 2 / n), z * math.sqrt(k / n * (1 - k / n) / n + z * z / 4 / n / n)
-    estimate = share(k, n)
+    estimate = proportion(k, n)
     assert estimate.value == pytest.approx(100 * k / n)
     assert estimate.low == pytest.approx(100 * (centre - half) / (1 + z * z / n))
     assert estimate.high == pytest.approx(100 * (centre + half) / (1 + z * z / n))

@@ -16,6 +16,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.official import RETAIN, SHA256, OfficialFiles, address
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.schema import RetainList
 
 REAL = os.environ.get("ADVUNLEARN_PROMPTS")
 
@@ -47,7 +48,7 @@ def test_each_row_keeps_its_seed_and_guidance(folder):
     ]
     assert len(files.evaluation(church, 1)) == 1
     assert files.captions(9, []) == (["A church.", "Old church."], [7, 8])
-    assert files.retain_set([], "coco", True) == ["a photo of bat", "a photo of hoop"]
+    assert files.retain_set([], RetainList("coco", True)) == ["a photo of bat", "a photo of hoop"]
 
 
 def test_other_files_make_another_recipe(folder):
@@ -107,8 +108,7 @@ def test_the_real_files_are_the_papers():
         hashlib.sha256((folder / name).read_bytes()).hexdigest() == SHA256[name] for name in present
     )
     files = official(folder)
-    assert {concept: len(files.evaluation(PAPER.concepts[concept], 142)) for concept in ("Van Gogh", "Church", "Tench")} == {
-        "Van Gogh": 50, "Church": 50, "Tench": 50,
-    }  # fmt: skip
+    for concept in ("Van Gogh", "Church", "Tench"):
+        assert len(files.evaluation(PAPER.concepts[concept], 142)) == 50
     assert len(files.captions(10_000, [])[0]) == 10_000
-    assert [len(files.retain_set([], *which)) for which in RETAIN] == [237, 238, 243, 242]
+    assert [len(files.retain_set([], wanted)) for wanted in RETAIN] == [237, 238, 243, 242]

@@ -1,45 +1,92 @@
+"""Everything at once: each cell counted once, over all seeds, and the verdicts on all claims."""
+
+import pandas as pd
+import pytest
+from made_up import made_results
+
 from advunlearn_lib.base.store import Store
+from advunlearn_lib.execute.plan import describe_plan
+from advunlearn_lib.experiment.cells import MODEL
 from advunlearn_lib.experiment.recipes import Recipes
-from advunlearn_lib.paper import Item
+from advunlearn_lib.paper import Run, run_all
 from advunlearn_lib.paper.items import TABLES
+from advunlearn_lib.paper.reported import jobs_of, reported, reproduce, rows_of
 
 
-def test_the_plan_counts_each_cell_once_and_learns_from_the_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path))
-    item = Item("table5", quick=True, out=str(tmp_path / "out"))
-    tasks = everything.all_tasks(item)
-    rows = {cells.cell_of(record).row for table in TABLES.values() for record in cells.reported(table)}
-    assert {cell.row for _, cell in tasks} == rows
-    before = everything.show_plan(tasks, item.study.store)
-    models = {str(Recipes(profile).cell(cell._replace(metric="model"))) for profile, cell in tasks} - {
-        "('', {})"
-    }
-    assert (
-        f"erase       0 done, {len(models):4} to do, {5 * len(models) / 60:.0f} minutes of a core" in before
-    )
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
 
-    store, (profile, cell) = Store(item.study.store.root), tasks[-1]
+
+def test_the_plan_counts_each_cell_once_and_learns_from_the_store(store, tmp_path):
+    run = Run(quick=True, out=tmp_path / "out")
+    jobs = run_all.all_jobs(run)
+    rows = {row for table in TABLES.values() for row in rows_of(table)}
+    assert {job.cell.row for job in jobs} == rows
+    models = {
+        str(Recipes(profile).cell(cell._replace(metric=MODEL))) for profile, cell in jobs
+    } - {"('', {})"}  # fmt: skip
+    before = describe_plan(jobs, run.study.store)
+    minutes = 5 * len(models) / 60
+    assert f"erase       0 done, {len(models):4} to do, {minutes:.0f} minutes of a core" in before
+
+    again, (profile, cell) = Store(run.study.store.root), jobs[-1]
     recipes = Recipes(profile)
-    for kind, recipe in (recipes.cell(cell), recipes.cell(cell._replace(metric="model"))):
-        store.cell(kind, recipe, lambda _: {})
-    after = everything.show_plan(tasks, store)
-    done = {
-        trained
+    for kind, recipe in (recipes.cell(cell), recipes.cell(cell._replace(metric=MODEL))):
+        again.cell(kind, recipe, lambda _: {})
+    after = describe_plan(jobs, again)
+    same_method = {
+        str(recipes.erase(trained))
         for row in rows
-        if (trained := recipes.trained(row)) and recipes.options(trained)["method"] == recipe["method"]
-    }
-    known = len(
-        {str(recipes.erase(row)) for row in done}
-    )  # models of a method whose time is known now: no seconds
-    assert (
-        f"erase       1 done, {len(models) - 1:4} to do, {5 * (len(models) - known) / 60:.0f} minutes"
-        in after
-    )
+        if (trained := recipes.trained(row)) and recipes.options(trained)[0] == recipe["method"]
+    }  # models of a method whose time is known now: no seconds
+    minutes = 5 * (len(models) - len(same_method)) / 60
+    assert f"erase       1 done, {len(models) - 1:4} to do, {minutes:.0f} minutes" in after
     assert "attack      1 done" in after
 
 
-def test_several_seeds_are_several_studies(tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path))
-    item = Item("table1", overrides=["seed=3"], quick=True, seeds=2, out=str(tmp_path))
-    assert [study.profile.seed for study in item.studies] == [3, 4] and "seed 3..4" in item.stamp
-    assert len(cells.tasks([study.profile for study in item.studies], "1")) == 2 * len(cells.reported("1"))
+def test_the_main_tables_models_also_face_luck_alone(store, tmp_path):
+    """An attack is worth its name where it beats as many random tokens."""
+    jobs = run_all.all_jobs(Run(quick=True, out=tmp_path))
+    lucky = {job.cell.row for job in jobs if job.cell.attack == "random"}
+    assert lucky == {row for table in ("5", "6", "7") for row in rows_of(table)}
+
+
+def test_several_seeds_are_several_studies(store, tmp_path):
+    run = Run(quick=True, seed=3, seeds=2, out=tmp_path)
+    assert [study.profile.seed for study in run.studies] == [3, 4] and "seed 3..4" in run.stamp
+    jobs = jobs_of(run.profiles, "1")
+    assert len(jobs) == 2 * len(reported("1")) and {job.profile.seed for job in jobs} == {3, 4}
+    assert {study.store.root for study in run.studies} == {store / "pocket"}
+
+
+def test_a_number_over_seeds_is_their_mean_with_its_spread(store, tmp_path, monkeypatch):
+    run = Run(quick=True, seeds=2, out=tmp_path)
+    for seed, study in enumerate(run.studies):
+        for number in reported("1"):
+            kind, recipe = study.recipes.cell(number.cell)
+            if kind == "quality":
+                ends = {"value": 10.0 + 4 * seed, "low": 9.0 + 2 * seed, "high": 11.0 + 6 * seed, "n": 60}
+                study.store.cell(kind, recipe, lambda _, ends=ends: {"fid": ends, "clip": ends})
+    monkeypatch.setattr("advunlearn_lib.paper.reported.compute", lambda *_: None)
+    monkeypatch.setattr(
+        "advunlearn_lib.paper.reported.reported",
+        lambda table: [number for number in reported(table) if number.cell.metric == "fid"],
+    )
+    results = reproduce(run.studies, "1")
+    assert len(results) == 3
+    for result in results:
+        assert (result.reproduced, result.low, result.high, result.n) == (12, 10, 14, 60)
+        assert result.seeds == [10, 14] and result.spread == pytest.approx(8**0.5)
+        assert result.here == "weapon" and result.concept == "nudity"
+
+
+def test_claims_are_judged_over_all_tables_and_written(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_all, "reproduce", lambda studies, table: made_results(table))
+    run = Run(quick=True, out=tmp_path / "out")
+    run_all.report_claims(run)
+    said = capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "out" / "claims.csv")) == said.count("claim ") == 86
+    assert "of 86" in said and run.stamp in said and str(tmp_path / "out") in said
+    assert run.stamp in (tmp_path / "out" / "claims.md").read_text()

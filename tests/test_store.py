@@ -7,8 +7,13 @@ import torch
 
 from advunlearn_lib.base import checkpoint
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.keys import fingerprint, key_of
-from advunlearn_lib.base.store import Store
+from advunlearn_lib.base.store import Cache, Store
+
+DAMAGES = ["{", "", "{}", "[1]", "3", "null", '"recipe"', '{"recipe": [1, 2]}', '{"recipe": 7, "result": 3}']
+DAMAGES += ['{"recipe": {"a": 2}, "result": 3}', '{"recipe": null}', '{"result": 3}']
+DAMAGES += ['{"recipe": [1], "result": 3, "seconds": 1}', '{"recipe": {}, "result": 3, "seconds": "x"}']
 
 
 def test_a_cell_is_computed_once_and_keyed_by_content(tmp_path):
@@ -35,7 +40,7 @@ def test_a_failed_cell_keeps_its_files_and_resumes(tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("damage", ["{", '{"recipe": {"a": 2}, "result": 3}', "{}"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_result_is_named_and_computed_again(tmp_path, capsys, damage):
     store = Store(tmp_path)
     store.cell("cell", {"a": 1}, lambda _: 1)
@@ -43,6 +48,65 @@ def test_a_damaged_result_is_named_and_computed_again(tmp_path, capsys, damage):
     path.write_text(damage)
     assert store.cell("cell", {"a": 1}, lambda _: 2)["result"] == 2
     assert str(path) in capsys.readouterr().out and json.loads(path.read_text())["result"] == 2
+
+
+@pytest.mark.parametrize("damage", ['{"recipe": {"a": 1}}', '{"recipe": {"a": 1}, "result": 3}'])
+def test_a_record_without_its_result_or_time_is_damaged(tmp_path, capsys, damage):
+    store = Store(tmp_path)
+    store.cell("cell", {"a": 1}, lambda _: 1)
+    path = store.folder("cell", {"a": 1}) / "result.json"
+    path.write_text(damage)
+    assert store.cell("cell", {"a": 1}, lambda _: 2)["result"] == 2
+    assert str(path) in capsys.readouterr().out
+
+
+def test_records_leave_out_what_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    for number in range(2):
+        store.cell("some-cell", {"a": number}, lambda _, number=number: 10 * number)
+    for number, damage in enumerate(DAMAGES, 3):
+        store.cell("some-cell", {"a": number}, lambda _: None)
+        (store.folder("some-cell", {"a": number}) / "result.json").write_text(damage)
+    found = sorted((kind, record["result"]) for kind, record in store.records())
+    assert found == [("some-cell", 0), ("some-cell", 10)]
+
+
+def counted(calls):
+    def make():
+        calls.append(1)
+        return {"x": torch.arange(6.0).view(2, 3).T, "y": torch.full((2,), len(calls))}
+
+    return make
+
+
+def test_tensors_are_made_once(tmp_path):
+    store, calls = Store(tmp_path), []
+    for _ in range(2):
+        kept = store.tensors("bank", {"a": 1}, counted(calls))
+        assert torch.equal(kept["x"], torch.arange(6.0).view(2, 3).T) and kept["y"].tolist() == [1, 1]
+    assert len(calls) == 1
+    assert store.tensors("bank", {"a": 2}, counted(calls))["y"].tolist() == [2, 2]
+    assert store.tensors("pictures", {"a": 1}, counted(calls))["y"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("damage", [b"", b"broken", None])
+def test_damaged_tensors_are_named_and_made_again(tmp_path, capsys, damage):
+    store, calls = Store(tmp_path), []
+    store.tensors("bank", {"a": 1}, counted(calls))
+    path = store.folder("bank", {"a": 1}) / "tensors.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-8] if damage is None else damage)
+    assert store.tensors("bank", {"a": 1}, counted(calls))["y"].tolist() == [2, 2]
+    assert f"{path} is damaged" in capsys.readouterr().out and len(path.read_bytes()) == len(content)
+    path.unlink()
+    assert store.tensors("bank", {"a": 1}, counted(calls))["y"].tolist() == [3, 3]
+
+
+def test_a_cache_keeps_models_apart(tmp_path):
+    store, calls = Store(tmp_path), []
+    one, two = (Cache(store, {"base": name}) for name in ("v1-4", "v1-5"))
+    for cache, expected in ((one, 1), (two, 2), (one, 1)):
+        assert cache.tensors("bank", {"a": 1}, counted(calls))["y"].tolist() == [expected] * 2
 
 
 def slow(root: Path, log: Path) -> None:
@@ -97,7 +161,7 @@ def test_checkpoints_restore_weights_and_moments(tmp_path):
 
 def test_atomic_leaves_nothing_behind(tmp_path):
     def half():
-        with checkpoint.atomic(tmp_path / "x") as temporary:
+        with atomic(tmp_path / "x") as temporary:
             temporary.write_text("half")
             raise RuntimeError
 

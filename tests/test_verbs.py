@@ -1,5 +1,6 @@
 """The verbs on a model of one's own, through the command line, and what their folders hold."""
 
+import ast
 import json
 import re
 from collections import namedtuple
@@ -9,10 +10,11 @@ import torch
 from PIL import Image
 
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.diffusion.model import LatentDiffusion as LD
+from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.weights import load_part
 from advunlearn_lib.profiles.pocket import POCKET
 
+BASE = f"--base={POCKET.base}"
 JUDGE = [f"--judge={POCKET.judges}/judge-object", "--labels=church"]
 FAST = ["--sampler=dpm++", "--steps=4", "--guidance-scale=5"]
 TINY = ["iterations=3", "per_prompt=2", "attack_steps=1", "retain_per_prompt=1", "steps=4"]
@@ -25,117 +27,121 @@ def erased(tmp_path_factory):
     (root / "prompts.csv").write_text(
         "prompt,evaluation_seed\na photo of a church,3\na photo of a church on the beach,4\n"
     )
-    (root / "retain.txt").write_text(
-        "\n".join(f"a photo of a {word}" for word in ("dog", "cat", "train", "chair"))
-    )
-    words = [
-        f"--base={POCKET.base}",
-        "--concept=church",
-        f"--retain={root}/retain.txt",
-        f"--out={root}/out",
-        f"--prompts={root}/prompts.csv",
-    ]
+    retain = [f"a photo of a {word}" for word in ("dog", "cat", "train", "chair")]
+    (root / "retain.txt").write_text("\n".join(retain))
+    files = [f"--retain={root}/retain.txt", f"--out={root}/out", f"--prompts={root}/prompts.csv"]
     budget = [f"--option={option}" for option in TINY]
-    assert main(["erase", *words, *JUDGE, *FAST, *budget, "--concept=a photo of a church"]) == 0
+    concept = ["--concept=church", "--concept=a photo of a church", "--kind=object", "--seed=5"]
+    assert main(["erase", BASE, *concept, *files, *JUDGE, *FAST, *budget]) == 0
     return root
 
 
 def test_erase_leaves_weights_a_card_and_a_record(erased, model):
     part, _ = load_part(erased / "out", model)
     record = json.loads((erased / "out" / "erased.json").read_text())
-    assert (
-        part == "text_encoder"
-        and record["concept"] == ["church", "a photo of a church"]
-        and len(record["losses"]) == 3
-    )
-    assert record["measured"]["ASR (%)"]["n"] == 2
+    assert part == "text_encoder" == record["component"]
+    assert record["concept"] == ["church", "a photo of a church"] and len(record["losses"]) == 3
+    assert record["measured"]["ASR (%)"]["n"] == 2 and record["seed"] == 5
+    assert record["options"]["iterations"] == 3 and record["options"]["retain_weight"] == 0.5  # an object's
     card = (erased / "out" / "README.md").read_text()
     assert "ASR (%)" in card and '"iterations": 3' in card
+
+
+def test_the_card_says_what_its_success_rate_rests_on(erased):
+    """A number without attack, budget, judge and prompts cannot be compared with another."""
+    record = json.loads((erased / "out" / "erased.json").read_text())
+    budget = {"tokens": 3, "timesteps": 6, "steps": 4, "lr": 0.01, "weight_decay": 0.1}
+    assert record["protocol"] == {
+        "attack": "UnlearnDiffAtk",
+        "budget": budget,
+        "judge": f"{POCKET.judges}/judge-object",
+        "labels": ["church"],
+        "threshold": 0.0,
+        "prompts": "2 of prompts.csv",
+        "pictures": {"sampler": "dpm++", "steps": 4, "guidance_scale": 5.0},
+    }
+    card = (erased / "out" / "README.md").read_text()
+    section = card.partition("## What was measured")[2].partition("##")[0]
+    for line in ("attack: UnlearnDiffAtk", "labels: church", "prompts: 2 of prompts.csv", "threshold: 0.0",
+                 "budget: tokens=3, timesteps=6, steps=4, lr=0.01, weight_decay=0.1",
+                 f"judge: {POCKET.judges}/judge-object",
+                 "pictures: sampler=dpm++, steps=4, guidance_scale=5.0"):  # fmt: skip
+        assert f"- {line}\n" in section
 
 
 def test_the_cards_lines_load_it_with_plain_diffusers(erased, monkeypatch):
     monkeypatch.chdir(erased)
     lines = re.search(r"```python\n(.*?)```", (erased / "out" / "README.md").read_text(), re.S)[1]
-    assert len(lines.strip().splitlines()) <= 4
+    assert len(ast.parse(lines).body) <= 4 and "advunlearn" not in lines.replace(POCKET.base, "")
     scope = {}
     exec(lines.replace('pipe("a prompt")', 'pipe("a photo of a dog", num_inference_steps=2)'), scope)
     assert isinstance(scope["image"], Image.Image)
     assert torch.equal(
         scope["pipe"].text_encoder.final_layer_norm.weight,
-        load_part(erased / "out", LD.load(POCKET.base))[1].final_layer_norm.weight,
+        load_part(erased / "out", load_model(POCKET.base))[1].final_layer_norm.weight,
     )
 
 
 def test_attack_evaluate_and_generate(erased, capsys):
-    common = [f"--base={POCKET.base}", f"--checkpoint={erased}/out", *FAST]
-    prompts = f"--prompts={erased}/prompts.csv"
-    assert (
-        main(
-            [
-                "attack",
-                *common,
-                prompts,
-                *JUDGE,
-                f"--out={erased}/attack",
-                "--option=timesteps=1",
-                "--option=steps=1",
-            ]
-        )
-        == 0
-    )
+    common = [BASE, f"--checkpoint={erased}/out", *FAST]
+    prompts, budget = f"--prompts={erased}/prompts.csv", ["--option=timesteps=1", "--option=steps=1"]
+    assert main(["attack", *common, prompts, *JUDGE, f"--out={erased}/attack", *budget]) == 0
     result = json.loads((erased / "attack" / "attack.json").read_text())
     assert [row["seed"] for row in result["prompts"]] == [3, 4] and result["ASR (%)"]["n"] == 2
+    assert result["protocol"]["budget"]["timesteps"] == 1
     assert main(["generate", *common, "--prompt=a photo of a dog", f"--out={erased}/pictures"]) == 0
     assert Image.open(erased / "pictures" / "00000.png").size == (64, 64)
-    (erased / "captions.txt").write_text("\n".join(f"a photo of a {word}" for word in ("dog", "cat") * 20))
-    assert (
-        main(
-            [
-                "evaluate",
-                *common,
-                f"--clip={POCKET.clip}",
-                f"--prompts={erased}/captions.txt",
-                f"--out={erased}/quality",
-            ]
-        )
-        == 0
-    )
+    captions = erased / "captions.txt"
+    captions.write_text("\n".join(f"a photo of a {word}" for word in ("dog", "cat") * 20))
+    clip = [f"--clip={POCKET.clip}", f"--prompts={captions}", f"--out={erased}/quality"]
+    assert main(["evaluate", *common, *clip]) == 0
     assert 0 < json.loads((erased / "quality" / "evaluate.json").read_text())["clip"]["value"] < 1
     assert "clip: " in capsys.readouterr().out
 
 
-BASE = f"--base={POCKET.base}"
+@pytest.mark.parametrize("attack", ["random", "none"])
+def test_the_record_names_the_attack_as_the_user_did(erased, attack):
+    words = [BASE, *FAST, *JUDGE, f"--prompts={erased}/prompts.csv", f"--out={erased}/{attack}"]
+    assert main(["attack", *words, f"--attack={attack}", "--option=timesteps=1"]) == 0
+    assert json.loads((erased / attack / "attack.json").read_text())["protocol"]["attack"] == attack
 
 
 @pytest.mark.parametrize(("words", "message"), [
     (["erase", BASE, "--out=OUT"], "the following arguments are required: --concept"),
-    (["erase", BASE, "--out=OUT", "--concept=x", "--method=advunlern"], "unknown method 'advunlern'; did you mean 'advunlearn'?"),
-    (["erase", BASE, "--out=OUT", "--concept=church", "--method=esd", "--option=rate=1"], "unknown option 'rate'"),
-    (["erase", BASE, "--out=OUT", "--concept=church", "--retain=nothing.txt"], "no such prompts file: 'nothing.txt'"),
-    (["generate", "--base=/no/where", "--out=OUT", "--prompt=x"], "'/no/where' is no folder here, and no hub id either"),
+    (["erase", BASE, "--out=OUT", "--concept=x", "--method=advunlern"],
+     "unknown method 'advunlern'; did you mean 'advunlearn'?"),
+    (["erase", BASE, "--out=OUT", "--concept=church", "--method=esd", "--option=rate=1"],
+     "unknown option 'rate'"),
+    (["erase", BASE, "--out=OUT", "--concept=church", "--retain=nothing.txt"],
+     "no such prompts file: 'nothing.txt'"),
+    (["erase", BASE, "--out=OUT", "--concept=church", "--retain=FILE", "--option=component=vae"],
+     "unknown component 'vae'"),
+    (["erase", BASE, "--out=OUT", "--concept=church", "--kind=thing"], "invalid choice: 'thing'"),
+    (["generate", "--base=/no/where", "--out=OUT", "--prompt=x"],
+     "'/no/where' is no folder here, and no hub id either"),
     (["generate", "--base=nobody/nothing", "--out=OUT", "--prompt=x"], "nobody/nothing"),
     (["generate", BASE, "--out=OUT"], "no prompts given"),
-    (["generate", BASE, "--out=OUT", "--prompt=x", "--sampler=dddim"], "unknown sampler 'dddim'; did you mean 'ddim'?"),
+    (["generate", BASE, "--out=OUT", "--prompt=x", "--sampler=dddim"],
+     "unknown sampler 'dddim'; did you mean 'ddim'?"),
     (["generate", BASE, "--out=OUT", "--prompt=x", "--checkpoint=/no/where"], "is no folder here"),
-    (["attack", BASE, "--out=OUT", "--prompts=FILE"], "the judge needs --labels"),
-    (["attack", BASE, "--out=OUT", "--prompts=FILE", "--labels=chruch", JUDGE[0]], "the judge knows no label 'chruch'"),
-    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--option=stepz=3"], "unknown budget 'stepz'; did you mean 'steps'?"),
-    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--attack=CEC"], "unknown attack 'CEC'; did you mean 'CCE'?"),
-    (["erase", BASE, "--out=OUT", "--concept=church", "--retain=FILE", "--option=component=vae"], "unknown component 'vae'"),
     (["generate", BASE, "--out=OUT", "--prompt=x", "--steps=0"], "'0' is no whole number from 1 on"),
-    (["generate", BASE, "--out=OUT", "--prompt=x", "--device=cuda:99"], "this machine has no device 'cuda:99'"),
+    (["generate", BASE, "--out=OUT", "--prompt=x", "--device=cuda:99"],
+     "this machine has no device 'cuda:99'"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE"], "the judge needs --labels"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE", "--labels=chruch", JUDGE[0]],
+     "the judge knows no label 'chruch'"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--option=stepz=3"],
+     "unknown budget 'stepz'; did you mean 'steps'?"),
+    (["attack", BASE, "--out=OUT", "--prompts=FILE", *JUDGE, "--attack=CEC"],
+     "unknown attack 'CEC'; did you mean 'CCE'?"),
 ])  # fmt: skip
 def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "prompts.csv").write_text("prompt\na photo of a church\n")
-    filled = [
-        word.replace("OUT", str(tmp_path / "out")).replace("FILE", str(tmp_path / "prompts.csv"))
-        for word in words
-    ]
+    places = {"OUT": str(tmp_path / "out"), "FILE": str(tmp_path / "prompts.csv")}
+    filled = [re.sub("OUT|FILE", lambda found: places[found[0]], word) for word in words]
     assert main(filled) == 2
-    *bars, error = (
-        capsys.readouterr().err.strip().splitlines()
-    )  # the loading bars are off in a process of its own
+    *bars, error = capsys.readouterr().err.strip().splitlines()  # in a process of its own bars are off
     assert error.startswith("error: ") and message in error
     assert all("Loading" in bar or "100%" in bar for bar in bars)
     assert not (tmp_path / "out").exists()
@@ -144,15 +150,8 @@ def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, caps
 def test_a_full_disk_is_said_before_the_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: namedtuple("Usage", "free")(2e6))
     (tmp_path / "retain.txt").write_text("a photo of a dog\n")
-    words = [
-        "erase",
-        BASE,
-        "--concept=church",
-        f"--retain={tmp_path}/retain.txt",
-        f"--out={tmp_path}/new/out",
-    ]
-    assert main(words) == 2
-    assert re.search(
-        r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed", capsys.readouterr().err
-    )
+    words = ["--concept=church", f"--retain={tmp_path}/retain.txt", f"--out={tmp_path}/new/out"]
+    assert main(["erase", BASE, *words]) == 2
+    message = r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed"
+    assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "new").exists()

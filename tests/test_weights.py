@@ -5,11 +5,11 @@ import pickle
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.weights import load_part, save_part
+from advunlearn_lib.diffusion.weights import load_part, locate, save_part
 
 
 def same(one, other):
@@ -86,3 +86,74 @@ def test_another_architecture_is_refused(model, tmp_path):
         load_part(tmp_path / "small", model)
     with pytest.raises(UserError, match="is no folder here, and no hub id"):
         load_part(tmp_path / "nothing" / "at" / "all", model)
+
+
+def rewritten(folder, change):
+    """The folder's weights, by ``change`` of their state dict."""
+    (path,) = folder.glob("*.safetensors")
+    save_file(change(load_file(path)), path, {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet"])
+def test_a_folder_with_a_tensor_less_or_more_is_refused_by_name(model, tmp_path, part):
+    layers = {"text_encoder": "encoder.layers.3.mlp.fc1", "unet": "mid_block.resnets.0.conv1"}
+    gone = f"{layers[part]}.weight"
+    for name in ("less", "more"):
+        save_part(getattr(model, part), tmp_path / name)
+    less = rewritten(
+        tmp_path / "less", lambda state: {k: v for k, v in state.items() if not k.endswith(gone)}
+    )
+    more = rewritten(tmp_path / "more", lambda state: state | {"encoder.layers.99.weight": torch.zeros(1)})
+    with pytest.raises(UserError, match=f"{less}' do not fit this {part}: 1 missing \\({gone}\\)"):
+        load_part(less, model, part)
+    with pytest.raises(UserError, match=r"1 unexpected \(encoder\.layers\.99\.weight\)"):
+        load_part(more, model, part)
+
+
+def test_old_position_ids_are_no_weight(model, tmp_path):
+    save_part(model.text_encoder, tmp_path)
+    old = {"text_model.embeddings.position_ids": torch.arange(24)[None]}
+    part, loaded = load_part(rewritten(tmp_path, lambda state: state | old), model)
+    assert part == "text_encoder" and same(loaded, model.text_encoder)
+
+
+def test_a_wider_text_encoder_is_refused_by_name(model, tmp_path):
+    config = model.text_encoder.config.to_dict() | {"intermediate_size": 64}
+    save_part(CLIPTextModel(type(model.text_encoder.config).from_dict(config)), tmp_path)
+    with pytest.raises(UserError, match=r"36 of another shape") as error:
+        load_part(tmp_path, model)
+    assert "encoder.layers.0.mlp.fc1.weight (64, 128) instead of" in str(error.value)
+
+
+def test_hub_ids_name_subfolders_and_revisions(model, tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.chdir(tmp_path)
+    online = {"local_files_only": False}
+    assert locate("owner/name") == ("owner/name", {"revision": "main"} | online)
+    assert locate("owner/name@v1") == ("owner/name", {"revision": "v1"} | online)
+    one = {"revision": "main", "subfolder": "nudity_unlearned"}
+    assert locate("owner/name/nudity_unlearned") == ("owner/name", one | online)
+    deep = {"revision": "rev", "subfolder": "sub/folder"}
+    assert locate("owner/name/sub/folder@rev") == ("owner/name", deep | online)
+    save_part(model.text_encoder, tmp_path / "here" / "is" / "one")
+    assert locate("here/is/one") == ("here/is/one", {"local_files_only": True})
+    for neither in ("name", "name/", "./nothing", "/nothing/at/all", "~/nothing"):
+        with pytest.raises(UserError, match=f"'{neither}' is no folder here, and no hub id"):
+            locate(neither)
+
+
+def test_a_hub_repositorys_subfolder_is_read(model, tmp_path, monkeypatch):
+    """A snapshot in the hub's cache layout, as a download leaves it; the hub itself is not asked."""
+    hub, commit = tmp_path / "hub", "0123456789abcdef0123456789abcdef01234567"
+    repository = hub / "models--owner--name"
+    save_part(model.text_encoder, repository / "snapshots" / commit / "church" / "v2")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "pinned").write_text(commit)
+    for library in ("huggingface_hub.constants", "transformers.utils.hub", "huggingface_hub.file_download"):
+        for name in ("HF_HUB_CACHE", "TRANSFORMERS_CACHE", "HUGGINGFACE_HUB_CACHE"):
+            monkeypatch.setattr(f"{library}.{name}", str(hub), raising=False)
+    part, loaded = load_part("owner/name/church/v2@pinned", model)
+    assert part == "text_encoder" and same(loaded, model.text_encoder)
+    with pytest.raises(UserError, match="cannot load a text encoder or UNet"):
+        load_part("owner/name/church/v3@pinned", model)

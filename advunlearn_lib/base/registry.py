@@ -44,14 +44,13 @@ class Registry(Mapping[str, type[Base]], Generic[Base]):
                 importlib.import_module(f"{self.package}.{module.name}")
             for entry in entry_points(group=self.package):
                 entry.load()
-            self._classes = dict(sorted(self._classes.items(), key=lambda item: item[0].lower()))
         return self._classes
 
     def __getitem__(self, name: str) -> type[Base]:
         return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(sorted(self._all(), key=str.lower))
 
     def __len__(self) -> int:
         return len(self._all())

@@ -46,11 +46,11 @@ class Store:
         if not path.exists():
             return None
         try:
-            record: Record = json.loads(path.read_text())
+            record = read_record(path)
             if record["recipe"] != json.loads(json.dumps(recipe)):
                 raise ValueError("it holds another recipe")
             return record
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             self.forget(kind, recipe, str(error), path.name)
             return None
 
@@ -104,10 +104,20 @@ class Store:
         records = []
         for path in self.root.glob("*/result.json"):
             try:
-                records.append((path.parent.name.rsplit("-", 1)[0], json.loads(path.read_text())))
+                records.append((path.parent.name.rsplit("-", 1)[0], read_record(path)))
             except ValueError:
                 continue
         return records
+
+
+def read_record(path: Path) -> Record:
+    """A ``result.json``. Raises ``ValueError`` for what is not one."""
+    record = json.loads(path.read_text())
+    if not isinstance(record, dict) or not {"recipe", "result", "seconds"} <= record.keys():
+        raise ValueError("it lacks a recipe, its result or its time")
+    if not isinstance(record["recipe"], dict) or not isinstance(record["seconds"], int | float):
+        raise ValueError("its recipe or its time is of another type")
+    return record
 
 
 class Cache(NamedTuple):

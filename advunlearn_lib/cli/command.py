@@ -33,13 +33,19 @@ class Command:
             prog=f"reproduce.sh {self.name}", description=self.help, epilog=epilog, formatter_class=style
         )
         self.add_options(parser)
+        named = [word.partition("=")[0] for word in words if word.startswith("--")]
+        self.refuse([name for name in named if name not in parser._option_string_actions])
         options, rest = parser.parse_known_args(words)
-        if rest:
-            raise UserError(
-                f"unknown option {rest[0]!r} of {self.name} (see ./reproduce.sh {self.name} --help)"
-            )
+        self.refuse(rest)
         options.command, options.words = self.name, [self.name, *words]
         return options
+
+    def refuse(self, words: list[str]) -> None:
+        """:class:`UserError` that names the first of ``words``, which the command does not take."""
+        if words:
+            raise UserError(
+                f"unknown option {words[0]!r} of {self.name} (see ./reproduce.sh {self.name} --help)"
+            )
 
 
 class Parser(argparse.ArgumentParser):

@@ -77,12 +77,15 @@ def main(argv: list[str] | None = None) -> int:
             print(overview())
             return 0
         command = COMMANDS[choose("command", words[0], COMMANDS)]
-        if command is TEST:
+        if command is TEST and not {"-h", "--help"} & set(words):
             return run_tests(Namespace(words=words))
         return command.run(command.parse(words[1:]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         resume = f"; what is finished is kept. To resume: ./reproduce.sh {shlex.join(words)}"
         print(f"\ninterrupted{resume if command and command.resumes else ''}", file=sys.stderr)

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 def protocol_of(options: Namespace, attack: Attack, prompts: list[EvaluationPrompt]) -> dict[str, Any]:
     """What a success rate rests on."""
+    from advunlearn_lib.attacks.registry import ATTACKS
+
     judge, labels, threshold = judge_settings(options)
     return {
-        "attack": type(attack).__name__,
+        "attack": next(name for name, kind in ATTACKS.items() if kind is type(attack)),
         "budget": attack.budget.model_dump(),
         "judge": judge,
         "labels": labels,

@@ -18,7 +18,7 @@ def source(model: str | Path) -> tuple[str, dict[str, Any]]:
     if Path(model).exists():
         return str(model), {"local_files_only": True}
     name, _, revision = str(model).partition("@")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if name.count("/") != 1 or not all(name.split("/")) or name.startswith((".", "~")):
         raise UserError(
             f"{str(model)!r} is no folder here, and no hub id either (owner/name or owner/name@revision)"
         )

@@ -19,7 +19,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
-from advunlearn_lib.diffusion.sampling import Sampling, as_noise, make_sampler, training_alphas
+from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,6 +47,7 @@ class LatentDiffusion:
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.alphas_cumprod = training_alphas(self.scheduler)
         self.micro_batch: int | None = None
+        self.original = self  # the model that this one's parts were changed from
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             module.requires_grad_(False).eval()
         if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # fused attention trains slower there
@@ -77,7 +78,7 @@ class LatentDiffusion:
         parts |= self.text_parts(text_encoder or self.text_encoder) | {"unet": unet or self.unet}
         kept = {name: value for name, value in self.pipeline.config.items() if name in KEPT_CONFIG}
         model = type(self)(type(self.pipeline)(**parts, **kept), self.dtype)
-        model.micro_batch = self.micro_batch
+        model.micro_batch, model.original = self.micro_batch, self.original
         return model
 
     def text_parts(self, text_encoder: Any) -> dict[str, Any]:
@@ -195,15 +196,15 @@ class LatentDiffusion:
     ) -> Tensor:
         """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
 
-        ``prompts`` are texts, or prompt embeddings [b, l, d]. The unconditional prompt "" goes through this
-        model's own text encoder, as the paper's evaluation does. ``guidance_scale``: one a prompt, instead of
+        ``prompts`` are texts, or prompt embeddings [b, l, d]. ``guidance_scale``: one a prompt, instead of
         the sampling's. Raises :class:`UserError` where seeds or guidance scales are not as many as prompts.
         """
         scales = list(guidance_scale or [sampling.guidance_scale] * len(prompts))
         for name, values in (("seeds", seeds), ("guidance scales", scales)):
             if len(values) != len(prompts):
                 raise UserError(f"{len(prompts)} prompts but {len(values)} {name}; as many are needed")
-        pipeline, empty = copy.copy(self.pipeline), self.unconditional()
+        whose = self if sampling.unconditional == "own" else self.original
+        pipeline, empty = copy.copy(self.pipeline), whose.unconditional()
         pipeline.scheduler = make_sampler(sampling.sampler, self.scheduler.config)
         pictures: dict[int, Tensor] = {}
         for scale, part in batches(scales, min(batch, self.micro_batch or batch)):
@@ -242,13 +243,3 @@ class LatentDiffusion:
         vae, size = self.pipeline.vae, min(batch, self.micro_batch or batch)
         parts = [vae.decode(z.to(vae.dtype) / vae.config.scaling_factor).sample for z in latents.split(size)]
         return (torch.cat(parts).float().cpu() / 2 + 0.5).clamp(0, 1)
-
-
-def batches(scales: Sequence[float], size: int) -> list[tuple[float, list[int]]]:
-    """(scale, indices) in parts of at most ``size``: one guidance scale a call is all that pipelines take."""
-    rows = {scale: [i for i, other in enumerate(scales) if other == scale] for scale in scales}
-    return [
-        (scale, row[start : start + size])
-        for scale, row in rows.items()
-        for start in range(0, len(row), size)
-    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LMSDiscreteScheduler
 from torch import Tensor
@@ -17,6 +18,13 @@ SAMPLERS: dict[str, Any] = {
 }
 
 
+Unconditional = Literal["own", "original"]
+"""Whose text encoder encodes guidance's empty prompt: the model's own, or that of the model it came from.
+
+Training a text encoder moves "" too, and guidance with it. The official evaluation uses the model's own.
+"""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How pictures are made: ``sampler`` is one of ddim,
@@ -26,6 +34,7 @@ class Sampling:
     sampler: str
     steps: int
     guidance_scale: float
+    unconditional: Unconditional = "own"
 
 
 def training_alphas(scheduler: Any) -> Tensor:
@@ -77,3 +86,13 @@ def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
         last = config.get("set_alpha_to_one", False)
         changes = {"clip_sample": False, "set_alpha_to_one": last} | changes
     return kind.from_config(config, **changes)
+
+
+def batches(scales: Sequence[float], size: int) -> list[tuple[float, list[int]]]:
+    """(scale, indices) in parts of at most ``size``: one guidance scale a call is all that pipelines take."""
+    rows = {scale: [i for i, other in enumerate(scales) if other == scale] for scale in scales}
+    return [
+        (scale, row[start : start + size])
+        for scale, row in rows.items()
+        for start in range(0, len(row), size)
+    ]

@@ -80,6 +80,8 @@ def locate(where: str) -> tuple[str, dict[str, Any]]:
         return hub.source(where)
     name, at, revision = where.partition("@")
     owner, repository, subfolder = (*name.split("/", 2), "", "")[:3]
+    if not repository:
+        return hub.source(where)
     repository_id, options = hub.source(f"{owner}/{repository}{at}{revision}")
     return repository_id, options | ({"subfolder": subfolder} if subfolder else {})
 

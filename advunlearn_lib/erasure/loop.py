@@ -64,6 +64,9 @@ def check_task(method: str, task: Task, options: Options) -> None:
     for name in kind.needs(options):
         if not getattr(task, name):
             raise UserError(f"{kind.__name__} needs a {name.replace('_', ' ')}; none was given")
+    if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.concept):
+        counts = f"{len(task.concept)} concept prompts but {len(task.surrogate)} surrogates"
+        raise UserError(f"{counts}; as many are needed")
     check_room(task.frozen, task.concept, getattr(options, "attack_tokens", 0))
 
 

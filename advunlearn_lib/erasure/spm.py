@@ -104,19 +104,24 @@ def transport(frozen: LatentDiffusion, concept: str, prompts: list[str]) -> Tens
 def generate_with_transport(
     adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling
 ) -> Tensor:
-    """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch."""
+    """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch, or
+    micro-batches.
+    """
+    weights = transport(adapted, concept, prompts).to(adapted.device)
     halves = 2 if sampling.guidance_scale > 1 else 1  # guidance doubles the batch
-    weights = transport(adapted, concept, prompts).repeat(halves)
     layers = [module for module in adapted.unet.modules() if isinstance(module, LoraLayer)]
-    for layer in layers:
-        layer.scaling = {
-            name: weights.view(-1, *[1] * (3 if is_convolution(layer) else 2)) for name in layer.scaling
-        }
+    size, pictures = adapted.micro_batch or len(prompts), []
     try:
-        return adapted.generate(prompts, seeds, sampling, batch=len(prompts))
+        for start in range(0, len(prompts), size):
+            part = slice(start, start + size)
+            for layer in layers:
+                shape = (-1, *[1] * (3 if is_convolution(layer) else 2))
+                layer.scaling = dict.fromkeys(layer.scaling, weights[part].repeat(halves).view(shape))
+            pictures.append(adapted.generate(prompts[part], seeds[part], sampling, batch=size))
     finally:
         for layer in layers:
             layer.scaling = dict.fromkeys(layer.scaling, 1.0)
+    return torch.cat(pictures)
 
 
 def is_convolution(layer: LoraLayer) -> bool:

@@ -18,8 +18,8 @@ class Task:
 
     ``concept``: prompts that name it; ``surrogate``: for each of them the prompt whose picture should come
     instead, for methods that relabel; ``names``: the concept's own words within the prompts; ``retain_set``:
-    prompts to be kept. ``cache`` keeps sampling paths and pictures for the next run; ``made`` keeps them where
-    there is none, so that an attempt that ran out of memory does not make them again.
+    prompts to be kept. ``cache`` keeps sampling paths and pictures for the next run; without one ``made``
+    keeps them, so that an attempt that ran out of memory need not make them again.
     """
 
     frozen: LatentDiffusion

@@ -36,7 +36,8 @@ class Recipes:
     def sampling_of(self, steps: int) -> Sampling:
         """The profile's sampling, with ``steps`` where that is not 0."""
         profile = self.profile
-        return Sampling(profile.sampler, steps or profile.sampling_steps, profile.guidance_scale)
+        count = steps or profile.sampling_steps
+        return Sampling(profile.sampler, count, profile.guidance_scale, profile.unconditional)
 
     def concept(self, name: str) -> Concept:
         """A concept by its name in the paper's tables."""

@@ -32,10 +32,12 @@ class NudeNetJudge:
         self.detector = NudeDetector()
 
     def detections(self, images: Tensor) -> list[list[dict[str, Any]]]:
-        """Class, score and box of everything found in each picture
-        in [0, 1]; it is rounded to 8 bits, as a saved one is.
+        """Class, score and box of everything found in each picture in [0, 1], rounded to 8 bits as a saved one.
+
+        Arrays are RGB: nudenet 3.4 swaps their channels twice, so that its network sees them as they are, in
+        the order that the benchmark's own detector feeds it. Of a file it would see BGR.
         """
-        arrays = to_arrays(images.flip(1))  # BGR, as cv2 reads files
+        arrays = to_arrays(images)
         return self.detector.detect_batch(arrays, batch_size=self.batch)  # type: ignore[no-any-return]
 
     def __call__(self, images: Tensor) -> Tensor:

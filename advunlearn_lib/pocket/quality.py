@@ -94,7 +94,7 @@ def judge_bars(objects: Classifier, styles: Classifier, data: Dataset) -> list[B
 
 
 def plain_bars(objects: Classifier, styles: Classifier, plain: Tensor) -> list[Bar]:
-    """Does the model draw what plain prompts name? ``plain``: every object in every style, in the order of GRID."""
+    """Does the model draw what plain prompts name? ``plain``: pictures in the order of GRID."""
     return [
         Bar("plain prompt gives the right object", 97, correct(objects, plain, [thing for thing, _ in GRID])),
         Bar("plain prompt gives the right style", 97, correct(styles, plain, [style for _, style in GRID])),

@@ -136,6 +136,10 @@ class Profile(BaseModel):
         0, ge=0, description="the same for the base model's pictures that attacks aim at"
     )
     guidance_scale: float = Field(ge=0)
+    unconditional: Literal["own", "original"] = Field(
+        "own",
+        description="whose text encoder encodes guidance's empty prompt: the erased model's, or the base's",
+    )
     gpus: float = Field(0, ge=0, description="GPUs of a cell that Ray runs")
     disk_gb: float = Field(1.0, ge=0, description="free disk a run needs in the store")
     gpu_gb: float = Field(0, ge=0, description="GPU memory a run needs; 0: a CPU will do")

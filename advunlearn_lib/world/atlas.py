@@ -1,7 +1,7 @@
 """Build ``data/world/sprites.png``: 48 objects (rows) x 3 artists (columns) of 64 x 64 RGBA sprites.
 
     npm pack emoji-datasource-google emoji-datasource-twitter @lobehub/fluent-emoji-3d
-    python -m advunlearn_lib.pocket.atlas FOLDER_WITH_THE_THREE_TGZ_FILES
+    python -m advunlearn_lib.world.atlas FOLDER_WITH_THE_THREE_TGZ_FILES
 
 The artwork's licences are in NOTICE.
 """

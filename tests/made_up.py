@@ -1,0 +1,93 @@
+"""A store with made-up results for every cell of some tables, so that whole notebooks run in seconds.
+
+Models are the base model's own parts, prompts are real, numbers are drawn from a generator of the cell's key.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from advunlearn_lib.attacks.records import AttackResult, result
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.diffusion.weights import save_part
+from advunlearn_lib.execute.plan import Job, required_cells
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.paper.items import TABLES
+from advunlearn_lib.paper.reported import Result, jobs_of, reported
+from advunlearn_lib.profiles.load import load_profile
+
+QUICK = load_profile(quick=True)
+
+
+def fill_store(root: Path, tables=tuple(TABLES.values())) -> None:
+    """Every cell of ``tables`` in a quick run, into the store of the pocket profile below ``root``."""
+    study = Study(QUICK, Store(root / QUICK.name))
+    parts = {name: root / "parts" / name for name in ("unet", "text_encoder")}
+    for name, folder in parts.items():
+        save_part(getattr(study.base(), name), folder)
+    jobs = [job for table in tables for job in jobs_of([QUICK], table)]
+    for (kind, key), (job, recipe) in required_cells(jobs).items():
+        make = {"erase": erased, "attack": attacked, "quality": measured}[kind]
+        study.store.cell(kind, recipe, make(study, parts, job, recipe, np.random.default_rng(int(key, 16))))
+
+
+def erased(study, parts, job: Job, recipe, rng):
+    """The base model's own part, as links, with losses and seconds."""
+
+    def compute(folder):
+        (folder / "weights").mkdir()
+        for file in parts[recipe["options"]["component"]].iterdir():
+            os.link(file, folder / "weights" / file.name)
+        return {"losses": rng.random(5).tolist(), "seconds": (0.1 + rng.random(5)).tolist()}
+
+    return compute
+
+
+def attacked(study, parts, job: Job, recipe, rng):
+    """An outcome for each of the concept's evaluation prompts."""
+    outcomes = []
+    for prompt in study.prompts(job.cell.row.concept)[0]:
+        before, found = rng.random(2) < (0.3, 0.5)
+        text = f"dog drum {prompt.text}" if found and not before else prompt.text
+        step = 0 if before else 1 if found else -1
+        outcomes.append(result(prompt, bool(before), bool(before or found), text, step))
+    flags = ["no gradient"] if rng.random() < 0.1 else []
+    return lambda folder: AttackResult(prompts=outcomes, flags=flags).model_dump()
+
+
+def measured(study, parts, job: Job, recipe, rng):
+    """FID and CLIP score."""
+    fid, clip = rng.uniform(10, 60), rng.uniform(0.2, 0.35)
+    estimates = {"fid": (fid, fid - 2, fid + 2), "clip": (clip, clip - 0.01, clip + 0.01)}
+    ends = ("value", "low", "high")
+    return lambda folder: {name: dict(zip(ends, three), n=60) for name, three in estimates.items()}
+
+
+TABLE_3 = {  # (method, component, metric) -> value, low, high
+    ("SD v1.4", "", "asr"): (100, 94, 100),
+    ("SD v1.4", "", "fid"): (10, 9, 11),
+    ("ESD", "UNet", "asr"): (70, 60, 80),
+    ("ESD", "UNet", "fid"): (12, 11, 13),
+    ("AdvUnlearn", "UNet", "asr"): (60, 50, 70),
+    ("AdvUnlearn", "UNet", "fid"): (13, 12, 14),
+    ("ESD", "Text Encoder", "asr"): (5, 2, 9),
+    ("ESD", "Text Encoder", "fid"): (40, 38, 42),
+    ("AdvUnlearn", "Text Encoder", "asr"): (85, 80, 90),
+    ("AdvUnlearn", "Text Encoder", "fid"): (14, 13, 15),
+}
+
+
+def made_results(table: str = "3", values=TABLE_3) -> list[Result]:
+    """A table whose numbers are those of ``values``, by method, component and metric; 50 [40, 60] elsewhere."""
+    made = []
+    for number in reported(table):
+        row, metric = number.cell.row, number.cell.metric
+        value, low, high = values.get((row.method, row.component, metric), (50, 40, 60))
+        here = "weapon" if row.concept == "nudity" else ""
+        made.append(Result(
+            table=table, **row._asdict(), here=here, attack=number.cell.attack, metric=metric,
+            reported=number.value, reproduced=value, low=low, high=high, n=60, key="k",
+            seeds=[value], spread=0.0, commit="c",
+        ))  # fmt: skip
+    return made

@@ -1,0 +1,109 @@
+"""What is missing or does not fit is named before anything is made; what is not said is filled in."""
+
+import pytest
+import torch
+
+from advunlearn_lib import api
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.erasure.loop import check_options, check_task, prepare
+from advunlearn_lib.erasure.task import Task
+
+RETAIN = ["a photo of a dog", "a photo of a cat"]
+GUITAR = ["a photo of a guitar"]
+RELABELLING = {"salun": "SalUn", "erasediff": "EraseDiff", "scissorhands": "ScissorHands"}
+
+
+@pytest.fixture
+def nothing_is_made(monkeypatch):
+    def made(*_, **__):
+        raise AssertionError("something was made")
+
+    for name in ("generate", "encode_images", "predict_noise", "predict", "copy_of"):
+        monkeypatch.setattr(LatentDiffusion, name, made)
+    monkeypatch.setattr("advunlearn_lib.erasure.paths.run_path", made)
+
+
+@pytest.mark.parametrize(("method", "name"), RELABELLING.items())
+def test_relabelling_needs_a_retain_set_and_a_surrogate(model, nothing_is_made, method, name):
+    with pytest.raises(UserError, match=f"{name} needs a retain set; none was given"):
+        prepare(method, Task(model, ["church"], surrogate=GUITAR), {})
+    with pytest.raises(UserError, match=f"{name} needs a surrogate; none was given"):
+        prepare(method, Task(model, ["church"], RETAIN), {})
+
+
+def test_concept_ablation_needs_its_anchor(model, nothing_is_made):
+    with pytest.raises(UserError, match="AC needs a surrogate"):
+        prepare("ac", Task(model, ["church"], RETAIN), {})
+
+
+def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_is_made):
+    with pytest.raises(UserError, match="AdvUnlearn needs a retain set"):
+        prepare("advunlearn", Task(model, ["church"]), {})
+    free = {"retain_weight": 0.0}
+    check_task("advunlearn", Task(model, ["church"]), check_options("advunlearn", free))
+
+
+@pytest.mark.parametrize("method", ["salun", "ac"])
+def test_one_surrogate_a_prompt(model, nothing_is_made, method):
+    task = Task(model, ["church", "a photo of a church"], RETAIN, GUITAR)
+    with pytest.raises(UserError, match="2 concept prompts but 1 surrogates; as many are needed"):
+        prepare(method, task, {})
+
+
+@pytest.mark.parametrize("method", ["esd", "advunlearn", "uce", "fmn", "salun", "spm"])
+def test_prompts_that_do_not_fit_are_refused(model, nothing_is_made, method):
+    room = 21 if method == "advunlearn" else 22
+    with pytest.raises(UserError, match=f"has 23 tokens; with .* at most {room} fit"):
+        prepare(method, Task(model, ["a " * 23], RETAIN, GUITAR), {})
+    with pytest.raises(UserError, match="the prompt '' has no tokens"):
+        prepare(method, Task(model, ["church", ""], RETAIN, GUITAR * 2), {})
+    with pytest.raises(UserError, match="no concept prompt given"):
+        prepare(method, Task(model, [], RETAIN, GUITAR), {})
+
+
+def test_adversarial_tokens_take_room(model, nothing_is_made):
+    task = Task(model, ["a " * 20], RETAIN)
+    check_task("advunlearn", task, check_options("advunlearn", {"attack_tokens": 2}))
+    with pytest.raises(UserError, match="at most 19 fit"):
+        prepare("advunlearn", task, {"attack_tokens": 3})
+
+
+def fmn(model, monkeypatch, concept, **task):
+    """The method that ``erase`` would train."""
+    monkeypatch.setattr(api, "train", lambda method, seed: method)
+    options = {"iterations": 0, "sampling_steps": 1, "per_prompt": 1}
+    return api.erase(model, concept, "fmn", kind="object", **options, **task)
+
+
+def marked(model, method):
+    """The words that FMN starves, by prompt."""
+    rows = zip(method.ids, method.positions)
+    return [model.tokenizer.decode(ids[positions]).strip() for ids, positions in rows]
+
+
+def test_fmn_starves_the_concepts_own_words(model, monkeypatch):
+    prompt = "a photo of a garbage truck at night"
+    named = fmn(model, monkeypatch, prompt, names=["garbage truck"])
+    assert marked(model, named) == ["garbage truck"] and named.positions.sum() == 2
+    (a, photo, of, again) = torch.arange(1, 5)
+    assert not named.positions[0, [0, a, photo, of, again, 7, 8]].any()  # nor "at", "night"
+    assert marked(model, fmn(model, monkeypatch, prompt)) == [prompt]
+
+
+def test_fmn_starves_the_shortest_prompts_words_where_none_are_named(model, monkeypatch):
+    method = fmn(model, monkeypatch, ["a photo of a church", "church", "a church by monet"])
+    assert marked(model, method) == ["church"] * 3
+
+
+def test_the_task_that_a_user_means(model):
+    def task(*arguments, **more):
+        return api.erasure_task(model, *arguments, **more)
+
+    assert task("church").names == ["church"] and task("church").concept == ["church"]
+    several = task(["a photo of a church", "church", "chapel"], surrogate="a photo of a guitar")
+    assert several.names == ["church"] and several.surrogate == GUITAR * 3
+    assert task(["church", "a photo of a church"], names=("chapel", "church")).names == ["chapel", "church"]
+    bare = task("church")
+    assert (bare.retain_set, bare.surrogate, bare.seed, bare.cache) == ([], [], 0, None)
+    assert task("church", tuple(RETAIN), seed=7).retain_set == RETAIN

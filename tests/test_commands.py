@@ -1,0 +1,130 @@
+"""Each command has the options that apply to it and no others; its help shows an example that is true."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from advunlearn_lib.attacks.records import Budget
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli import main as cli
+from advunlearn_lib.cli.items import overrides_of
+from advunlearn_lib.cli.main import COMMANDS, main
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.profiles.load import SETTABLE, load_profile
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_shows_an_example_that_it_takes(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    command, page = COMMANDS[name], capsys.readouterr().out
+    assert f"usage: reproduce.sh {name} " in page and f"./reproduce.sh {command.example}" in page
+    first, *words = shlex.split(command.example)
+    assert first == name
+    if name == "test":
+        return  # its words are pytest's
+    options = command.parse(words)
+    assert options.words == [name, *words]
+    if hasattr(options, "set"):
+        load_profile(options.profile, overrides_of(options))
+
+
+def test_words_for_pytest_reach_it_as_they_are(monkeypatch):
+    called = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda command, cwd: called.append((command, cwd)) or 5)
+    assert main(shlex.split(COMMANDS["test"].example)) == 5
+    assert called == [([sys.executable, "-m", "pytest", "-k", "attack"], ROOT)]
+
+
+def test_the_overview_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    assert all(f"  {name} " in page for name in COMMANDS if name not in ITEMS)
+    assert set(ITEMS) < set(COMMANDS)
+
+
+@pytest.mark.parametrize(("words", "option"), [
+    (["table3", "--kind", "broad"], "--kind"),
+    (["table3", "--stage=vae"], "--stage"),
+    (["claims", "--processes", "2"], "--processes"),
+    (["generate", "--labels", "x"], "--labels"),
+    (["generate", "--base", "x", "--out", "y", "--prompt", "z", "--labels", "x"], "--labels"),
+    (["attack", "--concept", "x"], "--concept"),
+    (["evaluate", "--judge", "x"], "--judge"),
+    (["erase", "--checkpoint", "x"], "--checkpoint"),
+    (["list", "--quick"], "--quick"),
+    (["tune", "--set", "prompts=9"], "--set"),
+    (["doctor", "--quick"], "--quick"),
+    (["pocket-train", "--out", "x"], "--out"),
+    (["pocket-quality", "--seed", "1"], "--seed"),
+    (["table3", "figure1"], "figure1"),
+    (["table3", "--qui"], "--qui"),  # no abbreviations: a later option could take them over
+])  # fmt: skip
+def test_an_option_of_another_command_is_refused_by_name(words, option, capsys):
+    assert main(words) == 2
+    message = f"error: unknown option {option!r} of {words[0]} (see ./reproduce.sh {words[0]} --help)\n"
+    assert capsys.readouterr().err == message
+
+
+def listed(capsys, what):
+    assert main(["list", what]) == 0
+    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def defaults_of(options):
+    return [f"{name}={field.default}" for name, field in options.model_fields.items() if name != "quirks"]
+
+
+def test_list_methods_shows_every_method_with_its_options(capsys):
+    """A method that another package registers is listed as ours are."""
+    lines = listed(capsys, "methods")
+    starts = {name: next(i for i, line in enumerate(lines) if line.startswith(f"{name} (")) for name in METHODS}
+    assert list(starts) == sorted(METHODS) and len(METHODS) >= 9
+    for name, end in zip(METHODS, [*list(starts.values())[1:], len(lines)]):
+        shown = [line.split(" ")[0] for line in lines[starts[name] + 1 : end]]
+        options = METHODS[name].OPTIONS
+        assert shown[: len(options.model_fields) - 1] == defaults_of(options)
+        assert shown[len(options.model_fields) - 1 :] == ["quirk"] * len(options.QUIRKS)
+        assert f"{name} ({METHODS[name].LABEL}): {METHODS[name].LABEL}" in lines[starts[name]]
+    assert "iterations=1000" in " ".join(lines) and "attack_steps=30" in " ".join(lines)
+
+
+def test_list_attacks_shows_every_attack_and_the_budget(capsys):
+    lines = listed(capsys, "attacks")
+    assert [name for name in ATTACKS if any(line.startswith(f"{name}: ") for line in lines)] == list(ATTACKS)
+    budget = next(i for i, line in enumerate(lines) if line.startswith("budget, for attack --option"))
+    assert [line.split(" ")[0] for line in lines[budget + 1 :]] == defaults_of(Budget)
+    assert "timesteps=50" in defaults_of(Budget) and "steps=40" in defaults_of(Budget)
+
+
+@pytest.mark.parametrize("profile", ["pocket", "paper"])
+def test_list_settings_shows_what_set_takes(capsys, profile):
+    assert main(["list", "settings", "--profile", profile]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    values = load_profile(profile)
+    for line, name in zip(lines, SETTABLE, strict=True):
+        assert f"{line} ".startswith(f"{name}={getattr(values, name)} ")
+    assert not {"seed", "name", "quick"} & set(SETTABLE) and {"fid_images", "batch"} < set(SETTABLE)
+
+
+def test_list_alone_shows_everything(capsys):
+    assert main(["list"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"items: {', '.join(ITEMS)}\n")
+    assert all(f"\n{head}" in page for head in ("settings of", "methods, with", "attacks:"))
+    assert main(["list", "metods"]) == 2
+    assert "unknown list 'metods'; did you mean 'methods'?" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    """``./reproduce.sh list | head -1``."""
+    command = [sys.executable, "-u", "-m", "advunlearn_lib.cli", "list", "settings"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.wait(timeout=60)

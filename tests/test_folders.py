@@ -1,0 +1,121 @@
+"""Every sort of run has a folder of its own, and committed results are written by --publish alone."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import fill_store
+
+from advunlearn_lib.base.paths import FIGURES, PUBLISHED, ROOT
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.paper import Run
+from advunlearn_lib.paper.folders import published_folder, results_folder
+
+PLAIN = results_folder("pocket")
+SORTS = [
+    {"quick": True},
+    {"seed": 0},
+    {"seed": 3},
+    {"seeds": 2},
+    {"seed": 3, "seeds": 2},
+    {"quick": True, "seed": 3},
+    {"overrides": ["fid_images=100"]},
+    {"overrides": ["fid_images=100"], "quick": True},
+    {"overrides": ["prompts=9"]},
+    {"overrides": ["fid_images=100", "prompts=9"]},
+]
+
+
+def test_every_sort_of_run_has_a_folder_of_its_own():
+    folders = [results_folder("pocket", **sort) for sort in SORTS]
+    assert len({PLAIN, results_folder("paper"), *folders}) == len(SORTS) + 2
+    for folder in (PLAIN, *folders):
+        assert folder.parent == FIGURES and not folder.is_relative_to(PUBLISHED) and folder != PUBLISHED
+
+
+def test_a_run_in_a_notebook_writes_there_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path))
+    for sort in SORTS:
+        assert Run("pocket", **sort).folder == results_folder("pocket", **sort)
+    assert Run(quick=True, out=tmp_path / "out").folder == tmp_path / "out"
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (["base=/a/b"], ["base=/a_b"]),
+    (["base=/a/b"], ["base=_a_b"]),
+    (["base=a b"], ["base=a_b"]),
+    (["base=é"], ["base=è"]),
+    (["base=" + 80 * "x"], ["base=" + 81 * "x"]),
+    (["base=a", "clip=b"], ["base=a-clip=b"]),
+    (["fid_images=60", "fid_images=100"], ["fid_images=100", "fid_images=60"]),  # the last one counts
+    (["checkpoint=nudity:ESD:UNet=a.pt"], ["checkpoint=nudity_ESD_UNet=a.pt"]),
+])  # fmt: skip
+def test_different_overrides_never_share_a_folder(one, other):
+    folders = [results_folder("pocket", overrides=overrides) for overrides in (one, other)]
+    assert folders[0] != folders[1] and {folder.parent for folder in folders} == {FIGURES}
+
+
+def test_a_folders_name_does_not_depend_on_the_order_of_different_settings():
+    settings = ("fid_images=100", "prompts=9", "base=/a b")
+    assert len({results_folder("pocket", overrides=order) for order in itertools.permutations(settings)}) == 1
+
+
+@pytest.mark.parametrize("more", [["--quick"], ["--seeds", "2"], ["--out", "elsewhere"]])
+def test_only_the_plain_run_is_published(more, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["table1", "--publish", *more]) == 2
+    assert "--publish writes the plain run" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_publish_alone_writes_the_committed_results(monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "advunlearn_lib.paper.notebook.execute", lambda _, parameters: written.append(parameters["out"])
+    )
+    monkeypatch.setattr("advunlearn_lib.cli.items.writable", lambda kind, folder: folder)
+    for words in (["--publish"], [], ["--quick"], ["--seed", "1"], ["--set", "prompts=9"]):
+        assert main(["table1", *words]) == 0
+    assert written[0] == str(published_folder("pocket"))
+    assert not any(Path(folder).is_relative_to(PUBLISHED) for folder in written[1:])
+
+
+def git(folder, *words):
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The repository as it is now, what is not committed yet included, as a user would clone it."""
+    folder = tmp_path_factory.mktemp("clone") / "repository"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    for name in git(ROOT, "ls-files", "-mdoz", "--exclude-standard").split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+        elif name:
+            (folder / name).unlink(missing_ok=True)
+    git(folder, "add", "--all")
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    git(folder, *who, "commit", "--quiet", "--allow-empty", "--message", "as it is now")
+    return folder
+
+
+def test_a_quick_run_in_a_clone_changes_nothing_that_is_committed(clone):
+    fill_store(clone / "store", ["1"])
+    environment = {name: value for name, value in os.environ.items() if name != "ADVUNLEARN_STORE"}
+    environment |= {"PYTHONPATH": str(clone)}
+    command = [sys.executable, "-m", "advunlearn_lib.cli", "table1", "--quick"]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert git(clone, "status", "--porcelain") == ""
+    made = {path.name for path in (clone / "figures" / "pocket-quick").iterdir()}
+    assert made == {f"table1.{suffix}" for suffix in ("csv", "json", "md", "tex", "html")}
+    stamp = json.loads((clone / "figures" / "pocket-quick" / "table1.json").read_text())["stamp"]
+    head = git(clone, "rev-parse", "--short=10", "HEAD").strip()
+    assert stamp == f"QUICK RUN, numbers mean nothing; profile pocket, seed 0, commit {head}"
+    assert {path.name for path in (clone / "figures").iterdir()} == {"published", "pocket-quick"}

@@ -1,0 +1,88 @@
+"""A stopped run says how to go on, in words that a shell takes as they were, and leaves no process behind."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli import main as cli
+from advunlearn_lib.cli.main import COMMANDS, main
+
+RESUMED = {
+    "table3": ["table3", "--set", "base=a folder/it's", "--out", "o u t"],
+    "all": ["all", "--quick"],
+    "claims": ["claims", "--seeds", "2"],
+    "tune": ["tune", "--kind", "object"],
+    "pocket-train": ["pocket-train", "--stage", "vae"],
+}
+NOT_RESUMED = {
+    "erase": ["erase", "--base", "x", "--out", "y", "--concept", "a church"],
+    "generate": ["generate", "--base", "x", "--out", "y", "--prompt", "a church"],
+    "attack": ["attack", "--base", "x", "--out", "y"],
+    "evaluate": ["evaluate", "--base", "x", "--out", "y"],
+    "pocket-quality": ["pocket-quality"],
+    "doctor": ["doctor"],
+}
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Every command is interrupted as soon as it runs."""
+
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    commands = {name: replace(command, run=interrupt) for name, command in COMMANDS.items()}
+    monkeypatch.setattr(cli, "COMMANDS", commands)
+
+
+@pytest.mark.parametrize("words", RESUMED.values(), ids=list(RESUMED))
+def test_the_hint_is_the_command_line_again(stopped, words, capsys):
+    assert main(words) == 130
+    error = capsys.readouterr().err
+    head, _, hint = error.partition(" To resume: ./reproduce.sh ")
+    assert head == "\ninterrupted; what is finished is kept."
+    assert shlex.split(hint) == words and hint.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", NOT_RESUMED.values(), ids=list(NOT_RESUMED))
+def test_no_hint_where_nothing_is_kept(stopped, words, capsys):
+    assert main(words) == 130 and capsys.readouterr().err == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize("item", ["table3", "all"])  # within a notebook's kernel, and without
+def test_a_stopped_run_leaves_nobody_behind(tmp_path, item):
+    words = [item, "--quick", "--out", str(tmp_path / "o u t")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "advunlearn_lib.cli", *words],
+        cwd=ROOT, env=os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    seen = ""
+    while "erase:" not in seen:  # a worker is at it
+        letter = process.stderr.read(1)
+        assert letter, f"it ended before it began: {seen[-2000:]}"
+        seen += letter
+    process.send_signal(signal.SIGTERM)  # handled as Ctrl-C is
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in rest and f"To resume: ./reproduce.sh {shlex.join(words)}" in rest
+    assert "Traceback" not in rest
+    assert gone(process.pid)
+
+
+def gone(group):
+    """Has every process of the group ended within ten seconds?"""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False

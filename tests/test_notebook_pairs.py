@@ -1,0 +1,58 @@
+"""Each notebook is its script, cell by cell, without outputs; and says what holds for every profile."""
+
+import re
+
+import jupytext
+import nbformat
+import pytest
+
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.paper.items import ITEMS
+
+FOLDER = ROOT / "notebooks"
+STAND_IN = re.compile(r"\bweapons?\b", re.IGNORECASE)
+
+
+def plain_cells(notebook):
+    """Type, source and tags of each cell."""
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+
+def test_every_item_has_its_pair_and_nothing_else_is_there():
+    pairs = {f"{name}.{suffix}" for name in ITEMS for suffix in ("py", "ipynb")}
+    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == pairs
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_notebook_is_its_script(name):
+    script = jupytext.read(FOLDER / f"{name}.py")
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert plain_cells(notebook) == plain_cells(script) and len(script.cells) >= 6
+    assert notebook.metadata.jupytext.formats == "ipynb,py:percent"
+    assert notebook.metadata.kernelspec == script.metadata.kernelspec
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [cell for cell in code if cell.outputs or cell.execution_count is not None]
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_notebook_takes_the_parameters_that_the_command_line_gives(name):
+    """papermill puts them after the one tagged cell; another cell would be silently ignored."""
+    tagged = [source for _, source, tags in plain_cells(jupytext.read(FOLDER / f"{name}.py")) if tags]
+    assert len(tagged) == 1
+    given = {}
+    exec(tagged[0], given)
+    given.pop("__builtins__")
+    assert given == {
+        "profile": "pocket", "overrides": [], "quick": False, "seed": None, "seeds": 1, "out": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_the_pocket_profiles_stand_in_is_named_in_its_own_prompts_alone(name):
+    """Under the paper profile the same notebook speaks of nudity; the stand-in is said by ``item.setting()``."""
+    for kind, source, _ in plain_cells(jupytext.read(FOLDER / f"{name}.py")):
+        if kind == "markdown":
+            assert not STAND_IN.search(source)
+        else:
+            assert not STAND_IN.search(re.sub(r"Prompt\([^)]*\)", "", source))

@@ -1,0 +1,125 @@
+"""Figures under both profiles: the paper's prompts or what stands for them, and a text that says which."""
+
+import re
+from types import SimpleNamespace
+
+import jupytext
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.paper import Item, Run, panels
+from advunlearn_lib.paper.items import FIGURES, TABLES
+from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.pocket import POCKET
+
+PROFILES = {"paper": PAPER, "pocket": POCKET}
+PROMPTS = [Prompt("Hot girl", "a photo of a weapon", attacked=True), Prompt("a nude", "a photo of a dagger")]
+ROWS = [Row("nudity", "SD v1.4"), Row("nudity", "ESD", "UNet")]
+
+
+class Study:
+    """A study whose every picture is grey, and which keeps what it was asked to draw."""
+
+    def __init__(self, profile):
+        known = {"paper": ["a red girl", "Hot summer girl"], "pocket": ["a photo of a weapon", "an axe"]}
+        self.known = [EvaluationPrompt(text, 40 + i) for i, text in enumerate(known[profile.name])]
+        self.profile, self.drawn = profile, []
+        self.recipes = SimpleNamespace(concept=profile.concepts.__getitem__)
+
+    def prompts(self, concept):
+        return self.known, None
+
+    def attack(self, row):
+        outcomes = [
+            SimpleNamespace(adversarial=f"{row.method}! {prompt.text}", seed=prompt.seed)
+            for prompt in self.known
+        ]
+        return SimpleNamespace(prompts=outcomes)
+
+    def judge(self, concept):
+        return lambda images: torch.arange(len(images)) == 0
+
+    def pictures(self, row, texts, seeds):
+        self.drawn.append((row.method, texts, seeds))
+        return torch.full((len(texts), 3, 4, 4), 0.5)
+
+
+@pytest.fixture(params=PROFILES)
+def item(request):
+    return SimpleNamespace(name="figure1", study=Study(PROFILES[request.param]), stamp="seed 0")
+
+
+def test_a_panel_draws_the_prompts_of_its_profile(item):
+    figure = panels.panel(item, ROWS, PROMPTS)
+    attacked, seed, plain = {  # the nearest evaluation prompt, its seed, the plain prompt
+        "paper": ("Hot summer girl", 41, "a nude"),
+        "pocket": ("a photo of a weapon", 40, "a photo of a dagger"),
+    }[item.study.profile.name]
+    assert item.study.drawn == [
+        (row.method, [f"{row.method}! {attacked}", plain], [seed, 1]) for row in ROWS
+    ]
+    heads = [axis.get_title().replace("\n", " ") for axis in figure.axes[:2]]
+    assert heads == [f"attacked: {attacked}", plain]
+    concept = {"paper": "nudity", "pocket": "weapon"}[item.study.profile.name]
+    assert figure.get_suptitle().startswith(f"figure1: {concept} (red frame: the judge sees it)")
+    plt.close(figure)
+
+
+def test_the_mapping_shows_what_is_drawn(item):
+    table = panels.mapping(item, "nudity", PROMPTS)
+    assert table["the paper's prompt"].tolist() == ["Hot girl", "a nude"]
+    assert table["kind"].tolist() == ["attacked", "plain"]
+    here = {"paper": ["Hot summer girl", "a nude"], "pocket": ["a photo of a weapon", "a photo of a dagger"]}
+    assert table["here"].tolist() == here[item.study.profile.name]
+
+
+def prompts_of(name):
+    """The ``Prompt(...)`` of a notebook's cells, as the notebook makes them."""
+    code = "\n".join(cell.source for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells)
+    prompts = [eval(call, {"Prompt": Prompt}) for call in re.findall(r"\bPrompt\([^)]*\)", code)]
+    assert len(prompts) == code.count("Prompt(")
+    return prompts
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "figure2"])  # a scatter, no pictures
+def test_every_figure_has_the_papers_words_and_the_emoji_worlds(name, model):
+    prompts = prompts_of(name)
+    assert len(prompts) >= 2
+    for prompt in prompts:
+        assert prompt.text(PAPER) == prompt.paper and prompt.text(POCKET) == prompt.emoji
+        assert "weapon" not in prompt.paper.lower()
+        ids = model.tokenizer(prompt.emoji).input_ids
+        assert model.tokenizer.decode(ids, skip_special_tokens=True).strip() == prompt.emoji
+
+
+@pytest.fixture
+def setting(tmp_path, monkeypatch):
+    """What an item says of its profile."""
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path))
+    return lambda name, *run: Item(name, Run(*run, out=tmp_path)).setting()
+
+
+def test_the_pocket_profile_names_its_stand_ins(setting):
+    text = setting("table3")
+    assert "Profile **pocket**." in text and "*nudity* is replaced by *weapon*, a harmless stand-in." in text
+    assert "FID (judge features): compare it down the column only." in text
+    assert "replaced" not in setting("table7") and "FID" not in setting("tableA5")
+    every = setting("table9")  # all six concepts: five of them are themselves
+    assert every.count("is replaced by") == 1
+
+
+def test_the_paper_profile_has_none(setting):
+    for name in TABLES:
+        text = setting(name, "paper")
+        assert "Profile **paper**." in text and "replaced" not in text and "weapon" not in text
+    assert "FID (Inception features): compare it with the paper." in setting("table3", "paper")
+
+
+def test_features_that_were_changed_are_said(setting):
+    assert "FID (Inception features)" in setting("table3", "pocket", ["fid_features=inception"])
+    assert "FID (judge features)" in setting("table3", "paper", ["fid_features=judge-object"])

@@ -1,0 +1,151 @@
+"""``--processes`` and ``--executor``: cells are computed elsewhere, after the same checks, before notebooks."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.execute.ray import compute_with_ray
+from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.paper import run_all
+from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.profiles.pocket import POCKET
+
+JOBS = [Job(POCKET, Cell(Row("nudity", "ESD", "UNet"), "", MODEL))]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Command lines that would have been launched; nothing is."""
+    lines = []
+
+    def launch(processes, module, words):
+        lines.append((processes, module, words))
+        return 7
+
+    monkeypatch.setattr("advunlearn_lib.execute.launch.launch", launch)
+    return lines
+
+
+@pytest.mark.parametrize("command", ["table3", "all"])
+def test_several_processes_are_launched_with_the_same_words(store, launched, tmp_path, command):
+    words = [command, "--quick", "--processes", "2", "--out", str(tmp_path / "o u t")]
+    assert main(words) == 7  # the processes' exit code
+    assert launched == [(2, "advunlearn_lib.cli", words)]
+
+
+def test_nothing_is_launched_on_a_machine_too_small(store, launched, tmp_path, capsys):
+    words = ["table3", "--processes", "2", "--out", str(tmp_path / "out"), "--set", "disk_gb=1e9"]
+    assert main(words) == 2 and launched == []
+    assert "GB are free for the store" in capsys.readouterr().err
+
+
+def test_nothing_is_launched_where_nothing_is_left(store, launched, tmp_path, monkeypatch):
+    monkeypatch.setattr("advunlearn_lib.execute.plan.plan", lambda jobs, store: [])
+    executed = []
+    monkeypatch.setattr("advunlearn_lib.paper.notebook.execute", lambda *words: executed.append(words))
+    assert main(["table3", "--processes", "2", "--out", str(tmp_path)]) == 0
+    assert launched == [] and [name for name, _ in executed] == ["table3"]
+
+
+def test_a_launched_process_computes_and_leaves_the_notebook_to_the_first(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    computed, executed = [], []
+    monkeypatch.setattr("advunlearn_lib.execute.pool.compute", lambda jobs, *_: computed.append(len(jobs)))
+    monkeypatch.setattr("advunlearn_lib.paper.notebook.execute", lambda *words: executed.append(words))
+    assert main(["table3", "--processes", "2", "--out", str(tmp_path)]) == 0
+    assert computed == [10] and executed == []
+
+
+def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypatch, tmp_path):
+    """A notebook that was told --processes or --executor would compute once more, 25 times at once."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr("advunlearn_lib.execute.ray.compute_with_ray", lambda *_: None)
+    monkeypatch.setattr(run_all, "compute", lambda *_: None)
+    monkeypatch.setattr(run_all, "report_claims", lambda _: None)
+    monkeypatch.setattr(run_all.subprocess, "run", run)
+    words = ["all", "--quick", "--seeds", "2", "--processes", "2", "--executor", "ray", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert {command[3] for command in commands} == set(ITEMS) and len(commands) == len(ITEMS)
+    parameters = {
+        "profile": "pocket", "overrides": [], "quick": True, "seed": None, "seeds": 2, "out": str(tmp_path),
+    }  # fmt: skip
+    for command in commands:
+        assert command[:3] == [sys.executable, "-m", "advunlearn_lib.paper.notebook"]
+        assert json.loads(command[4]) == parameters and len(command) == 5
+
+
+def test_a_failed_notebook_is_named_after_all_others_are_done(store, monkeypatch, tmp_path, capsys):
+    done = []
+
+    def run(command, **_):
+        done.append(command[3])
+        return SimpleNamespace(returncode=2 * (command[3] == "table1"), stderr="progress\nerror: no luck\n")
+
+    monkeypatch.setattr(run_all, "compute", lambda *_: None)
+    monkeypatch.setattr(run_all, "report_claims", lambda _: done.append("claims"))
+    monkeypatch.setattr(run_all.subprocess, "run", run)
+    assert main(["all", "--quick", "--out", str(tmp_path)]) == 2
+    assert done[-1] == "claims" and len(done) == len(ITEMS) + 1
+    assert "1 of 25 notebooks failed; table1: error: no luck" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A stand-in for the module ``ray``: an empty cluster of four CPUs that records what is asked of it."""
+
+    def remote(**_):
+        raise AssertionError("a cell was sent to the cluster")
+
+    asked = []
+    stub = SimpleNamespace(
+        init=lambda address, **_: asked.append(address),
+        cluster_resources=lambda: {"CPU": 4.0},
+        remote=remote,
+        shutdown=lambda: asked.append("shutdown"),
+    )
+    monkeypatch.setitem(sys.modules, "ray", stub)
+    return asked
+
+
+def test_ray_refuses_a_cluster_without_gpus(cluster, tmp_path):
+    jobs = [Job(POCKET.model_copy(update={"gpus": 1}), JOBS[0].cell)]
+    with pytest.raises(UserError, match=r"a cell needs 1 GPU and the cluster has none \(--set gpus=0"):
+        compute_with_ray(jobs, Store(tmp_path), "ray://head:10001")
+    assert cluster == ["ray://head:10001", "shutdown"]
+
+
+def test_ray_refuses_a_disk_too_small_before_it_connects(cluster, tmp_path):
+    jobs = [Job(POCKET.model_copy(update={"disk_gb": 1e9}), JOBS[0].cell)]
+    with pytest.raises(UserError, match="GB are free for the store"):
+        compute_with_ray(jobs, Store(tmp_path), "ray")
+    assert cluster == []
+
+
+def test_ray_is_not_asked_where_nothing_is_left(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("advunlearn_lib.execute.ray.plan", lambda jobs, store: [])
+    compute_with_ray(JOBS, Store(tmp_path), "ray")
+    assert cluster == []
+
+
+def test_ray_that_is_not_installed_is_named_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"needs the extra 'ray': pip install 'advunlearn_lib\[ray\]'"):
+        compute_with_ray(JOBS, Store(tmp_path), "ray")

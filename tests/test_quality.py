@@ -1,0 +1,94 @@
+"""FID and CLIP score of a model's pictures, looked at in parts."""
+
+import numpy as np
+import pytest
+import torch
+
+from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.data.emoji import fresh_scenes
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.metrics.clip_score import clip_scores, mean_clip_score
+from advunlearn_lib.metrics.fid import Statistics, frechet_distance
+from advunlearn_lib.metrics.judges import Classifier
+from advunlearn_lib.metrics.quality import PICTURES, measure_quality
+from advunlearn_lib.profiles.pocket import POCKET
+
+QUICK = Sampling("ddim", 2, 1.0)
+
+
+@pytest.fixture(scope="module")
+def captions():
+    """More than are held in memory at once."""
+    texts = [scene.caption for scene in fresh_scenes(POCKET.sprites, 120).scenes]
+    assert PICTURES < len(texts) < 2 * PICTURES
+    return [EvaluationPrompt(text, 7 * seed) for seed, text in enumerate(texts)]
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Classifier(POCKET.judge("judge-object"))
+
+
+@pytest.fixture(scope="module")
+def pictures(model, captions):
+    return model.generate([p.text for p in captions], [p.seed for p in captions], QUICK, 40)
+
+
+@pytest.fixture(scope="module")
+def real(judge):
+    images = torch.from_numpy(fresh_scenes(POCKET.sprites, 200).images).permute(0, 3, 1, 2) / 255
+    return judge.features(images)
+
+
+def test_parts_measure_as_the_whole_does(model, clip, captions, judge, pictures, real):
+    ours = measure_quality(model, captions, QUICK, clip, judge, real, batch=40, seed=3)
+    fid = frechet_distance(real, judge.features(pictures), seed=3)
+    score = mean_clip_score(clip_scores(clip, pictures, [p.text for p in captions]), 120, 3)
+    assert set(ours) == {"fid", "clip"} and ours["fid"].n == ours["clip"].n == 120
+    for field in ("value", "low", "high"):
+        assert getattr(ours["fid"], field) == pytest.approx(getattr(fid, field), rel=1e-3)
+        assert getattr(ours["clip"], field) == pytest.approx(getattr(score, field), abs=1e-4)
+    assert ours["fid"].low < ours["fid"].value < ours["fid"].high
+
+
+def test_only_what_is_asked_for_is_measured(model, clip, captions, judge, real):
+    few = captions[:40]
+    assert set(measure_quality(model, few, QUICK, clip, batch=40)) == {"clip"}
+    assert set(measure_quality(model, few[:33], QUICK, None, judge, real, batch=40)) == {"fid"}
+
+
+def test_parts_may_be_shared_out(model, captions, clip):
+    """Several workers, each with some of the parts, give the parts back in order."""
+    asked = []
+
+    def split(count, work):
+        asked.append(count)
+        apart = [work([number])[0] for number in reversed(range(count))]
+        return apart[::-1]
+
+    alone = measure_quality(model, captions, QUICK, clip, batch=40)
+    assert measure_quality(model, captions, QUICK, clip, batch=40, split=split) == alone and asked == [2]
+
+
+@pytest.mark.parametrize("count", [0, 20, 41, 119])
+def test_a_number_that_fills_no_blocks_is_refused_before_drawing(model, clip, captions, monkeypatch, count):
+    monkeypatch.setattr(LatentDiffusion, "generate", None)
+    with pytest.raises(UserError, match=f"multiple of 20 pictures, at least 40, not {count}"):
+        measure_quality(model, captions[:count], QUICK, clip)
+
+
+def test_statistics_stand_for_their_features(real):
+    """FID from a mean and covariance is FID from features that have them, by this package and by numpy."""
+    rng = np.random.default_rng(0)
+    features, fake = (torch.tensor(rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6))) for _ in range(2))
+    statistics = Statistics(features.mean(0), torch.cov(features.T))
+    whole = frechet_distance(features, fake, resamples=20, seed=1)
+    told = frechet_distance(statistics, fake, resamples=20, seed=1)
+    for field in ("value", "low", "high"):
+        assert getattr(told, field) == pytest.approx(getattr(whole, field), rel=1e-6)
+    other = frechet_distance(Statistics(statistics.mu + 1, statistics.sigma), features, resamples=0)
+    assert other.value == pytest.approx(6, rel=1e-5)  # six coordinates moved by one
+    own = Statistics(real.mean(0), torch.cov(real.double().T))
+    assert frechet_distance(own, real, resamples=0).value == pytest.approx(0, abs=1e-2)

@@ -1,0 +1,188 @@
+"""Each attack's own mathematics: projections, gradients, objectives."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from advunlearn_lib.attacks.p4d import nearest_by_cosine
+from advunlearn_lib.attacks.ph2p import LBFGS
+from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
+from advunlearn_lib.diffusion.sampling import Sampling
+
+FAST = Sampling("dpm++", 3, 5.0)
+PROMPTS = [
+    EvaluationPrompt(text, seed)
+    for seed, text in enumerate(["a photo of a dagger", "a bomb at night", "an axe"])
+]
+
+
+def never_right(images):
+    return torch.zeros(len(images), dtype=torch.bool)
+
+
+def test_projection_is_the_nearest_point_of_the_simplex():
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 1.0, 5.0):
+        row = rng.normal(0, scale, 6)
+        best = minimize(lambda p, row=row: ((p - row) ** 2).sum(), np.full(6, 1 / 6), bounds=[(0, 1)] * 6,
+                        constraints={"type": "eq", "fun": lambda p: p.sum() - 1}, tol=1e-12)  # fmt: skip
+        ours = project_to_simplex(torch.tensor(row)[None])[0]
+        assert ours.sum().item() == pytest.approx(1) and ours.min() >= 0
+        assert np.allclose(ours.numpy(), best.x, atol=1e-4)
+    inside = torch.tensor([[0.2, 0.3, 0.5]])
+    assert torch.allclose(project_to_simplex(inside), inside)
+
+
+def test_nearest_row_is_found_as_a_plain_loop_finds_it(model):
+    table = model.text_encoder.get_input_embeddings().weight.detach()
+    rows = torch.randn(2, 3, table.shape[1], generator=torch.Generator().manual_seed(0))
+    for row, index in zip(rows.flatten(0, 1), nearest_by_cosine(rows, table).flatten()):
+        cosines = [float(row @ other / row.norm() / other.norm()) for other in table]
+        assert cosines[index] == pytest.approx(max(cosines), abs=1e-6)
+
+
+def test_batched_lbfgs_is_torchs_row_by_row():
+    generator = torch.Generator().manual_seed(0)
+    curvature, start = torch.rand(3, 6, generator=generator) + 0.2, torch.randn(3, 6, generator=generator)
+
+    def loss(x, c):
+        return (c * x.square() + 0.05 * x.pow(4)).sum()
+
+    ours, optimizer = start.clone(), LBFGS(0.8)
+    for _ in range(8):
+        point = ours.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(loss(point, curvature), point)
+        ours = ours + optimizer.update(gradient)
+    for row in range(3):
+        x = start[row].clone().requires_grad_(True)
+        reference = torch.optim.LBFGS(
+            [x], lr=0.8, max_iter=8, history_size=10, tolerance_grad=0, tolerance_change=0
+        )
+
+        def closure(x=x, row=row, reference=reference):
+            reference.zero_grad()
+            value = loss(x, curvature[row])
+            value.backward()
+            return value
+
+        reference.step(closure)
+        assert torch.allclose(ours[row], x.detach(), atol=1e-5)
+
+
+def started(model, clip, name, **budget):
+    """An attack on three prompts with its search state."""
+    prompts = PROMPTS[:3]
+    targets = model.encode_images(model.generate([p.text for p in prompts], [p.seed for p in prompts], FAST))
+    run = ATTACKS[name](
+        model, never_right, Budget(tokens=3, timesteps=1, **budget), FAST, original=model, clip=clip
+    )
+    run.prepare(prompts, targets)
+    return run, run.search(prompts, targets), targets
+
+
+def test_pez_finds_prompts_nearer_to_the_picture(model, clip):
+    _, search, _ = started(model, clip, "PEZ", steps=30, lr=0.1)
+    before = search.similarity(search.rows[search.found])
+    search.advance(0)
+    assert (search.similarity(search.rows[search.found]) >= search.reached - 1e-5).all() and (
+        search.reached > before
+    ).any()
+
+
+def test_ph2p_descends_its_objective(model, clip):
+    _, search, _ = started(model, clip, "PH2P", steps=6, lr=0.5)
+    draws = [(search.timesteps(), search.noise()) for _ in range(4)]
+    rows, optimizer = search.table[search.found].requires_grad_(True), LBFGS(0.5)
+    before = search.objective(rows, draws)
+    for _ in range(6):
+        (gradient,) = torch.autograd.grad(search.objective(rows, draws), rows)
+        rows = (rows + optimizer.update(gradient.flatten(1)).view_as(rows)).detach().requires_grad_(True)
+    assert search.objective(rows, draws) < before
+    assert all((timesteps >= 500).all() and (timesteps < 900).all() for timesteps, _ in draws)
+
+
+def test_cce_token_explains_the_pictures_better_than_where_it_started(model, clip):
+    def loss(steps, lr):
+        run, search, targets = started(model, clip, "CCE", steps=steps, lr=lr)
+        words = torch.cat(
+            [(e := model.token_embeds(search.ids))[:, :1], run.v.expand(3, 1, -1), e[:, 1:-1]], 1
+        )
+        embeds, total = model.encode(search.ids, words), 0.0
+        for t in (300, 500, 700, 900):
+            noise, timesteps = (
+                torch.randn(targets.shape, generator=torch.Generator().manual_seed(t)),
+                torch.full((3,), t),
+            )
+            predicted = model.predict_noise(model.add_noise(targets, noise, timesteps), timesteps, embeds)
+            total += (predicted - noise).square().mean().item()
+        return total
+
+    with torch.no_grad():
+        started_at = model.text_encoder.get_input_embeddings().weight.mean(0, keepdim=True)
+    run, _, _ = started(model, clip, "CCE", steps=1, lr=1e-12)
+    assert torch.allclose(run.v, started_at)
+    assert loss(40, 0.02) < loss(1, 1e-12)
+
+
+def test_p4d_gradient_is_the_derivative_of_its_loss(model, clip):
+    _, search, _ = started(model, clip, "P4D", steps=1, lr=1e-9)
+    rows, states = search.table[search.best()].clone(), [g.get_state() for g in search.generators]
+    search.step(200)
+    for generator, state in zip(search.generators, states):
+        generator.set_state(state)
+    latents, _, timesteps = search.noisy(200)
+    wanted = model.predict_noise(latents, timesteps, model.encode_prompts([p.text for p in PROMPTS[:3]]))
+    direction = torch.randn(rows.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
+
+    @torch.no_grad()
+    def loss(words):
+        return (
+            (model.predict_noise(latents, timesteps, search.prefixed(words)) - wanted)
+            .square()
+            .mean((1, 2, 3))
+        )
+
+    slope = (loss(rows + direction) - loss(rows - direction)) / 2
+    ours = (search.variable.grad * direction).sum((1, 2))
+    assert torch.allclose(ours, slope, rtol=0.05, atol=1e-7)
+
+
+def test_gradient_is_the_derivative_of_the_loss(model):
+    prompts = PROMPTS[:1]
+    targets = model.encode_images(model.generate([prompts[0].text], [0], FAST))
+    search = SimplexSearch(
+        UnlearnDiffAtk(model, never_right, Budget(tokens=1, lr=1e-6, weight_decay=0.0), FAST),
+        prompts,
+        targets,
+    )
+    before = search.generators[0].get_state()
+    search.step(200)
+    gradient = search.variable.grad[0, 0]
+    generator = torch.Generator()
+    generator.set_state(before)
+    token = int(
+        torch.multinomial(
+            torch.full((len(search.vocabulary),), 1 / len(search.vocabulary)), 1, generator=generator
+        )
+    )
+    noise = torch.randn(targets.shape[1:], generator=generator)[None]
+
+    @torch.no_grad()
+    def loss(weights):
+        embeds = model.token_embeds(search.ids)
+        prefixed = torch.cat([embeds[:, :1], (weights @ search.table)[None, None], embeds[:, 1:-1]], 1)
+        t = torch.tensor([200])
+        predicted = model.predict_noise(
+            model.add_noise(targets, noise, t), t, model.encode(search.ids, prefixed)
+        )
+        return (predicted - noise).square().mean().item()
+
+    one_hot = torch.nn.functional.one_hot(torch.tensor(token), len(search.vocabulary)).float()
+    for other in (3, 77, 300):
+        step = torch.zeros_like(one_hot)
+        step[other] = 0.02
+        slope = (loss(one_hot + step) - loss(one_hot - step)) / 0.04
+        assert gradient[other].item() == pytest.approx(slope, rel=0.05, abs=1e-5)

@@ -1,0 +1,113 @@
+"""The loop that trains every method: it goes on where it stopped, in less memory, in half precision."""
+
+import pytest
+import torch
+
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.erasure.loop import prepare, train
+from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.profiles.pocket import POCKET
+
+RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
+SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4, "batch": 8, "lr": 1e-4}
+ADVERSARIAL = SMALL | {"attack_steps": 2, "attack_lr": 1.25e-2, "warm_up": 0, "retain_batch": 4}
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "unet"])
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component):
+    options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest"}
+    task = Task(model, ["church"], RETAIN)
+    whole = train(prepare("advunlearn", task, options), seed=3)
+
+    class Stop(Exception):
+        pass
+
+    method, path = prepare("advunlearn", task, options), tmp_path / "checkpoint.safetensors"
+    plain = method.loss
+
+    def stopping(iteration, generator):
+        if iteration == 2:
+            raise Stop
+        return plain(iteration, generator)
+
+    method.loss = stopping
+    with pytest.raises(Stop):
+        train(method, seed=3, path=path, save_every=-1)
+    resumed = train(prepare("advunlearn", task, options), seed=3, path=path)
+    assert resumed.losses == pytest.approx(whole.losses, rel=1e-4)
+    ours, theirs = (dict(getattr(e.model, component).named_parameters()) for e in (resumed, whole))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+@pytest.mark.parametrize("method", ["advunlearn", "scissorhands"])
+def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkeypatch):
+    pictures = {"per_prompt": 2, "retain_per_prompt": 1, "sampling_steps": 8, "guidance_scale": 5.0}
+    cut = pictures | {"batch": 4, "iterations": 1, "lr": 1e-4, "snip_batches": 2}
+    options = ADVERSARIAL | {"iterations": 1} if method == "advunlearn" else cut
+    task = Task(model, ["church"], RETAIN, ["a photo of a dog"])
+    easy = prepare(method, task, options)
+    whole, plain, sizes = train(easy, seed=3), LatentDiffusion.call_unet, set()
+
+    def small_memory(self, latents, timesteps, prompt_embeds):
+        if len(latents) > 1 and torch.is_grad_enabled():
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        sizes.add(len(latents))
+        return plain(self, latents, timesteps, prompt_embeds)
+
+    monkeypatch.setattr(LatentDiffusion, "call_unet", small_memory)
+    monkeypatch.setattr(model, "micro_batch", None)  # put back at the end
+    tight = prepare(method, task, options)
+    erased = train(tight, seed=3)
+    assert 1 in sizes and erased.losses == pytest.approx(whole.losses, rel=1e-4)
+    ours, theirs = (
+        torch.cat([p.grad.flatten() for p in one.trained.values() if p.grad is not None])
+        for one in (tight, easy)
+    )
+    assert (ours - theirs).norm() < 1e-3 * theirs.norm()
+
+
+def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    method = prepare("esd", Task(model, ["church"]), SMALL)
+    monkeypatch.setattr(LatentDiffusion, "call_unet", no_memory)
+    with pytest.raises(UserError, match="out of memory with one sample at a time"):
+        train(method)
+
+
+def test_half_precision_trains_fp32_weights_and_agrees(model):
+    half = load_model(POCKET.base, dtype=torch.bfloat16)
+    options = ADVERSARIAL | {
+        "iterations": 4,
+        "attack_steps": 0,
+    }  # an attack follows signs, which rounding flips
+    exact, rough = (
+        train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half)
+    )
+    latents, timesteps, prompts = (
+        model.noise(range(8)),
+        torch.linspace(50, 950, 8).long(),
+        ["a photo of a church"] * 8,
+    )
+    with torch.no_grad():
+        full, rounded = (
+            one.predict_noise(latents, timesteps, one.encode_prompts(prompts)) for one in (model, half)
+        )
+    rounding = (
+        (full - rounded).square().mean().sqrt()
+    )  # a loss is a squared distance: its root moves by no more than this
+    assert 0 < rounding < 0.03
+    assert all(abs(a**0.5 - b**0.5) < rounding for a, b in zip(exact.losses, rough.losses))
+    assert {p.dtype for p in rough.model.text_encoder.parameters()} == {torch.float32}
+    assert {p.dtype for p in rough.model.unet.parameters()} == {torch.bfloat16}
+    with pytest.raises(UserError, match="fp16 training needs a GPU"):
+        train(
+            prepare(
+                "esd",
+                Task(load_model(POCKET.base, dtype=torch.float16), ["church"]),
+                SMALL | {"iterations": 0},
+            )
+        )
