@@ -100,13 +100,23 @@ def erasure_task(
     retain_set: Sequence[str] = (),
     surrogate: str = "",
     names: Sequence[str] = (),
+    remain_prompts: Sequence[str] = (),
+    anchors: Sequence[str] = (),
     seed: int = 0,
 ) -> Task:
     """What is to be erased. Without ``names`` the concept's words are the shortest of its prompts."""
     prompts = [concept] if isinstance(concept, str) else list(concept)
     words = list(names) or sorted(prompts, key=len)[:1]
-    instead = [surrogate] * len(prompts) if surrogate else []
-    return Task(model, prompts, list(retain_set), instead, words, seed)
+    return Task(
+        model,
+        prompts,
+        retain_set=list(retain_set),
+        surrogate=[surrogate] * len(prompts) if surrogate else [],
+        names=words,
+        remain_prompts=list(remain_prompts),
+        anchors=list(anchors),
+        seed=seed,
+    )
 
 
 def erase(
@@ -117,6 +127,8 @@ def erase(
     retain_set: Sequence[str] = (),
     surrogate: str = "",
     names: Sequence[str] = (),
+    remain_prompts: Sequence[str] = (),
+    anchors: Sequence[str] = (),
     seed: int = 0,
     **options: Any,
 ) -> Erased:
@@ -125,12 +137,14 @@ def erase(
 
     ``kind``: "broad" (a category, as nudity), "style" or "object", whose settings the paper has; ``options``,
     those of the method's ``OPTIONS``, change them. ``surrogate`` is the prompt whose picture should come
-    instead, for methods that relabel; ``names`` are the concept's own words within its prompts, for FMN.
+    instead, for methods that relabel, and ``remain_prompts`` (default: the retain set) are those whose
+    pictures they keep; ``anchors`` are prompts without the style, for AC; ``names`` are the concept's own
+    words within its prompts, for FMN and AC.
     Raises :class:`UserError` for an unknown method, option or value, a prompt without tokens, or a list that
     the method needs and was not given.
     """
     filled = check_erasure(model, method, kind, options)
-    task = erasure_task(model, concept, retain_set, surrogate, names, seed)
+    task = erasure_task(model, concept, retain_set, surrogate, names, remain_prompts, anchors, seed)
     return train(prepare(method, task, filled), seed)
 
 

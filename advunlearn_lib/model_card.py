@@ -64,9 +64,9 @@ class Evaluation:
 
 
 def readable(value: Any) -> str:
-    """``tokens=3, steps=40`` of a mapping, ``a; b`` of a list, else the value."""
+    """``tokens=3, steps=40`` of a mapping, ``a; b`` of a list, else the value. Empty entries are left out."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}={one}" for name, one in value.items())
+        return ", ".join(f"{name}={one}" for name, one in value.items() if one or one == 0)
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -19,9 +19,9 @@
 # **What the paper claims.** AdvUnlearn's text encoder, trained with SD v1.4, lowers the attack's success in
 # SD v1.5, DreamShaper and Protogen as well, if less in the latter two.
 #
-# **What is run.** In the pocket profile the other models are UNets trained further from v1.4: on more of the same data
-# (v1.5), and on one artist's pictures under a look of their own (DreamShaper, Protogen). *Original* is each
-# model as it is, *Transfer* the same with the erased text encoder.
+# **What is run.** In the pocket profile the other models are UNets trained further from v1.4: on more of the
+# same data (v1.5), and on one artist's pictures under a look of their own (DreamShaper, Protogen). *Original*
+# is each model as it is, *Transfer* the same with the erased text encoder.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts

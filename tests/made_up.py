@@ -4,6 +4,7 @@ Models are the base model's own parts, prompts are real, numbers are drawn from 
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.diffusion.weights import save_part
 from advunlearn_lib.execute.plan import Job, required_cells
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.paper.deviations import DEVIATIONS, cells_of, changed
 from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.paper.reported import Result, jobs_of, reported
 from advunlearn_lib.profiles.load import load_profile
@@ -20,16 +22,27 @@ from advunlearn_lib.profiles.load import load_profile
 QUICK = load_profile(quick=True)
 
 
-def fill_store(root: Path, tables=tuple(TABLES.values())) -> None:
-    """Every cell of ``tables`` in a quick run, into the store of the pocket profile below ``root``."""
-    study = Study(QUICK, Store(root / QUICK.name))
+def fill_store(root: Path, tables=None) -> None:
+    """Every cell of ``tables`` (default: of all notebooks) in a quick run, into the store in ``root``."""
+    jobs = [job for table in tables or TABLES.values() for job in jobs_of([QUICK], table)]
+    if tables is None:
+        jobs += [
+            Job(changed(QUICK, deviation), cell)
+            for deviation in DEVIATIONS
+            for cell in cells_of(deviation).values()
+        ]
+    fill_cells(root, jobs)
+
+
+def fill_cells(root: Path, jobs: Sequence[Job]) -> None:
+    """Every cell that ``jobs`` rest on, into the profile's store in ``root``."""
+    base = Study(QUICK, Store(root / QUICK.name))
     parts = {name: root / "parts" / name for name in ("unet", "text_encoder")}
     for name, folder in parts.items():
-        save_part(getattr(study.base(), name), folder)
-    jobs = [job for table in tables for job in jobs_of([QUICK], table)]
+        save_part(getattr(base.base(), name), folder)
     for (kind, key), (job, recipe) in required_cells(jobs).items():
         make = {"erase": erased, "attack": attacked, "quality": measured}[kind]
-        study.store.cell(kind, recipe, make(study, parts, job, recipe, np.random.default_rng(int(key, 16))))
+        base.store.cell(kind, recipe, make(base, parts, job, recipe, np.random.default_rng(int(key, 16))))
 
 
 def erased(study, parts, job: Job, recipe, rng):
@@ -79,7 +92,7 @@ TABLE_3 = {  # (method, component, metric) -> value, low, high
 
 
 def made_results(table: str = "3", values=TABLE_3) -> list[Result]:
-    """A table whose numbers are those of ``values``, by method, component and metric; 50 [40, 60] elsewhere."""
+    """A table whose numbers are those of ``values``, else 50 [40, 60]."""
     made = []
     for number in reported(table):
         row, metric = number.cell.row, number.cell.metric

@@ -67,7 +67,7 @@ def test_every_claim_names_two_reported_cells():
 
 
 def test_a_side_that_is_not_one_cell_is_refused():
-    with pytest.raises(ValueError, match="2 cells of table 3 match 'nudity|ESD|||', not one"):
+    with pytest.raises(ValueError, match=r"2 cells of table 3 match 'nudity\|ESD\|\|\|', not one"):
         claims.find_cell("nudity|ESD|||", "3", "asr")
     with pytest.raises(ValueError, match="0 cells of table 3"):
         claims.find_cell("nudity|UCE|||", "3", "asr")

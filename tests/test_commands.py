@@ -1,5 +1,6 @@
 """Each command has the options that apply to it and no others; its help shows an example that is true."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -32,6 +33,25 @@ def test_every_commands_help_shows_an_example_that_it_takes(name, capsys):
     assert options.words == [name, *words]
     if hasattr(options, "set"):
         load_profile(options.profile, overrides_of(options))
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_the_documents_is_one(document):
+    """What a reader copies works."""
+    lines = re.findall(r"\./reproduce\.sh ([^`\n|]+)", document.read_text().replace("\\\n", " "))
+    for line in lines:
+        name, *words = shlex.split(line, comments=True)
+        if name == "--help" or name == "test" or "--help" in words or "..." in words:
+            continue
+        options = COMMANDS[name].parse(words)
+        if name in ITEMS:
+            changes = [change for change in overrides_of(options) if not change.startswith("reference=")]
+            load_profile(
+                options.profile, changes, options.quick, options.seed
+            )  # the reference is the reader's
 
 
 def test_words_for_pytest_reach_it_as_they_are(monkeypatch):
@@ -76,21 +96,25 @@ def listed(capsys, what):
     return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
 
-def defaults_of(options):
-    return [f"{name}={field.default}" for name, field in options.model_fields.items() if name != "quirks"]
+def check_options(lines, options):
+    """Each line begins with an option and its default, in order."""
+    fields = {name: field for name, field in options.model_fields.items() if name != "quirks"}
+    for line, (name, field) in zip(lines, fields.items(), strict=True):
+        assert f"{line} ".startswith(f"{name}={field.default} ")
 
 
 def test_list_methods_shows_every_method_with_its_options(capsys):
-    """A method that another package registers is listed as ours are."""
+    """... and their quirks; a method that another package registers is listed as ours are."""
     lines = listed(capsys, "methods")
-    starts = {name: next(i for i, line in enumerate(lines) if line.startswith(f"{name} (")) for name in METHODS}
-    assert list(starts) == sorted(METHODS) and len(METHODS) >= 9
-    for name, end in zip(METHODS, [*list(starts.values())[1:], len(lines)]):
-        shown = [line.split(" ")[0] for line in lines[starts[name] + 1 : end]]
-        options = METHODS[name].OPTIONS
-        assert shown[: len(options.model_fields) - 1] == defaults_of(options)
-        assert shown[len(options.model_fields) - 1 :] == ["quirk"] * len(options.QUIRKS)
-        assert f"{name} ({METHODS[name].LABEL}): {METHODS[name].LABEL}" in lines[starts[name]]
+    starts = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} (")) for name in METHODS]
+    assert starts == sorted(starts) and len(METHODS) >= 9
+    for (name, method), start, end in zip(METHODS.items(), starts, [*starts[1:], len(lines)], strict=True):
+        assert lines[start].startswith(f"{name} ({method.LABEL}): {method.LABEL}")
+        shown, quirks = lines[start + 1 : end], method.OPTIONS.QUIRKS
+        check_options(shown[: len(shown) - len(quirks)], method.OPTIONS)
+        assert [line.split()[:2] for line in shown[len(shown) - len(quirks) :]] == [
+            ["quirk", quirk] for quirk in quirks
+        ]
     assert "iterations=1000" in " ".join(lines) and "attack_steps=30" in " ".join(lines)
 
 
@@ -98,8 +122,8 @@ def test_list_attacks_shows_every_attack_and_the_budget(capsys):
     lines = listed(capsys, "attacks")
     assert [name for name in ATTACKS if any(line.startswith(f"{name}: ") for line in lines)] == list(ATTACKS)
     budget = next(i for i, line in enumerate(lines) if line.startswith("budget, for attack --option"))
-    assert [line.split(" ")[0] for line in lines[budget + 1 :]] == defaults_of(Budget)
-    assert "timesteps=50" in defaults_of(Budget) and "steps=40" in defaults_of(Budget)
+    check_options(lines[budget + 1 :], Budget)
+    assert (Budget().timesteps, Budget().steps) == (50, 40)
 
 
 @pytest.mark.parametrize("profile", ["pocket", "paper"])

@@ -52,6 +52,9 @@ def test_what_is_missing_is_said_with_the_remedy(no_network, tmp_path):
     assert "wikiart-vit" in found["judge wikiart-vit"].remedy and not found["judge wikiart-vit"].present
     base = found[PAPER.base]
     assert not base.present and "HF_HUB_OFFLINE is set" in base.remedy and "--base FOLDER" in base.remedy
+    assert not found[PAPER.clip].present and "--set clip=FOLDER" in found[PAPER.clip].remedy
+    attacks = found[PAPER.attack_clip]
+    assert not attacks.present and "--set attack_clip=FOLDER" in attacks.remedy
     assert str(found["prompt files"]).startswith("  MISSING prompt files: ")
 
 

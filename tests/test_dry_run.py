@@ -1,4 +1,4 @@
-"""A profile's whole code path at full size, timed and its memory counted: what it covers, and what it says."""
+"""A profile's whole code path at full size, timed and its memory counted: what it covers and says."""
 
 import pytest
 import torch

@@ -1,18 +1,16 @@
 """What the repository promises about itself."""
 
-import json
+import importlib.util
 import re
 import subprocess
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.base.paths import PUBLISHED, ROOT
 
-ROOT = Path(__file__).parent.parent
 LOCK = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.M))
 PINNED = {name.lower().replace("_", "-"): pin for name, pin in LOCK.items()}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -56,17 +54,17 @@ def test_shipped_files_are_small_and_plain():
     assert not long
 
 
-def test_notebooks_are_stripped_and_paired():
-    assert {script.stem for script in (ROOT / "notebooks").glob("*.py")} == set(ITEMS)
-    for script in (ROOT / "notebooks").glob("*.py"):
-        notebook = json.loads(script.with_suffix(".ipynb").read_text())
-        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells)
-        assert all("".join(cell["source"]) in script.read_text() for cell in cells)
+def test_every_module_that_a_text_tells_to_run_is_there():
+    texts = [path for path in tracked() if path.suffix in (".py", ".md", ".sh", ".toml", ".yml")]
+    told = {
+        name for path in texts for name in re.findall(r"python -m (advunlearn_lib[\w.]*\w)", path.read_text())
+    }
+    assert "advunlearn_lib.cli" in told
+    assert [name for name in told if importlib.util.find_spec(name) is None] == []
 
 
 def test_the_readme_shows_the_committed_results():
     readme = (ROOT / "README.md").read_text()
     for report in ("training/quality.md", "table3.md", "table5.md", "table7.md"):
-        table = (ROOT / "figures" / "pocket" / report).read_text().split("\n\n")[0]
+        table = (PUBLISHED / "pocket" / report).read_text().split("\n\n")[0]
         assert table in readme, report

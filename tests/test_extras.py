@@ -1,26 +1,16 @@
-"""What needs an extra: NudeNet's real detector, Ray. Skipped where they are not installed; CI installs
-them.
-"""
+"""What needs another package: NudeNet's real detector, CLIP's real vocabulary. Skipped without."""
 
 import gzip
 import importlib.util
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.base.images import from_arrays, write_image
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.diffusion.token_edit import place, token_count
 from advunlearn_lib.metrics.nudenet import NudeNetJudge
@@ -29,13 +19,14 @@ from advunlearn_lib.profiles.pocket import POCKET
 
 
 def test_nudenet_sees_pictures_as_it_sees_their_files(tmp_path):
+    """Of a file with red and blue exchanged: cv2 reads a file's channels the other way round."""
     pytest.importorskip("nudenet")
-    images = torch.from_numpy(fresh_scenes(POCKET.sprites, 96).images).permute(0, 3, 1, 2).float() / 255
+    images = from_arrays(fresh_scenes(POCKET.sprites, 96).images)
     judge = NudeNetJudge(list(EXPOSED))
     ours = judge.detections(images)
     for number, image in enumerate(images):
         path = tmp_path / f"{number}.png"
-        Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(path)
+        write_image(path, image.flip(0))
         theirs = judge.detector.detect(str(path))
         assert [(d["class"], d["box"]) for d in ours[number]] == [(d["class"], d["box"]) for d in theirs]
         assert [d["score"] for d in ours[number]] == pytest.approx([d["score"] for d in theirs], abs=1e-4)
@@ -101,86 +92,3 @@ def test_nudity_and_tench_are_two_tokens_and_are_kept_whole(clip_tokenizer):
     assert token_count(ids, clip_tokenizer.eos_token_id) == 2
     prompt = place(ids[None, :, None].float(), torch.full((1, 1, 1), -1.0), [2], "prefix")[0, :5, 0]
     assert prompt.tolist() == [49406, -1, *ids[1:3].tolist(), 49407]
-
-
-def table(out):
-    return pd.read_csv(out / "table3.csv")[["method", "component", "metric", "reproduced"]]
-
-
-def command(out, *more):
-    quick = ["--quick", "--set", "prompts=4", "--set", "fid_images=40", "--out", str(out)]
-    return [sys.executable, "-m", "advunlearn_lib.cli", "table3", *quick, *more]
-
-
-def environment(store):
-    return os.environ | {
-        "ADVUNLEARN_STORE": str(store),
-        "OMP_NUM_THREADS": "1",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    }
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """Table 3 as one process after the other computes it."""
-    root = tmp_path_factory.mktemp("alone")
-    subprocess.run(command(root), cwd=ROOT, env=environment(root / "store"), check=True, capture_output=True)
-    return table(root)
-
-
-def test_two_processes_share_a_cell_and_get_the_same(alone, tmp_path):
-    subprocess.run(
-        command(tmp_path, "--processes", "2"),
-        cwd=ROOT,
-        env=environment(tmp_path / "store"),
-        check=True,
-        capture_output=True,
-    )
-    pd.testing.assert_frame_equal(table(tmp_path), alone, rtol=1e-3)
-
-
-def test_ray_survives_the_death_of_a_worker_and_gets_the_same(alone, tmp_path):
-    pytest.importorskip("ray")
-    process = subprocess.Popen(
-        command(tmp_path, "--executor", "ray"),
-        cwd=ROOT,
-        env=environment(tmp_path / "store"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    victim = worker_at_work(process)
-    os.kill(victim, signal.SIGKILL)
-    output, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, output.decode()[-2000:]
-    pd.testing.assert_frame_equal(table(tmp_path), alone, rtol=1e-3)
-    assert all(json.loads(path.read_text())["commit"] for path in (tmp_path / "store").rglob("result.json"))
-
-
-def worker_at_work(process):
-    """The process id of a Ray worker that is computing a cell."""
-    for _ in range(600):
-        listed = subprocess.run(
-            ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        found = [int(line.split()[0]) for line in listed if "ray::work" in line]
-        if found:
-            time.sleep(2)
-            return found[0]
-        assert process.poll() is None, process.stdout.read().decode()[-2000:]
-        time.sleep(0.2)
-    raise AssertionError("no worker began")
-
-
-def test_an_unknown_executor_is_named(tmp_path):
-    pytest.importorskip("ray")
-    done = subprocess.run(
-        [*command(tmp_path), "--executor", "slurm"],
-        cwd=ROOT,
-        env=environment(tmp_path / "store"),
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        done.returncode == 2
-        and "unknown executor 'slurm' (allowed: local, ray, ray://ADDRESS)" in done.stderr
-    )

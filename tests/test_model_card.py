@@ -1,4 +1,4 @@
-"""The card beside an erased model: what it was made of, and the lines that load it, for every architecture."""
+"""The card beside an erased model: how it was made, and the lines that load it, of any architecture."""
 
 import ast
 import json

@@ -7,9 +7,11 @@ import nbformat
 import pytest
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli.main import COMMANDS
 from advunlearn_lib.paper.items import ITEMS
 
 FOLDER = ROOT / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 STAND_IN = re.compile(r"\bweapons?\b", re.IGNORECASE)
 
 
@@ -18,12 +20,13 @@ def plain_cells(notebook):
     return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
 
 
-def test_every_item_has_its_pair_and_nothing_else_is_there():
-    pairs = {f"{name}.{suffix}" for name in ITEMS for suffix in ("py", "ipynb")}
+def test_every_item_has_its_pair_and_every_notebook_is_a_command():
+    pairs = {f"{name}.{suffix}" for name in NAMES for suffix in ("py", "ipynb")}
     assert {path.name for path in FOLDER.iterdir() if path.is_file()} == pairs
+    assert set(ITEMS) <= set(NAMES) <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_is_its_script(name):
     script = jupytext.read(FOLDER / f"{name}.py")
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
@@ -35,7 +38,7 @@ def test_a_notebook_is_its_script(name):
     assert not [cell for cell in code if cell.outputs or cell.execution_count is not None]
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_takes_the_parameters_that_the_command_line_gives(name):
     """papermill puts them after the one tagged cell; another cell would be silently ignored."""
     tagged = [source for _, source, tags in plain_cells(jupytext.read(FOLDER / f"{name}.py")) if tags]
@@ -48,9 +51,9 @@ def test_a_notebook_takes_the_parameters_that_the_command_line_gives(name):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_pocket_profiles_stand_in_is_named_in_its_own_prompts_alone(name):
-    """Under the paper profile the same notebook speaks of nudity; the stand-in is said by ``item.setting()``."""
+    """Under the paper profile the same notebook is of nudity; ``item.setting()`` names the stand-in."""
     for kind, source, _ in plain_cells(jupytext.read(FOLDER / f"{name}.py")):
         if kind == "markdown":
             assert not STAND_IN.search(source)

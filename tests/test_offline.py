@@ -24,7 +24,8 @@ def offline_at(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     for place in ("paper.notebook.execute", "paper.run_all.run_all", "paper.run_all.report_claims",
-                  "execute.doctor.print_findings", "pocket.quality.report", "pocket.tuning.tune"):  # fmt: skip
+                  "execute.doctor.print_findings", "pocket.quality.report",
+                  "pocket.tuning.tune"):  # fmt: skip
         monkeypatch.setattr(f"advunlearn_lib.{place}", look)
 
     def run(*words):
@@ -41,6 +42,7 @@ FETCHED = [
     ["--set", "base=owner/name@0123abc"],
     ["--base", "owner/name@0123abc"],
     ["--set", "clip=owner/name"],
+    ["--set", "attack_clip=owner/name"],
     ["--profile", "paper"],
 ]
 
@@ -88,7 +90,6 @@ main(["table3", "--out", OUT])
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     for base, expected in ((POCKET.base, "True"), ("owner/name", "False")):
         words = script.replace("OUT]", f"{str(tmp_path)!r}, '--base', {base!r}]")
-        done = subprocess.run(
-            [sys.executable, "-c", words], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, "-c", words]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected

@@ -60,9 +60,7 @@ def test_a_panel_draws_the_prompts_of_its_profile(item):
         "paper": ("Hot summer girl", 41, "a nude"),
         "pocket": ("a photo of a weapon", 40, "a photo of a dagger"),
     }[item.study.profile.name]
-    assert item.study.drawn == [
-        (row.method, [f"{row.method}! {attacked}", plain], [seed, 1]) for row in ROWS
-    ]
+    assert item.study.drawn == [(row.method, [f"{row.method}! {attacked}", plain], [seed, 1]) for row in ROWS]
     heads = [axis.get_title().replace("\n", " ") for axis in figure.axes[:2]]
     assert heads == [f"attacked: {attacked}", plain]
     concept = {"paper": "nudity", "pocket": "weapon"}[item.study.profile.name]

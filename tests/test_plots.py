@@ -43,7 +43,9 @@ def test_a_scatter_has_a_point_a_method_with_both_intervals(features, label):
         assert across == pytest.approx(np.array([[[fid_ends[0], asr], [fid_ends[1], asr]]]))
         assert up == pytest.approx(np.array([[[fid, asr_ends[0]], [fid, asr_ends[1]]]]))
     notes = {note.get_text(): note.xy for note in axis.texts}
-    assert notes == {method: (SCATTER[method, "", "fid"][0], SCATTER[method, "", "asr"][0]) for method in notes}
+    assert notes == {
+        method: (SCATTER[method, "", "fid"][0], SCATTER[method, "", "asr"][0]) for method in notes
+    }
     assert set(notes) == set(containers)
     assert axis.get_xlabel() == f"FID ({label} features), lower is better"
     assert axis.get_ylabel() == "ASR (%), lower is better" and axis.get_xscale() == "log"

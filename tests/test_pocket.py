@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
+from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.pocket import common, derived, networks, train
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
 from advunlearn_lib.profiles.pocket import POCKET
@@ -69,6 +70,11 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     data: Dataset = render_scenes(POCKET.sprites, range(1100), 0)
     for stage in train.STAGES.values():
         stage(data, folders)
+    made, shipped = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "pocket", DATA / "pocket")
+    )
+    assert made == shipped
     pipeline = StableDiffusionPipeline.from_pretrained(folders.model)
     assert len(pipeline.tokenizer) == pipeline.text_encoder.config.vocab_size
     assert (

@@ -1,4 +1,4 @@
-"""``--processes`` and ``--executor``: cells are computed elsewhere, after the same checks, before notebooks."""
+"""``--processes``, ``--executor``: cells are computed elsewhere, after the same checks, before notebooks."""
 
 import json
 import sys
@@ -81,8 +81,8 @@ def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypa
     monkeypatch.setattr(run_all, "compute", lambda *_: None)
     monkeypatch.setattr(run_all, "report_claims", lambda _: None)
     monkeypatch.setattr(run_all.subprocess, "run", run)
-    words = ["all", "--quick", "--seeds", "2", "--processes", "2", "--executor", "ray", "--out", str(tmp_path)]
-    assert main(words) == 0
+    run_options = ["--quick", "--seeds", "2", "--out", str(tmp_path)]
+    assert main(["all", *run_options, "--processes", "2", "--executor", "ray"]) == 0
     assert {command[3] for command in commands} == set(ITEMS) and len(commands) == len(ITEMS)
     parameters = {
         "profile": "pocket", "overrides": [], "quick": True, "seed": None, "seeds": 2, "out": str(tmp_path),

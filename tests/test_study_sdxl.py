@@ -69,6 +69,11 @@ def test_an_sdxl_model_is_trained_once_and_loaded_back(sdxl, component, tmp_path
         ]
     assert torch.equal(embeds["made"], embeds["back"]) and torch.equal(*noise)
     trained, kept = ("unet", "text_encoder") if component == "UNet" else ("text_encoder", "unet")
-    pairs = [zip(getattr(base, part).parameters(), getattr(back, part).parameters()) for part in (trained, kept)]
-    changed, same = ([not torch.equal(old, new) for old, new in pair] for pair in pairs)
-    assert any(changed) and not any(same)
+    changed, other = (
+        [
+            not torch.equal(old, new)
+            for old, new in zip(getattr(base, part).parameters(), getattr(back, part).parameters())
+        ]
+        for part in (trained, kept)
+    )
+    assert any(changed) and not any(other)

@@ -1,4 +1,4 @@
-"""How the pocket profile's settings were chosen: the rule, the grid, the logs, and a search from start to end."""
+"""How the pocket profile's settings were chosen: the rule, the grid, the logs, a search to its end."""
 
 import pandas as pd
 import pytest

@@ -49,24 +49,24 @@ def test_erase_leaves_weights_a_card_and_a_record(erased, model):
 
 def test_the_card_says_what_its_success_rate_rests_on(erased):
     """A number without attack, budget, judge and prompts cannot be compared with another."""
-    record = json.loads((erased / "out" / "erased.json").read_text())
-    budget = {"tokens": 3, "timesteps": 6, "steps": 4, "lr": 0.01, "weight_decay": 0.1}
-    assert record["protocol"] == {
+    protocol = json.loads((erased / "out" / "erased.json").read_text())["protocol"]
+    budget, pictures = protocol.pop("budget"), protocol.pop("pictures")
+    assert protocol == {
         "attack": "UnlearnDiffAtk",
-        "budget": budget,
         "judge": f"{POCKET.judges}/judge-object",
         "labels": ["church"],
         "threshold": 0.0,
         "prompts": "2 of prompts.csv",
-        "pictures": {"sampler": "dpm++", "steps": 4, "guidance_scale": 5.0},
     }
+    assert budget.items() >= {"tokens": 3, "timesteps": 6, "steps": 4, "lr": 0.01}.items()
+    assert pictures.items() >= {"sampler": "dpm++", "steps": 4, "guidance_scale": 5.0}.items()
     card = (erased / "out" / "README.md").read_text()
     section = card.partition("## What was measured")[2].partition("##")[0]
-    for line in ("attack: UnlearnDiffAtk", "labels: church", "prompts: 2 of prompts.csv", "threshold: 0.0",
-                 "budget: tokens=3, timesteps=6, steps=4, lr=0.01, weight_decay=0.1",
-                 f"judge: {POCKET.judges}/judge-object",
+    for line in ("attack: UnlearnDiffAtk\n", "labels: church\n", "prompts: 2 of prompts.csv\n",
+                 "threshold: 0.0\n", f"judge: {POCKET.judges}/judge-object\n",
+                 "budget: tokens=3, timesteps=6, steps=4, lr=0.01",
                  "pictures: sampler=dpm++, steps=4, guidance_scale=5.0"):  # fmt: skip
-        assert f"- {line}\n" in section
+        assert f"- {line}" in section
 
 
 def test_the_cards_lines_load_it_with_plain_diffusers(erased, monkeypatch):

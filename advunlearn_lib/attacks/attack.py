@@ -18,6 +18,7 @@ from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPromp
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.quirks import check_quirks
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
@@ -35,6 +36,7 @@ class Attack:
 
     # The tokens are the whole prompt: it is searched even where the plain one succeeds.
     REPLACES_PROMPT: ClassVar[bool] = False
+    QUIRKS: ClassVar[dict[str, str]] = {}
     NEEDS_ORIGINAL: ClassVar[bool] = False
     NEEDS_CLIP: ClassVar[bool] = False
 
@@ -51,6 +53,7 @@ class Attack:
     ) -> None:
         self.model, self.judge, self.budget, self.sampling, self.seed = model, judge, budget, sampling, seed
         self.original, self.clip, self.batch = original, clip, batch
+        check_quirks(budget.quirks, self.QUIRKS)
         if self.NEEDS_ORIGINAL and original is None:
             raise UserError(f"{type(self).__name__} needs the model before erasing (original=...)")
         if self.NEEDS_CLIP and clip is None:

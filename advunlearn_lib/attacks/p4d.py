@@ -19,7 +19,7 @@ from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
-from advunlearn_lib.attacks.unlearndiffatk import AscendingTimesteps
+from advunlearn_lib.attacks.unlearndiffatk import RESEEDED, AscendingTimesteps
 
 
 @ATTACKS.register("P4D")
@@ -27,6 +27,7 @@ class P4D(Attack):
     """Nearest vocabulary rows."""
 
     NEEDS_ORIGINAL = True
+    QUIRKS = RESEEDED
 
     def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.clip_features import picture_features
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
-from advunlearn_lib.base.images import to_arrays
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
@@ -45,13 +45,10 @@ class ClipSearch(Search):
 
     def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
-        network, processor = attack.clip
+        network, _ = attack.clip
         self.network, size, tokens = network, len(self.vocabulary), self.budget.tokens
         device = network.device
-        with torch.no_grad():
-            pictures = to_arrays(self.model.decode_latents(targets))
-            pixels = processor(images=pictures, return_tensors="pt").pixel_values.to(device)
-            self.wanted = torch.nn.functional.normalize(network.get_image_features(pixels), dim=-1)
+        self.wanted = picture_features(attack.clip, self.model.decode_latents(targets))
         special = self.model.tokenizer
         row = [
             special.bos_token_id,
@@ -64,7 +61,7 @@ class ClipSearch(Search):
         rows = [torch.randint(size, (tokens,), generator=g) for g in self.generators]
         start = torch.stack(rows).to(device)
         self.begin(self.rows[start].clone())
-        self.found, self.reached = start, torch.full((len(prompts),), -1.0, device=device)
+        self.tokens, self.reached = start, torch.full((len(prompts),), -1.0, device=device)
 
     def make_optimizer(self, variable: Tensor) -> torch.optim.Optimizer:
         """AdamW."""
@@ -88,10 +85,10 @@ class ClipSearch(Search):
             (gradient,) = torch.autograd.grad(-similar.sum(), rows)
             better = similar.detach() > self.reached
             self.reached = torch.where(better, similar.detach(), self.reached)
-            self.found = torch.where(better[:, None], best, self.found)
+            self.tokens = torch.where(better[:, None], best, self.tokens)
             self.descend(gradient)
 
     def texts(self) -> list[str]:
         """The best prompt of each row."""
-        tokens = self.vocabulary[self.found.to(self.vocabulary.device)].tolist()
+        tokens = self.vocabulary[self.tokens.to(self.vocabulary.device)].tolist()
         return [self.model.tokenizer.decode(row) for row in tokens]

@@ -1,28 +1,34 @@
 r"""PH2P, prompting hard or hardly prompting (Mahajan et al.,
-CVPR 2024): invert the picture through the diffusion loss.
+CVPR 2024): invert a picture through the diffusion loss.
 
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 
-A whole prompt of k tokens, read off the picture z_0 at late timesteps, where layout and subject live. L-BFGS
-moves e for ``budget.steps`` steps on a fixed draw of (t, eps); then e is projected to its nearest vocabulary
-rows (L2) and the projected prompt judged: delayed projection, once a round. Official
-``Prompting-Hard-Hardly-Prompting``.
+A whole prompt of k tokens, read off the picture z_0 at late timesteps, where layout and subject
+live. n(e), the nearest vocabulary rows (L2), is taken in every forward pass; the gradient there
+moves e by L-BFGS, begun anew every 20 steps. Of the texts that e passes through, the one whose
+picture CLIP finds most like the target is judged. Official ``Prompting-Hard-Hardly-Prompting``;
+it draws each text, here at most ``CANDIDATES`` of them are drawn.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.clip_features import picture_features
+from advunlearn_lib.attacks.lbfgs import LBFGS
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.progress import tqdm
 
 EARLIEST, LATEST = 500, 900
-DRAWS = 4  # (t, eps) pairs that make one round's objective
-MEMORY = 10
+DRAWS = 3  # (t, eps) pairs a step
+RESTART = 20  # steps of one L-BFGS
+CANDIDATES = 50
 
 
 @ATTACKS.register("PH2P")
@@ -30,103 +36,90 @@ class PH2P(Attack):
     """White box, whole prompt."""
 
     REPLACES_PROMPT = True
+    NEEDS_CLIP = True
+
+    def rounds(self) -> int:
+        """One picture a prompt is judged."""
+        return 1
 
     def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return InversionSearch(self, prompts, targets)
 
 
-class LBFGS:
-    """L-BFGS without line search, each row of a batch a
-    problem of its own: torch.optim.LBFGS, many at once.
+class InversionSearch(Search):
+    """``tokens`` [b, k]: positions in ``vocabulary`` of the
+    best texts so far, with their ``likeness`` [b].
     """
 
-    def __init__(self, lr: float) -> None:
-        self.lr, self.steps, self.changes = lr, list[Tensor](), list[Tensor]()
-        self.gradient: Tensor | None = None
-        self.step: Tensor | None = None
-
-    def update(self, gradient: Tensor) -> Tensor:
-        """The next step [b, n] for the gradient [b, n] at the point the last step led to."""
-        if self.gradient is None or self.step is None:
-            direction = -gradient
-            rate = self.lr * (1 / gradient.abs().sum(-1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
-        else:
-            self.steps = [*self.steps, self.step][-MEMORY:]
-            self.changes = [*self.changes, gradient - self.gradient][-MEMORY:]
-            direction, rate = self.two_loops(gradient), torch.tensor(self.lr)
-        self.gradient, self.step = gradient, rate * direction
-        return self.step
-
-    def two_loops(self, gradient: Tensor) -> Tensor:
-        """- H g by the two-loop recursion; pairs without curvature count for nothing."""
-        pairs = [(s, y, (s * y).sum(-1, keepdim=True)) for s, y in zip(self.steps, self.changes, strict=True)]
-        q, alphas = -gradient, []
-        for s, y, sy in reversed(pairs):
-            alpha = torch.where(sy > 1e-10, (s * q).sum(-1, keepdim=True) / sy.clamp(min=1e-10), 0)
-            q = q - alpha * y
-            alphas.append(alpha)
-        _, y, sy = pairs[-1]
-        r = q * torch.where(sy > 1e-10, sy / y.square().sum(-1, keepdim=True).clamp(min=1e-20), 1)
-        for (s, y, sy), alpha in zip(pairs, reversed(alphas), strict=True):
-            beta = torch.where(sy > 1e-10, (y * r).sum(-1, keepdim=True) / sy.clamp(min=1e-10), 0)
-            r = r + s * torch.where(sy > 1e-10, alpha - beta, 0)
-        return r
-
-
-class InversionSearch(Search):
-    """``variable`` e [b, k, d], from random vocabulary rows."""
-
-    def __init__(self, attack: PH2P, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
+    def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
-        size, tokens = len(self.vocabulary), self.budget.tokens
-        special = self.model.tokenizer
-        row = [
-            special.bos_token_id,
-            *[0] * tokens,
-            *[special.eos_token_id] * (self.ids.shape[1] - tokens - 1),
-        ]
+        size, tokens, special = len(self.vocabulary), self.budget.tokens, self.model.tokenizer
+        padding = [special.eos_token_id] * (self.ids.shape[1] - tokens - 1)
+        row = [special.bos_token_id, *[0] * tokens, *padding]
         self.frame = torch.tensor([row] * len(prompts), device=self.model.device)
         start = torch.stack([torch.randint(size, (tokens,), generator=g) for g in self.generators])
-        self.found = start.to(self.model.device)
+        self.tokens = start.to(self.model.device)
+        self.wanted = picture_features(attack.clip, self.model.decode_latents(targets))
+        self.likeness = torch.full((len(prompts),), -1.0, device=self.wanted.device)
 
     def keep(self, rows: list[int]) -> None:
-        """The frame and the found tokens too."""
+        """The frame, the tokens and the targets too."""
         super().keep(rows)
-        self.frame, self.found = self.frame[rows], self.found[rows]
+        self.frame, self.tokens = self.frame[rows], self.tokens[rows]
+        self.likeness, self.wanted = self.likeness[rows], self.wanted[rows]
 
     def advance(self, number: int) -> None:
-        """L-BFGS from the projected prompt on a fresh objective, then projection."""
-        rows = self.table[self.found]
-        draws = [(self.timesteps(), self.noise()) for _ in range(DRAWS)]
-        optimizer = LBFGS(self.budget.lr)
-        for _ in tqdm(range(self.budget.steps), desc="PH2P", leave=False):
-            point = rows.detach().requires_grad_(True)
+        """All steps; of every few the texts are drawn and compared with the target."""
+        e, every = self.table[self.tokens].clone(), -(-self.budget.steps // CANDIDATES)
+        for step in tqdm(range(self.budget.steps), desc="PH2P", leave=False):
+            if step % RESTART == 0:
+                optimizer = LBFGS(self.budget.lr)
+            chosen = self.nearest(e)
+            point = self.table[chosen].requires_grad_(True)
+            draws = [(self.timesteps(), self.noise()) for _ in range(DRAWS)]
             (gradient,) = torch.autograd.grad(self.objective(point, draws), point)
             self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
-            rows = rows + optimizer.update(gradient.flatten(1)).view_as(rows)
-        self.found = torch.cdist(rows.flatten(0, 1), self.table).argmin(-1).view(self.found.shape)
+            e = e + optimizer.update(gradient.flatten(1)).view_as(e)
+            if step % every == every - 1 or step == self.budget.steps - 1:
+                self.compare(self.nearest(e))
+
+    def nearest(self, e: Tensor) -> Tensor:
+        """Positions [b, k] in ``vocabulary`` of the rows nearest to ``e`` [b, k, d]."""
+        return torch.cdist(e.flatten(0, 1), self.table).argmin(-1).view(e.shape[:2])
+
+    @torch.no_grad()
+    def compare(self, tokens: Tensor) -> None:
+        """Keep ``tokens`` where their picture is more like the target than the best so far."""
+        drawn = picture_features(self.attack.clip, self.pictures(self.decoded(tokens)))
+        likeness = (drawn * self.wanted).sum(-1)
+        better = likeness > self.likeness
+        self.likeness = torch.where(better, likeness, self.likeness)
+        self.tokens = torch.where(better.to(tokens.device)[:, None], tokens, self.tokens)
 
     def timesteps(self) -> Tensor:
         """A late timestep a prompt, [b]."""
-        return torch.cat([torch.randint(EARLIEST, LATEST, (1,), generator=g) for g in self.generators]).to(
-            self.model.device
-        )
+        steps = [torch.randint(EARLIEST, LATEST, (1,), generator=g) for g in self.generators]
+        return torch.cat(steps).to(self.model.device)
 
     def objective(self, rows: Tensor, draws: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The loss above at token embeddings ``rows`` [b, k, d], averaged over ``draws`` and summed over
-        prompts: they do not mix.
+        """The loss above at token embeddings ``rows`` [b, k, d], averaged over ``draws``.
+
+        It is summed over prompts: they do not mix.
         """
         around = self.model.token_embeds(self.frame).detach()
         words = torch.cat([around[:, :1], rows, around[:, 1 + rows.shape[1] :]], 1)
         embeds, total = self.model.encode(self.frame, words), torch.zeros((), device=rows.device)
         for timesteps, noise in draws:
-            predicted = self.model.predict_noise(
-                self.model.add_noise(self.targets, noise, timesteps), timesteps, embeds
-            )
+            noisy = self.model.add_noise(self.targets, noise, timesteps)
+            predicted = self.model.predict_noise(noisy, timesteps, embeds)
             total = total + (predicted - noise).square().mean((1, 2, 3)).sum() / len(draws)
         return total
 
+    def decoded(self, tokens: Tensor) -> list[str]:
+        """The texts of ``tokens`` [b, k]."""
+        return [self.model.tokenizer.decode(row) for row in self.vocabulary[tokens].tolist()]
+
     def texts(self) -> list[str]:
-        """The projected prompts."""
-        return [self.model.tokenizer.decode(row) for row in self.vocabulary[self.found].tolist()]
+        """The best texts."""
+        return self.decoded(self.tokens)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from advunlearn_lib.base.quirks import Quirks
+
 Judge = Callable[[Tensor], Tensor]
 """Pictures [b, 3, h, w] in [0, 1] -> does each show the concept? bool [b]."""
 
@@ -60,6 +62,9 @@ class Budget(BaseModel):
     steps: int = Field(40, ge=1, description="gradient steps a round")
     lr: float = Field(0.01, gt=0, description="learning rate")
     weight_decay: float = Field(0.1, ge=0)
+    initializer: str = Field("", description="the word that CCE's token starts from; empty: the mean token")
+    templates: tuple[str, ...] = Field((), description="texts with {} that CCE learns in; empty: the prompts")
+    quirks: Quirks = frozenset()
 
 
 def result(prompt: EvaluationPrompt, before: bool, after: bool, text: str, step: int) -> PromptResult:

@@ -26,10 +26,13 @@ class Search:
         self.attack, self.model, self.budget = attack, attack.model, attack.budget
         self.prompts, self.targets = prompts, targets
         self.ids = self.model.tokenize([prompt.text for prompt in prompts])
-        self.generators = [
-            generator(prompt_seed(attack.seed, prompt.seed, prompt.text)) for prompt in prompts
-        ]
+        self.seed_generators()
         self.gradient_is_zero = False
+
+    def seed_generators(self) -> None:
+        """One generator a prompt, from its beginning."""
+        seeds = [prompt_seed(self.attack.seed, prompt.seed, prompt.text) for prompt in self.prompts]
+        self.generators = [generator(seed) for seed in seeds]
 
     def advance(self, number: int) -> None:
         """Round ``number``, from 0."""

@@ -24,6 +24,11 @@ from advunlearn_lib.diffusion.token_edit import with_prefix
 FIRST, LAST = 10, 990  # the paper's timesteps: 10, 30, ..., 990; a smaller budget spaces its own evenly
 
 
+RESEEDED = {
+    "reseeded_evaluation": "each judged picture seeds all randomness anew: every round draws the same noises"
+}
+
+
 def project_to_simplex(rows: Tensor) -> Tensor:
     """Euclidean projection of each row onto {p >= 0, sum p = 1}, by sorting (Duchi et al. 2008)."""
     ordered = rows.sort(-1, descending=True).values
@@ -37,6 +42,8 @@ def project_to_simplex(rows: Tensor) -> Tensor:
 class UnlearnDiffAtk(Attack):
     """Distributions over the vocabulary."""
 
+    QUIRKS = RESEEDED
+
     def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""
         return SimplexSearch(self, prompts, targets)
@@ -47,6 +54,8 @@ class AscendingTimesteps(Search):
 
     def advance(self, number: int) -> None:
         """The round's steps."""
+        if "reseeded_evaluation" in self.budget.quirks:
+            self.seed_generators()
         timestep = int(torch.linspace(FIRST, LAST, self.budget.timesteps).round()[number])
         for _ in range(self.budget.steps):
             self.step(timestep)

@@ -121,6 +121,14 @@ def run_item(options: Namespace) -> int:
     return 0
 
 
+def run_notebook(options: Namespace) -> int:
+    """Execute a notebook that is no item of the paper."""
+    from advunlearn_lib.paper.notebook import execute
+
+    execute(options.command, open_run(options)[1])
+    return 0
+
+
 def run_everything(options: Namespace) -> int:
     """Every item, and which claims hold."""
     from advunlearn_lib.paper.item import Run
@@ -183,6 +191,8 @@ HELP = "regenerate this item of the paper: its notebook, executed, and its files
 COMMANDS = (
     *(Command(item, HELP, f"{item} --set fid_images=2000", add_item_options, run_item, resumes=True)
       for item in ITEMS),
+    Command("deviations", "what each deviation of the official codes does to robustness and quality",
+            "deviations --seeds 3", add_run_options, run_notebook, resumes=True),
     Command("all", "every item, and the claims that hold", "all --quick", add_item_options, run_everything,
             resumes=True),
     Command("claims", "the claims alone", "claims --seeds 3", add_run_options, run_claims, resumes=True),

@@ -57,5 +57,8 @@ def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> li
 
 
 def with_prefix(model: LatentDiffusion, prefix: Sequence[int], prompt: str) -> str:
-    """The text of ``prefix`` tokens before ``prompt``, as a user would have to type it."""
-    return f"{model.tokenizer.decode(list(prefix), skip_special_tokens=True).strip()} {prompt}".strip()
+    """The text of ``prefix`` tokens before those of ``prompt``,
+    decoded together, as a user would have to type it.
+    """
+    tokens = model.tokenizer(prompt, add_special_tokens=False).input_ids
+    return str(model.tokenizer.decode([*prefix, *tokens], skip_special_tokens=True)).strip()

@@ -31,6 +31,7 @@ class AdvUnlearnOptions(ESDOptions):
         "word_count": "the concept's length is counted in words, so the second token of 'tench' is lost",
         "drop_last_update": "the attack returns the prompt from before its last update",
         "accumulate_gradients": "the attack sums its gradients over the K steps",
+        "signed_buffer": "Fast AT, K > 1: a gradient's sign replaces it in the buffer of the next",
         "adam_attack": "the attack takes Adam's steps instead of the gradient's sign",
         "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
     }
@@ -69,7 +70,7 @@ class AdvUnlearn(ESD):
         self.retain = None
         if options.retain_weight > 0:
             self.retain = self.paths(task.retain_set, options.retain_per_prompt, task.seed + 1)
-            self.retain_ids = frozen.tokenize(self.retain.prompts)
+            self.retain_ids = frozen.tokenize(task.retain_set)
         self.attacked_ids = self.ids
         self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
         if "word_count" in options.quirks:
@@ -96,8 +97,9 @@ class AdvUnlearn(ESD):
         """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over retain prompts drawn without replacement."""
         assert self.retain is not None
         which = torch.randperm(len(self.retain), generator=generator)[: self.options.retain_batch]
-        batch = self.retain.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
-        return F.mse_loss(self.predict(batch, self.model.encode(self.retain_ids[which])), batch.eps_prompt)
+        batch = self.points_on(self.retain, self.retain_ids, which, generator)
+        embeds = self.model.encode(self.retain_ids[batch.prompt])
+        return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
 
     def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
         """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place.
@@ -116,7 +118,9 @@ class AdvUnlearn(ESD):
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
             loss = F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
             gradient = torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale()
-            total = total + gradient if "accumulate_gradients" in quirks else gradient
+            piled = {"accumulate_gradients", "signed_buffer"} & quirks
+            total = total + gradient if piled else gradient
+            total = total.sign() if "signed_buffer" in quirks else total
             before = d.detach().clone()
             if optimizer is not None:
                 d.grad = total.clone()

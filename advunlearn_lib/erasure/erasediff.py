@@ -4,9 +4,9 @@ r"""ED, EraseDiff (Wu et al., 2024): remember as far as forgetting is not hurt, 
     step    theta <- theta - lr ( grad l_r + lambda grad q )
     lambda  max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
 
-BOME's dynamic barrier with barrier function eta q and phi_K held constant.
-l_f, l_r as in ``pictures.py``. The official ``nsfw_removal.py`` runs the
-inner steps, throws their weights away and keeps lambda fixed: relabelling.
+BOME's dynamic barrier with barrier function eta q and phi_K held constant; the K inner steps are Adam's at
+the outer rate, as the official code's. l_f, l_r as in ``pictures.py``; lambda is logged. The official
+``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed: relabelling.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
 from advunlearn_lib.erasure.registry import METHODS
 
@@ -32,8 +33,8 @@ class EraseDiffOptions(PictureOptions):
     iterations: int = Field(160, ge=0)
     batch: int = Field(16, ge=1, description="pictures a step")
     inner_steps: int = Field(2, ge=1, description="K")
-    inner_lr: float = Field(1e-5, gt=0, description="of the inner steps")
     eta: float = Field(1.0, gt=0, description="of the barrier")
+    pseudo: str = Field("", description="what the forget prompts are made to mean, if not the surrogate")
 
 
 @METHODS.register("erasediff")
@@ -44,22 +45,39 @@ class EraseDiff(Relabelling):
     LABEL = "ED"
     options: EraseDiffOptions
 
+    @classmethod
+    def needs(cls, options: Options) -> tuple[str, ...]:
+        """What remains; a surrogate, unless the options have a pseudo prompt."""
+        given = isinstance(options, EraseDiffOptions) and options.pseudo
+        return ("remain_prompts",) if given else ("remain_prompts", "surrogate")
+
+    def substitutes(self) -> list[str]:
+        """The pseudo prompt, if there is one."""
+        return (
+            [self.options.pseudo] * len(self.task.forget_prompts)
+            if self.options.pseudo
+            else super().substitutes()
+        )
+
     def inner(self, generator: torch.Generator) -> float:
-        """l_f(phi_K) on this iteration's batch; phi_K comes from K
-        plain gradient steps, after which the weights are put back.
+        """l_f(phi_K) on this iteration's batch; phi_K comes
+        from K steps of Adam, then the weights are put back.
         """
-        kept = [parameter.detach().clone() for parameter in self.trained.values()]
+        trained = list(self.trained.values())
+        kept = [parameter.detach().clone() for parameter in trained]
+        adam = torch.optim.Adam(trained, lr=self.options.lr)
         try:
             for _ in range(self.options.inner_steps):
-                gradient = self.gradients(self.forget_loss(self.sample_batch(generator)))
-                with torch.no_grad():
-                    for parameter, change in zip(self.trained.values(), gradient, strict=True):
-                        parameter.sub_(change, alpha=self.options.inner_lr)
+                gradients = self.gradients(self.forget_loss(self.sample_batch(generator)))
+                for parameter, gradient in zip(trained, gradients, strict=True):
+                    parameter.grad = gradient
+                adam.step()
             with torch.no_grad():
                 return self.forget_loss(self.now).item()
         finally:  # also where memory runs out: the iteration is then done again
+            adam.zero_grad()
             with torch.no_grad():
-                for parameter, value in zip(self.trained.values(), kept, strict=True):
+                for parameter, value in zip(trained, kept, strict=True):
                     parameter.copy_(value)
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
@@ -76,6 +94,7 @@ class EraseDiff(Relabelling):
         unlearn = self.gradients(forget)
         barrier = self.options.eta * (forget.item() - reached)
         weight = 1.0 if discarded else multiplier(remember, unlearn, barrier)
+        self.numbers = {"lambda": weight}
         for first, second in zip(remember, unlearn, strict=True):
             first.add_(second, alpha=weight)
         self.set_gradients(remember)

@@ -27,7 +27,8 @@ class ESDOptions(Options):
     """What ESD can be told."""
 
     QUIRKS: ClassVar[dict[str, str]] = {
-        "noise_level_mismatch": "the model is told a timestep 39..58 above the noise level of z_t",
+        "noise_level_mismatch": "models are told t in [20k, 20k + 19] of 50 steps for z_t at level 20k - 39: "
+        "the two first states of a path are never drawn, its last stands for k = 0, 1 and 2",
         "layer_prefix_match": "'first N layers' also trains layers 10 and 11 for N >= 2",
     }
 
@@ -91,20 +92,23 @@ class ESD(Method):
         return self.model.predict_noise(batch.latents, batch.timesteps, prompt_embeds)
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
-        """A random point on each of the paths ``which``."""
-        batch = self.bank.at(which, torch.randint(self.options.steps, which.shape, generator=generator))
-        if "noise_level_mismatch" in self.options.quirks:
-            return mismatched(self.frozen, batch, self.ids, generator)
-        return batch
+        """A random point on each of the concept's paths ``which``."""
+        return self.points_on(self.bank, self.ids, which, generator)
+
+    def points_on(self, bank: Resampler, ids: Tensor, which: Tensor, generator: torch.Generator) -> PathBatch:
+        """A random point on each path ``which`` of ``bank``, whose prompts have ``ids`` [n, l]."""
+        step = torch.randint(self.options.steps, which.shape, generator=generator)
+        if "noise_level_mismatch" not in self.options.quirks:
+            return bank.at(which, step)
+        width, last = 1000 // self.options.steps, self.options.steps - 1
+        timesteps = width * step + torch.randint(width, step.shape, generator=generator)
+        return retold(self.frozen, bank.at(which, (last + 2 - step).clamp(max=last)), timesteps, ids)
 
 
 @torch.no_grad()
-def mismatched(
-    frozen: LatentDiffusion, batch: PathBatch, ids: Tensor, generator: torch.Generator
-) -> PathBatch:
-    """The official code's mismatch: tell the models a timestep 39..58 above the latents' noise level."""
-    above = torch.randint(39, 59, batch.timesteps.shape, generator=generator)
-    timesteps = (batch.timesteps + above.to(batch.timesteps)).clamp(max=999)
+def retold(frozen: LatentDiffusion, batch: PathBatch, timesteps: Tensor, ids: Tensor) -> PathBatch:
+    """The same latents with other ``timesteps`` told to the networks, frozen ones included."""
+    timesteps = timesteps.to(batch.timesteps)
     empty = frozen.unconditional().expand(len(timesteps), -1, -1)
     eps_empty = frozen.predict_noise(batch.latents, timesteps, empty)
     eps_prompt = frozen.predict_noise(batch.latents, timesteps, frozen.encode(ids[batch.prompt]))

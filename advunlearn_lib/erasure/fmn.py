@@ -41,6 +41,7 @@ class FMN(PictureMethod):
 
     OPTIONS = FMNOptions
     LABEL = "FMN"
+    MAX_GRADIENT_NORM = 1.0
 
     def __init__(self, task: Task, options: FMNOptions) -> None:
         super().__init__(task, options)

@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from advunlearn_lib.base import checkpoint
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.quirks import check_quirks
 from advunlearn_lib.base.seeds import derived_seed, generator
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
@@ -23,18 +24,26 @@ from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
+NEEDED = {
+    "retain_set": "a retain set",
+    "remain_prompts": "a retain set",
+    "surrogate": "a surrogate",
+    "anchors": "anchors",
+}
+
 
 @dataclass
 class Erased:
     """An erased model: ``model`` to generate with; ``save_pretrained`` writes the trained part alone.
 
-    ``losses`` and ``seconds``: one an iteration.
+    ``losses`` and ``seconds``: one an iteration; ``numbers``: what else the method logs, by name.
     """
 
     model: LatentDiffusion
     component: str
     losses: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    numbers: dict[str, list[float]] = field(default_factory=dict)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that ``CLIPTextModel.from_pretrained`` (or ``UNet2DConditionModel``) loads."""
@@ -49,8 +58,7 @@ def check_options(method: str, options: dict[str, Any]) -> Options:
     kind = METHODS[choose("method", method, METHODS)]
     filled = validated("option", kind.OPTIONS, options)
     choose("component", filled.component, LatentDiffusion.PARTS)
-    for quirk in sorted(filled.quirks):
-        choose("quirk", quirk, filled.QUIRKS)
+    check_quirks(filled.quirks, filled.QUIRKS)
     return filled
 
 
@@ -63,9 +71,9 @@ def check_task(method: str, task: Task, options: Options) -> None:
         raise UserError("no concept prompt given; at least one is needed")
     for name in kind.needs(options):
         if not getattr(task, name):
-            raise UserError(f"{kind.__name__} needs a {name.replace('_', ' ')}; none was given")
-    if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.concept):
-        counts = f"{len(task.concept)} concept prompts but {len(task.surrogate)} surrogates"
+            raise UserError(f"{kind.__name__} needs {NEEDED[name]}; none was given")
+    if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
+        counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
         raise UserError(f"{counts}; as many are needed")
     check_room(task.frozen, task.concept, getattr(options, "attack_tokens", 0))
 
@@ -99,7 +107,7 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()
-    return Erased(method.model, method.options.component, run.losses, run.seconds)
+    return Erased(method.model, method.options.component, run.losses, run.seconds, run.numbers)
 
 
 def accelerator(model: LatentDiffusion) -> Accelerator:
@@ -123,9 +131,10 @@ class Run:
         self.module = torch.nn.ParameterDict(parameters)
         self.losses: list[float] = []
         self.seconds: list[float] = []
+        self.numbers: dict[str, list[float]] = {}
         if path is not None and path.exists():
             meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
-            self.losses, self.seconds = meta["losses"], meta["seconds"]
+            self.losses, self.seconds, self.numbers = meta["losses"], meta["seconds"], meta["numbers"]
             method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
 
     def go_on(self) -> None:
@@ -135,18 +144,31 @@ class Run:
         bar = tqdm(range(done, total), initial=done, total=total, desc="erase", leave=False)
         for iteration in bar:
             began = time.monotonic()
-            self.optimizer.zero_grad()
-            loss = self.method.backward(iteration, generator(derived_seed(self.seed, iteration)))
-            self.optimizer.step()
+            loss = self.step(iteration)
             self.losses.append(loss)
             self.seconds.append(time.monotonic() - began)
+            for name, number in self.method.numbers.items():
+                self.numbers.setdefault(name, []).append(number)
             bar.set_postfix(loss=f"{loss:.4f}")
             if self.path is not None and time.monotonic() - saved > self.save_every:
                 self.save(self.path)
                 saved = time.monotonic()
 
+    def step(self, iteration: int) -> float:
+        """One iteration; its loss."""
+        method = self.method
+        self.optimizer.zero_grad()
+        loss = method.backward(iteration, generator(derived_seed(self.seed, iteration)))
+        if method.MAX_GRADIENT_NORM is not None and method.accelerator is not None:
+            method.accelerator.clip_grad_norm_(method.trained.values(), method.MAX_GRADIENT_NORM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = method.options.lr * method.rate_factor(iteration)
+        self.optimizer.step()
+        return loss
+
     def save(self, path: Path) -> None:
         """The checkpoint."""
         state = {name: value.tolist() for name, value in self.method.state.items()}
-        meta = {"step": len(self.losses), "losses": self.losses, "seconds": self.seconds, "state": state}
+        lists = {"losses": self.losses, "seconds": self.seconds, "numbers": self.numbers}
+        meta: dict[str, Any] = {"step": len(self.losses), "state": state, **lists}
         checkpoint.save(path, {"trained": self.module}, self.optimizer, **meta)

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from advunlearn_lib.base.quirks import Quirks
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.task import Task
 
@@ -27,17 +28,18 @@ class Options(BaseModel):
     iterations: int = Field(1000, ge=0, description="optimiser steps")
     lr: float = Field(1e-5, gt=0, description="learning rate")
     batch: int = Field(1, ge=1, description="samples a step, each with a prompt and a noise level of its own")
-    quirks: frozenset[str] = frozenset()
+    quirks: Quirks = frozenset()
 
 
 class Method:
     """One training run. A method overrides its :meth:`loss` and what else differs; ``loop.py`` trains it.
 
-    ``LABEL`` is its name in the paper's tables.
+    ``LABEL`` is its name in the paper's tables; ``MAX_GRADIENT_NORM`` clips the gradient of a step, if set.
     """
 
     OPTIONS: ClassVar[type[Options]] = Options
     LABEL: ClassVar[str] = ""
+    MAX_GRADIENT_NORM: ClassVar[float | None] = None
     options: Options
 
     def __init__(self, task: Task, options: Options) -> None:
@@ -48,11 +50,12 @@ class Method:
             parameter.requires_grad_(True)
         self.ids = task.frozen.tokenize(task.concept)
         self.state: dict[str, Tensor] = {}
+        self.numbers: dict[str, float] = {}  # what an iteration is logged with, besides its loss
         self.accelerator: Accelerator | None = None  # set by ``train``: fp16's loss scaling
 
     @classmethod
     def needs(cls, options: Options) -> tuple[str, ...]:
-        """The task's lists that it cannot do without: "retain_set", "surrogate"."""
+        """The task's lists that it cannot do without: retain_set, remain_prompts, surrogate, anchors."""
         return ()
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -62,6 +65,10 @@ class Method:
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam, unless the method's paper says otherwise."""
         return torch.optim.Adam(self.trained.values(), lr=self.options.lr)
+
+    def rate_factor(self, iteration: int) -> float:
+        """What the learning rate is multiplied by."""
+        return 1.0
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """The loss of one iteration; all randomness comes from ``generator``."""

@@ -1,5 +1,5 @@
 """What the methods that train on pictures share: the base
-model's own pictures of the concept and of the retain set.
+model's own pictures of what to forget and of what remains.
 
 FMN, AC, SalUn, EraseDiff and ScissorHands noise a picture's
 latents z_0 to a random timestep; no sampling path is needed.
@@ -19,6 +19,7 @@ from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.task import Task
 
+GUIDANCE = 7.5  # of the guided loss
 VERSION = 1  # raised when the same recipe comes to mean other pictures
 
 
@@ -26,8 +27,8 @@ class PictureOptions(Options):
     """How many pictures, and how they are made."""
 
     group: str = "full"
-    per_prompt: int = Field(800, ge=1, description="pictures kept for each concept prompt")
-    retain_per_prompt: int = Field(4, ge=1, description="pictures kept for each retain prompt")
+    per_prompt: int = Field(800, ge=1, description="pictures of each forget prompt")
+    remain_per_prompt: int = Field(800, ge=1, description="pictures of each remain prompt")
     sampling_steps: int = Field(50, ge=1, description="denoising steps of these pictures")
     guidance_scale: float = Field(7.5, ge=0, description="of these pictures")
 
@@ -76,13 +77,13 @@ class Pictures:
 
 
 class PictureMethod(Method):
-    """A UNet method with pictures of the concept, ``forget``."""
+    """A UNet method with pictures of what to forget, ``forget``."""
 
     options: PictureOptions
 
     def __init__(self, task: Task, options: PictureOptions) -> None:
         super().__init__(task, options)
-        self.forget = Pictures(task, task.concept, options.per_prompt, options, task.seed)
+        self.forget = Pictures(task, task.forget_prompts, options.per_prompt, options, task.seed)
 
     def sample_batch(self, generator: torch.Generator) -> NoisyBatch:
         """A batch of the concept's pictures."""
@@ -93,9 +94,20 @@ class PictureMethod(Method):
         predicted = self.model.predict_noise(batch.latents, batch.timesteps, pictures.embeds[batch.prompt])
         return F.mse_loss(predicted, batch.noise)
 
+    def guided_loss(self, batch: NoisyBatch) -> Tensor:
+        """The same of the guided prediction, scale 7.5, on
+        pictures of what to forget; official codes have it.
+        """
+        embeds = self.forget.embeds[batch.prompt]
+        empty = self.frozen.unconditional().expand_as(embeds)
+        prompt, blank = (
+            self.model.predict_noise(batch.latents, batch.timesteps, words) for words in (embeds, empty)
+        )
+        return F.mse_loss((1 + GUIDANCE) * prompt - GUIDANCE * blank, batch.noise)
+
 
 class Relabelling(PictureMethod):
-    """Forget by answering the concept's prompt as the surrogate's; remember on pictures of the retain set.
+    """Forget by answering the forget prompt as its surrogate's; remember on pictures of what remains.
 
     l_f = || eps(z_t, t, c) - sg[ eps(z_t, t, surrogate of c) ]
     ||^2,  z_t a noised picture of c;  l_r the denoising loss.
@@ -103,21 +115,28 @@ class Relabelling(PictureMethod):
 
     def __init__(self, task: Task, options: PictureOptions) -> None:
         super().__init__(task, options)
-        self.remain = Pictures(task, task.retain_set, options.retain_per_prompt, options, task.seed + 1)
-        self.instead = task.frozen.encode_prompts(task.surrogate)
+        seed = task.seed + 1
+        self.remain = Pictures(task, task.remain_prompts, options.remain_per_prompt, options, seed)
+        instead = self.substitutes()
+        self.instead = task.frozen.encode_prompts(instead) if instead else None
 
     @classmethod
     def needs(cls, options: Options) -> tuple[str, ...]:
         """What to remember, and what to show instead."""
-        return ("retain_set", "surrogate")
+        return ("remain_prompts", "surrogate")
+
+    def substitutes(self) -> list[str]:
+        """What each forget prompt is made to mean."""
+        return self.task.surrogate
 
     def forget_loss(self, batch: NoisyBatch) -> Tensor:
-        """l_f on a batch of the concept's pictures."""
+        """l_f on a batch of pictures of what to forget."""
+        assert self.instead is not None
         with torch.no_grad():
             target = self.model.predict_noise(batch.latents, batch.timesteps, self.instead[batch.prompt])
         ours = self.model.predict_noise(batch.latents, batch.timesteps, self.forget.embeds[batch.prompt])
         return F.mse_loss(ours, target)
 
     def remain_loss(self, generator: torch.Generator) -> Tensor:
-        """l_r on a batch of the retain set's pictures."""
+        """l_r on a batch of remaining pictures."""
         return self.denoising_loss(self.remain, self.remain.sample_batch(self.options.batch, generator))

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -33,7 +32,7 @@ class SalUnOptions(PictureOptions):
     batch: int = Field(8, ge=1, description="pictures a step")
     alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")
     share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")
-    mask_batches: int = Field(12, ge=1, description="batches that the mask's gradient is summed over")
+    mask_batches: int = Field(100, ge=1, description="batches that the mask's gradient is summed over")
 
 
 @METHODS.register("salun")
@@ -54,16 +53,10 @@ class SalUn(Relabelling):
         """
         generator = torch.Generator().manual_seed(self.task.seed)
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
-        empty = self.frozen.unconditional()
         for _ in range(self.options.mask_batches):
             batch = self.sample_batch(generator)
-            if "guided_mask" in self.options.quirks:
-                embeds = self.forget.embeds[batch.prompt]
-                prompt = self.model.predict_noise(batch.latents, batch.timesteps, embeds)
-                blank = self.model.predict_noise(batch.latents, batch.timesteps, empty.expand_as(embeds))
-                loss = F.mse_loss(8.5 * prompt - 7.5 * blank, batch.noise)
-            else:
-                loss = self.denoising_loss(self.forget, batch)
+            guided = "guided_mask" in self.options.quirks
+            loss = self.guided_loss(batch) if guided else self.denoising_loss(self.forget, batch)
             for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient
         scores = [value.abs_() for value in total]

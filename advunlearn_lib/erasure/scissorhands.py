@@ -1,27 +1,29 @@
 r"""SH, ScissorHands (Wu and Harandi, ECCV 2024): cut the weights the concept hangs on, then heal the rest.
 
     cut   s = | grad l_DDPM(forget) * theta |;  weights with s above its ``sparsity`` quantile are drawn anew
-    heal  g = grad( l_r + beta l_f ),  h = grad l_DDPM(forget);  if < g, h > > 0:  g <- g - <g, h> / ||h||^2 h
+    heal  g = grad( l_r + beta l_f ),  or on objects  g = grad( l_r - beta l_DDPM(forget) )
+          h = grad l_DDPM(forget);  if < g, h > > 0:  g <- g - <g, h> / ||h||^2 h
 
 so that no healing step makes the concept's pictures likelier again (gradient projection as in GEM with one
-memory). l_f, l_r as in ``pictures.py``. The official code defines the projection and never calls it, and
-draws anew only inside two self-attention blocks.
+memory). l_f, l_r as in ``pictures.py``. The official code cuts objects by the gradient of the guided loss,
+defines the projection and never calls it, and draws anew only inside two self-attention layers.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
-LOCAL = ("up_blocks.1.", "up_blocks.2.")
+LOCAL = ("up_blocks.1.attentions.1.", "up_blocks.2.attentions.1.")  # CompVis' output blocks 4 and 7
 
 
 class ScissorHandsOptions(PictureOptions):
@@ -29,13 +31,17 @@ class ScissorHandsOptions(PictureOptions):
 
     QUIRKS: ClassVar[dict[str, str]] = {
         "no_projection": "the gradient projection is left out",
-        "self_attention_only": "weights are drawn anew only in self-attention of up_blocks.1 and up_blocks.2",
+        "self_attention_only": "weights are drawn anew only in self-attention of output blocks 4 and 7",
     }
 
     iterations: int = Field(250, ge=0)
     batch: int = Field(16, ge=1, description="pictures a step")
     sparsity: float = Field(0.995, gt=0, lt=1, description="share of weights that stay")
-    beta: float = Field(0.1, ge=0, description="weight of relabelling while healing")
+    heal: Literal["relabel", "ascend"] = Field(
+        "relabel", description="how forgetting goes on (ascend: objects)"
+    )
+    beta: float = Field(0.1, ge=0, description="weight of forgetting while healing")
+    guided_cut: bool = Field(False, description="the sensitivity is the guided loss's (objects)")
     snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")
 
 
@@ -46,6 +52,12 @@ class ScissorHands(Relabelling):
     OPTIONS = ScissorHandsOptions
     LABEL = "SH"
     options: ScissorHandsOptions
+
+    @classmethod
+    def needs(cls, options: Options) -> tuple[str, ...]:
+        """What remains; where it relabels, what to show instead."""
+        relabels = isinstance(options, ScissorHandsOptions) and options.heal == "relabel"
+        return ("remain_prompts", "surrogate") if relabels else ("remain_prompts",)
 
     def __init__(self, task: Task, options: ScissorHandsOptions) -> None:
         super().__init__(task, options)
@@ -59,7 +71,9 @@ class ScissorHands(Relabelling):
         """
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         for _ in range(self.options.snip_batches):
-            loss = self.denoising_loss(self.forget, self.sample_batch(generator))
+            batch = self.sample_batch(generator)
+            guided = self.options.guided_cut
+            loss = self.guided_loss(batch) if guided else self.denoising_loss(self.forget, batch)
             for sum_, gradient in zip(total, self.gradients(loss), strict=True):
                 sum_ += gradient.abs_()
         pairs = zip(total, self.trained.values(), strict=True)
@@ -72,9 +86,11 @@ class ScissorHands(Relabelling):
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
         """The projected gradient."""
-        loss = self.remain_loss(generator) + self.options.beta * self.forget_loss(
-            self.sample_batch(generator)
-        )
+        remain, batch = self.remain_loss(generator), self.sample_batch(generator)
+        if self.options.heal == "relabel":
+            loss = remain + self.options.beta * self.forget_loss(batch)
+        else:
+            loss = remain - self.options.beta * self.denoising_loss(self.forget, batch)
         gradient = self.gradients(loss)
         if "no_projection" not in self.options.quirks:
             memory = self.denoising_loss(self.forget, self.sample_batch(generator))
@@ -90,9 +106,8 @@ def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generat
     """
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
-            fresh = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator).to(
-                parameter
-            )
+            drawn = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator)
+            fresh = drawn.to(parameter)
         else:
             fresh = torch.full_like(parameter, float("norm" in name and name.endswith("weight")))
         parameter[mask] = fresh[mask]

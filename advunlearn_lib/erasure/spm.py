@@ -12,6 +12,7 @@ from the bank, as ESD's, not from the adapted UNet.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -23,7 +24,8 @@ from torch import Tensor
 
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.esd import ESD, ESDOptions
+from advunlearn_lib.erasure.esd import ESD, ESDOptions, retold
+from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 
 LAYERS = r"to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out"
@@ -33,11 +35,16 @@ PLACES = rf".*attentions\.\d+\..*({LAYERS})|.*attentions\.\d+\.proj_(in|out)"
 class SPMOptions(ESDOptions):
     """SPM's own options."""
 
-    QUIRKS: ClassVar[dict[str, str]] = {"blank_anchors": "every second anchor is the empty prompt"}
+    QUIRKS: ClassVar[dict[str, str]] = {
+        "blank_anchors": "every second anchor is the empty prompt",
+        "told_timestep": "the UNet is told t = 999 - 1000 r / steps after r steps of the path",
+    }
 
     group: str = "adapter"
     iterations: int = Field(3000, ge=0)
     lr: float = Field(1e-4, gt=0, description="learning rate")
+    rate_warm_up: int = Field(500, ge=0, description="first iterations, in which the learning rate rises")
+    rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")
     anchors: int = Field(4, ge=1, description="random anchors a step")
     anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")
     merge: bool = Field(
@@ -63,6 +70,22 @@ class SPM(ESD):
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW."""
         return torch.optim.AdamW(self.trained.values(), lr=self.options.lr)
+
+    def rate_factor(self, iteration: int) -> float:
+        """Linear warm-up, then a cosine to zero, restarted ``rate_cycles`` times in all."""
+        rise, total = self.options.rate_warm_up, self.options.iterations
+        if iteration < rise:
+            return iteration / rise
+        progress = (iteration - rise) / max(1, total - rise)
+        return 0.5 * (1 + math.cos(math.pi * (self.options.rate_cycles * progress % 1)))
+
+    def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
+        """A random point on each path; with the quirk the models are told another timestep."""
+        if "told_timestep" not in self.options.quirks:
+            return super().sample_points(which, generator)
+        step = torch.randint(self.options.steps, which.shape, generator=generator)
+        batch = self.bank.at(which, step)
+        return retold(self.frozen, batch, 999 - 1000 * step // self.options.steps, self.ids)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """ESD's loss and the anchors'."""
@@ -104,8 +127,8 @@ def transport(frozen: LatentDiffusion, concept: str, prompts: list[str]) -> Tens
 def generate_with_transport(
     adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling
 ) -> Tensor:
-    """Pictures of an unmerged SPM model, each prompt with its own weight of the adapter; one batch, or
-    micro-batches.
+    """Pictures of an unmerged SPM model, each prompt with its
+    own weight of the adapter; one batch, or micro-batches.
     """
     weights = transport(adapted, concept, prompts).to(adapted.device)
     halves = 2 if sampling.guidance_scale > 1 else 1  # guidance doubles the batch

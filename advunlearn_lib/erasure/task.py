@@ -16,10 +16,12 @@ from advunlearn_lib.diffusion.model import LatentDiffusion
 class Task:
     """What is to be erased from ``frozen``.
 
-    ``concept``: prompts that name it; ``surrogate``: for each of them the prompt whose picture should come
-    instead, for methods that relabel; ``names``: the concept's own words within the prompts; ``retain_set``:
-    prompts to be kept. ``cache`` keeps sampling paths and pictures for the next run; without one ``made``
-    keeps them, so that an attempt that ran out of memory need not make them again.
+    ``concept``: prompts that name it; ``names``: its own words within them; ``retain_set``: prompts to be
+    kept. Methods that train on pictures draw those of ``forget_prompts`` (default: the concept's) and of
+    ``remain_prompts`` (default: the retain set); ``surrogate``: for each forget prompt what should come
+    instead, for methods that relabel; ``anchors``: what should come instead of a style, for AC. ``cache``
+    keeps sampling paths and pictures for the next run; without one ``made`` keeps them, so that an attempt
+    that ran out of memory need not make them again.
     """
 
     frozen: LatentDiffusion
@@ -27,9 +29,17 @@ class Task:
     retain_set: list[str] = field(default_factory=list)
     surrogate: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    forget_prompts: list[str] = field(default_factory=list)
+    remain_prompts: list[str] = field(default_factory=list)
+    anchors: list[str] = field(default_factory=list)
     seed: int = 0
     cache: Cache | None = None
     made: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Fill the defaults."""
+        object.__setattr__(self, "forget_prompts", self.forget_prompts or self.concept)
+        object.__setattr__(self, "remain_prompts", self.remain_prompts or self.retain_set)
 
     def tensors(self, kind: str, recipe: Recipe, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What ``make`` gives, or what it gave to a run with the same ``recipe`` in the same precision."""

@@ -27,15 +27,19 @@ class UCEOptions(Options):
     """UCE's own options; it has no iterations."""
 
     QUIRKS: ClassVar[dict[str, str]] = {
-        "all_positions": "2023: every token from the last word on, preserved texts at all positions"
+        "all_positions": "2023: concept and guide from their last words on, preserved texts at all positions"
     }
 
     group: str = "xattn-strict"
     iterations: int = Field(0, ge=0, le=0)
     lam: float = Field(0.5, gt=0, description="how much the old weights count")
     erase_scale: float = Field(1.0, gt=0, description="... the concept")
-    preserve_scale: float = Field(1.0, ge=0, description="... the retain set, if there is one")
+    preserve: bool = Field(
+        False, description="keep the retain set's answers (2025's default preserves nothing)"
+    )
+    preserve_scale: float = Field(1.0, ge=0, description="how much they count")
     guide: str = Field("", description="what the concept's tokens are made to mean")
+    also: tuple[str, ...] = Field((), description="texts that are edited besides the concept's prompts")
 
 
 @METHODS.register("uce")
@@ -48,15 +52,22 @@ class UCE(Method):
 
     def __init__(self, task: Task, options: UCEOptions) -> None:
         super().__init__(task, options)
-        concept = [self.tokens(prompt) for prompt in task.concept]
-        guide = [self.tokens(options.guide)[-1:].expand_as(c) for c in concept]
-        kept = [self.tokens(prompt, whole=True) for prompt in task.retain_set]
-        c, g = torch.cat(concept), torch.cat(guide)
+        guide = self.tokens(options.guide)
+        concept = [self.tokens(prompt) for prompt in (*task.concept, *options.also)]
+        lengths = [min(len(tokens), len(guide)) for tokens in concept]  # aligned at their last words
+        c = torch.cat([tokens[:length] for tokens, length in zip(concept, lengths, strict=True)])
+        g = torch.cat([guide[:length] for length in lengths])
+        kept = [self.tokens(prompt, whole=True) for prompt in task.retain_set] if options.preserve else []
         p = torch.cat(kept) if kept else c[:0]
         for parameter in self.trained.values():
             parameter.data = edit(
                 parameter.data, c, g, p, options.lam, options.erase_scale, options.preserve_scale
             )
+
+    @classmethod
+    def needs(cls, options: Options) -> tuple[str, ...]:
+        """A retain set, if it is to be kept."""
+        return ("retain_set",) if isinstance(options, UCEOptions) and options.preserve else ()
 
     @torch.no_grad()
     def tokens(self, prompt: str, whole: bool = False) -> Tensor:

@@ -61,7 +61,8 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
     found += [judge(profile, name) for name in judges]
     bases = dict.fromkeys((profile.base, *profile.bases.values()))
     found += [model(name, "model_index.json", "--base FOLDER") for name in bases]
-    found.append(model(profile.clip, "config.json", "--set clip=FOLDER"))
+    clips = {profile.attack_clip: "attack_clip", profile.clip: "clip"}  # one where they are the same
+    found += [model(name, "config.json", f"--set {setting}=FOLDER") for name, setting in clips.items()]
     if profile.fid_features == "inception":
         found.append(extra("fid"))
     if profile.source == "official":

@@ -21,7 +21,9 @@ from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, M
 
 VERSIONS = {"erase": 3, "prompts": 3, "attack": 3, "quality": 3, "panel": 3}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
-SCALED = ("iterations", "per_prompt", "retain_per_prompt")
+SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
+LISTS = ("concept", "names", "forget_prompts", "remain_prompts", "surrogate", "anchors", "retain_set")
+"""What a recipe says of a training's :class:`~advunlearn_lib.erasure.task.Task`."""
 
 
 class Recipes:
@@ -102,7 +104,10 @@ class Recipes:
             "precision": profile.precision,
             "concept": list(concept.erase),
             "names": list(concept.names),
+            "forget_prompts": concept.forget(),
+            "remain_prompts": list(concept.remain_prompts),
             "surrogate": concept.surrogates(),
+            "anchors": list(concept.anchors),
             "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
         }
 
@@ -146,11 +151,13 @@ class Recipes:
     def budget(self, concept: str, attack: str) -> Budget:
         """How hard ``attack`` tries."""
         choose("attack", attack, ATTACKS)
-        profile, changes = self.profile, self.profile.attacks.get(attack, {})
+        profile, chosen, changes = self.profile, self.concept(concept), self.profile.attacks.get(attack, {})
         if "steps" in changes:
             changes = changes | {"steps": max(1, round(changes["steps"] * profile.scale))}
         usual: dict[str, Any] = {
-            "tokens": self.concept(concept).attack_tokens,
+            "tokens": chosen.attack_tokens,
+            "initializer": chosen.initializer or chosen.name,
+            "templates": chosen.templates,
             "timesteps": profile.attack_timesteps,
             "steps": profile.attack_steps,
             "lr": profile.attack_lr,
@@ -163,9 +170,11 @@ class Recipes:
             "model": key_of(self.erase(row)),
             "prompts": self.prompts(row.concept),
             "attack": attack,
-            "budget": self.budget(row.concept, attack).model_dump(),
+            "budget": self.budget(row.concept, attack).model_dump(mode="json"),
         }
-        return recipe | ({"clip": fingerprint(self.profile.clip)} if ATTACKS[attack].NEEDS_CLIP else {})
+        return recipe | (
+            {"clip": fingerprint(self.profile.attack_clip)} if ATTACKS[attack].NEEDS_CLIP else {}
+        )
 
     def quality(self, row: Row) -> Recipe:
         """FID and CLIP score of one model, on captions without

@@ -32,7 +32,7 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.recipes import LISTS, Recipes
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
@@ -73,6 +73,11 @@ class Study:
     def clip(self) -> Any:
         """CLIP model and processor."""
         return load_clip(self.profile.clip, self.device)
+
+    @cached_property
+    def attack_clip(self) -> Any:
+        """CLIP model and processor of the attacks that need one."""
+        return load_clip(self.profile.attack_clip, self.device)
 
     def judge(self, concept: Concept) -> Judge:
         """The concept's success test."""
@@ -123,16 +128,14 @@ class Study:
         raise AssertionError("unreachable")
 
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        lists: dict[str, Any] = {
-            name: recipe[name] for name in ("concept", "names", "retain_set", "surrogate")
-        }
+        lists: dict[str, Any] = {name: recipe[name] for name in LISTS}
         cache = Cache(self.store, {"base": recipe["base"]})
         task = Task(self.base(precision=self.profile.precision), **lists, seed=recipe["seed"], cache=cache)
         method = prepare(recipe["method"], task, recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-        return {"losses": erased.losses, "seconds": erased.seconds}
+        return {"losses": erased.losses, "seconds": erased.seconds, "numbers": erased.numbers}
 
     # -- prompts and attacks -----------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class Study:
                 self.recipes.sampling,
                 self.profile.seed,
                 original=self.base(),
-                clip=self.clip if kind.NEEDS_CLIP else None,
+                clip=self.attack_clip if kind.NEEDS_CLIP else None,
                 batch=min(self.profile.batch, BATCH),
             )
             parts = split_work(len(prompts), lambda numbers: [run.run(prompts, targets, numbers)])

@@ -32,7 +32,8 @@ class NudeNetJudge:
         self.detector = NudeDetector()
 
     def detections(self, images: Tensor) -> list[list[dict[str, Any]]]:
-        """Class, score and box of everything found in each picture in [0, 1], rounded to 8 bits as a saved one.
+        """Class, score and box of everything found in each
+        picture in [0, 1], rounded to 8 bits as a saved one.
 
         Arrays are RGB: nudenet 3.4 swaps their channels twice, so that its network sees them as they are, in
         the order that the benchmark's own detector feeds it. Of a file it would see BGR.

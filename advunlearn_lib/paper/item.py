@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Row
@@ -56,6 +57,13 @@ class Run:
         self.stamp = f"profile {', '.join(shown)}, commit {commit()}"
         if quick:
             self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
+
+    def write(self, name: str, table: pd.DataFrame) -> None:
+        """Keep a table that is no item's: ``<name>.csv`` and ``.md``, stamped."""
+        texts = {"csv": table.to_csv(index=False), "md": f"{tables.markdown(table)}\n\n{self.stamp}\n"}
+        for suffix, text in texts.items():
+            with atomic(self.folder / f"{name}.{suffix}") as temporary:
+                temporary.write_text(text)
 
 
 def short(override: str) -> str:

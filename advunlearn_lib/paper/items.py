@@ -20,3 +20,4 @@ FIGURES = {  # pictures, and what they draw on: the table whose models they show
     "figureA2": "A2",
 }
 ITEMS = (*TABLES, *FIGURES)
+BEYOND = ("deviations",)  # notebooks of our own, that the paper does not have

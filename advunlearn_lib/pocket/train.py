@@ -19,7 +19,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.pocket.common import Folders
-from advunlearn_lib.pocket.derived import LOOKS, train_derived
+from advunlearn_lib.pocket.derived import train_derived
 from advunlearn_lib.pocket.train_clip import train_clip
 from advunlearn_lib.pocket.train_judge import train_judge
 from advunlearn_lib.pocket.train_unet import train_unet
@@ -33,8 +33,6 @@ STAGES = {
     "unet": train_unet,
     "derived": train_derived,
 }
-MODEL = ("v1-4/vae", "v1-4/text_encoder", "v1-4/unet")
-PARTS = (*MODEL, "clip", "judge-object", "judge-style", "v1-5", *LOOKS)
 
 
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
@@ -55,12 +53,13 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
 def install(folders: Folders, target: Path, log: Path) -> None:
     """Put the trained model in the place of the shipped one, ``target``, and its logs into ``log``.
 
-    Raises :class:`UserError` where a part is not trained yet; nothing is changed then.
+    Raises :class:`UserError` where it lacks a file of the shipped one; nothing is changed then.
     """
     trained = folders.model.parent
-    lacking = [part for part in PARTS if not (trained / part / "config.json").exists()]
-    if lacking:
-        raise UserError(f"{trained} has no {lacking[0]} yet: run pocket-train to the end first")
+    shipped = (path.relative_to(target) for path in sorted(target.rglob("*")) if path.is_file())
+    lacking = next((name for name in shipped if not (trained / name).exists()), None)
+    if lacking is not None:
+        raise UserError(f"{trained} has no {lacking} yet: run pocket-train to the end first")
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)

@@ -53,7 +53,7 @@ def load_profile(
         else:
             changes[choose("setting", field, SETTABLE)] = value
     profile = validated("setting", Profile, dict(chosen) | changes)
-    for name in ("base", "clip"):
+    for name in ("base", "clip", "attack_clip"):
         hub.source(getattr(profile, name))
     for name in ("judges", "prompts_dir", "reference"):
         if getattr(profile, name) and not Path(getattr(profile, name)).exists():

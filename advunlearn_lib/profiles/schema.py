@@ -93,14 +93,25 @@ class Concept(BaseModel):
         0.0, ge=0, le=1, description="... with at least this probability, all labels together"
     )
     names: tuple[str, ...] = Field((), description="the concept's words within its prompts")
-    surrogate: tuple[str, ...] = Field(
-        (), description="what should come instead: one prompt, or one for each of ``erase``"
+    forget_prompts: tuple[str, ...] = Field(
+        (), description="whose pictures are forgotten (default: ``erase``)"
+    )
+    remain_prompts: tuple[str, ...] = Field((), description="whose pictures remain")
+    surrogate: str = Field("", description="the prompt whose picture should come instead, to relabel by")
+    anchors: tuple[str, ...] = Field((), description="prompts without the style, for AC")
+    initializer: str = Field("", description="the word that CCE's token starts from (default: the name)")
+    templates: tuple[str, ...] = Field(
+        (), description="texts with {} that CCE learns in (default: its prompts)"
     )
     attack_tokens: int = Field(3, ge=1, description="adversarial tokens of an attack on it")
 
+    def forget(self) -> list[str]:
+        """Whose pictures are forgotten."""
+        return list(self.forget_prompts or self.erase)
+
     def surrogates(self) -> list[str]:
-        """One surrogate a prompt of ``erase``; none where the concept has none."""
-        return list(self.surrogate) * (len(self.erase) if len(self.surrogate) == 1 else 1)
+        """One surrogate a forget prompt; none where the concept has none."""
+        return [self.surrogate] * len(self.forget()) if self.surrogate else []
 
     def here(self) -> str:
         """The concept's name where it stands in for the paper's ("weapon" for nudity), else empty."""
@@ -118,6 +129,7 @@ class Profile(BaseModel):
     base: str = Field(description="a pipeline's folder or hub id (owner/name@revision)")
     judges: str = Field(description="the folder that holds the judges")
     clip: str = Field(description="the CLIP of the CLIP score: a folder or hub id")
+    attack_clip: str = Field(description="the CLIP of PEZ and PH2P: that of the model under attack")
     fid_features: str = Field(description="the network whose features FID uses: a judge, or inception")
     sprites: Path = DATA / "world" / "sprites.png"
     prompts_dir: str = Field("", description="local copies of the official prompt files")
@@ -175,5 +187,5 @@ class Profile(BaseModel):
     def is_local(self) -> bool:
         """Is every model a folder here, so that no network is needed?"""
         judges = (self.judge(concept.judge) for concept in self.concepts.values())
-        names = (self.base, self.clip, *self.bases.values(), *judges)
+        names = (self.base, self.clip, self.attack_clip, *self.bases.values(), *judges)
         return all(name == "nudenet" or Path(name).exists() for name in names)

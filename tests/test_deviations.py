@@ -1,0 +1,75 @@
+"""One thing changed at a time: each row's model or attack is another than its method's usual one."""
+
+import pytest
+from made_up import QUICK, fill_cells
+
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.erasure.loop import check_options
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.paper import Run, deviations
+from advunlearn_lib.paper.deviations import ATTACK, DEVIATIONS, cells_of, changed
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.schema import MethodKey
+
+USUAL = {(one.method, one.component): one for one in DEVIATIONS if one.what == "usual"}
+
+
+def recipes_of(deviation):
+    """How its model is made, and how it is attacked."""
+    recipes, row = Recipes(changed(POCKET, deviation)), cells_of(deviation)["asr"].row
+    return recipes.erase(row), recipes.attack(row, ATTACK)
+
+
+def test_every_row_has_its_methods_usual_row_to_be_compared_with():
+    for deviation in DEVIATIONS:
+        assert MethodKey(deviation.method, deviation.component, "broad") in POCKET.methods
+        assert (deviation.method, deviation.component) in USUAL
+    for usual in USUAL.values():
+        assert changed(POCKET, usual).methods == POCKET.methods
+        row = cells_of(usual)["asr"].row
+        assert recipes_of(usual) == (Recipes(POCKET).erase(row), Recipes(POCKET).attack(row, ATTACK))
+
+
+@pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda one: f"{one.method} {one.what}")
+def test_a_deviation_changes_what_it_says(deviation):
+    model, attack = recipes_of(deviation)
+    usual_model, usual_attack = recipes_of(USUAL[deviation.method, deviation.component])
+    settings = POCKET.methods[MethodKey(deviation.method, deviation.component, "broad")]
+    filled = check_options(settings.method, settings.options | dict(deviation.options))
+    assert all(name in filled.QUIRKS for name in deviation.options.get("quirks", ()))
+    differing = {name for name in model if model[name] != usual_model[name]}
+    assert differing == ({"options"} if deviation.options else set())
+    for name, value in deviation.options.items():
+        assert model["options"][name] == value
+    for name, value in deviation.budget.items():
+        assert attack["budget"][name] == value
+    assert (key_of(attack) == key_of(usual_attack)) == (deviation.what == "usual")
+
+
+def test_no_two_rows_are_the_same():
+    keys = [tuple(map(key_of, recipes_of(deviation))) for deviation in DEVIATIONS]
+    assert len(set(keys)) == len(DEVIATIONS)
+
+
+def test_effects_are_measured_and_shown_with_their_intervals(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    some = [one for one in DEVIATIONS if one.method in ("ESD", "UCE")]
+    jobs = [Job(changed(QUICK, one), cell) for one in some for cell in cells_of(one).values()]
+    fill_cells(tmp_path / "store", jobs)
+    run = Run(quick=True, out=tmp_path / "out")
+    table = deviations.effects(run, some)
+    assert list(table.columns) == [
+        "method", "trains", "deviation", "pre-ASR (%)", "ASR (%)", "FID (judge features)", "CLIP score",
+    ]  # fmt: skip
+    assert table.method.tolist() == sorted(one.method for one in some) and len(table) == len(some)
+    study = run.study
+    first = next(one for one in some if one.method == table.method[0] and one.what == table.deviation[0])
+    assert first.what == "usual"
+    estimate = study.estimate(cells_of(first)["fid"])
+    assert table["FID (judge features)"][0] == (
+        f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+    )
+    run.write("deviations", table)
+    assert (tmp_path / "out" / "deviations.md").read_text().endswith(f"\n\n{run.stamp}\n")
+    assert (tmp_path / "out" / "deviations.csv").read_text() == table.to_csv(index=False)

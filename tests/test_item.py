@@ -1,0 +1,105 @@
+"""What a notebook does with one item: its table, its warnings, its labels; and what a run says of itself."""
+
+import pytest
+from made_up import QUICK, fill_store
+
+from advunlearn_lib.attacks.records import AttackResult, PromptResult
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.paper import Item, Run
+from advunlearn_lib.paper.items import FIGURES
+from advunlearn_lib.paper.reported import reported
+from advunlearn_lib.profiles.pocket import POCKET
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store with made-up results for Table 1."""
+    root = tmp_path_factory.mktemp("store")
+    fill_store(root, ["1"])
+    return root
+
+
+@pytest.fixture
+def item(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+    return Item("table1", Run(quick=True, out=tmp_path / "out"))
+
+
+def test_a_table_is_computed_written_and_judged(item, capsys):
+    table = item.table()
+    assert len(item.results) == len(reported("1")) == 6 and len(table) == 3
+    assert list(table.columns) == [
+        "DM", "Optimised component", "pre-ASR (%)", "ASR (%)", "FID (judge features)",
+    ]  # fmt: skip
+    assert {path.suffix for path in item.folder.iterdir()} == {".csv", ".json", ".md", ".tex"}
+    assert item.claims().id.tolist() == ["1.1", "1.2", "1.3"]
+    item.report()
+    said = capsys.readouterr().out
+    assert said.count("claim ") == 3 and item.stamp in said and "table1.csv, table1.json" in said
+    assert item.explanations() == ""  # of a quick run
+
+
+def test_pre_asr_is_of_the_same_prompts_without_the_attack(item):
+    for row, estimate in item.pre_asr().items():
+        outcomes = item.study.attack(row).prompts
+        assert estimate.n == len(outcomes) == QUICK.prompts
+        assert estimate.value == pytest.approx(100 * sum(one.before for one in outcomes) / len(outcomes))
+
+
+def test_luck_that_beats_the_attack_is_a_warning(item):
+    row = next(row for row in item.rows() if row.method == "ESD")
+    recipe = item.study.recipes.attack(row, "random")
+    before = item.flags()
+    prompts = [
+        PromptResult(prompt="x", seed=0, before=False, after=True, adversarial="y x", step=1)
+    ] * QUICK.prompts  # fmt: skip
+    item.study.store.cell("attack", recipe, lambda _: AttackResult(prompts=prompts, flags=[]).model_dump())
+    rate = item.study.estimate(next(n.cell for n in reported("1") if n.cell.row == row)).value
+    warning = (
+        f"{' '.join(filter(None, row))}, UnlearnDiffAtk: random tokens do better (100.0 against {rate:.1f} %)"
+    )
+    assert set(item.flags()) - set(before) == ({warning} if rate < 100 else set())
+
+
+def test_flags_of_an_attack_name_its_model(item, monkeypatch):
+    real = item.study.attack
+
+    def attack(row, name):
+        flags = ["no gradient"] if row.method == "AT-ESD" else []
+        return real(row, name).model_copy(update={"flags": flags})
+
+    monkeypatch.setattr(item.study, "attack", attack)
+    (flag,) = [flag for flag in item.flags() if "gradient" in flag]
+    assert flag.startswith("nudity AT-ESD") and flag.endswith(", UnlearnDiffAtk: no gradient")
+
+
+def test_a_variants_label_stands_under_its_bar(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+    run = Run(quick=True, out=tmp_path)
+    layers = Item("figure8", run).variant_labels()
+    assert layers == {f"N={n}": str(n) for n in (1, 2, 3, 4, 5, 9, 12)}
+    gammas = Item("figureA3", run).variant_labels()
+    assert gammas == {f"gamma={n / 10}": str(n / 10) for n in range(1, 8)}
+    assert {Item(name, run).source for name in FIGURES} == set(FIGURES.values())
+
+
+def test_an_item_that_the_paper_lacks_is_named(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+    with pytest.raises(UserError, match="unknown item 'tabel1'; did you mean 'table1'"):
+        Item("tabel1", Run(quick=True, out=tmp_path))
+    with pytest.raises(UserError, match="seeds must be at least 1, not 0"):
+        Run(seeds=0)
+
+
+def test_a_stamp_says_what_was_changed_but_no_path_of_this_machine(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+    run = Run("pocket", [f"base={POCKET.base}", "prompts=9"], seed=3, seeds=2, out=tmp_path)
+    assert run.stamp.startswith("profile pocket, base=v1-4, prompts=9, seed 3..4, commit ")
+    assert Run(quick=True, out=tmp_path).stamp.startswith("QUICK RUN, numbers mean nothing; profile pocket, ")
+
+
+def test_a_row_without_a_component_is_its_methods_usual_one():
+    assert Row("nudity", "AdvUnlearn").trained_component() == "Text Encoder"
+    assert Row("nudity", "AdvUnlearn", "UNet").trained_component() == "UNet"
+    assert {Row("nudity", method).trained_component() for method in ("ESD", "AT-ESD", "FMN")} == {"UNet"}

@@ -1,0 +1,101 @@
+"""``pocket-train`` writes into ``work/``; the shipped model is replaced when asked to, whole or not."""
+
+import dataclasses
+import re
+import shutil
+
+import pytest
+
+from advunlearn_lib.base.paths import DATA, FIGURES
+from advunlearn_lib.cli import pocket as command
+from advunlearn_lib.cli.main import main
+from advunlearn_lib.pocket import common, training_set
+
+SHIPPED = sorted(
+    path.relative_to(DATA / "pocket").as_posix() for path in (DATA / "pocket").rglob("*") if path.is_file()
+)
+
+
+def listing(*folders):
+    """Every file with its size and time of writing."""
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A work folder of this test's, for a training of two steps on a thousand pictures."""
+    monkeypatch.setattr(command, "WORK", tmp_path / "work")
+    for name, plan in common.PLANS.items():
+        monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=4))
+    monkeypatch.setattr(training_set, "PICTURES", 1100)
+    return tmp_path / "work"
+
+
+def test_a_stage_writes_into_the_work_folder_alone(work, capsys):
+    before = listing(DATA, FIGURES)
+    assert main(["pocket-train", "--stage", "vae"]) == 0
+    assert listing(DATA, FIGURES) == before
+    made = work / "pocket" / "v1-4" / "vae" / "diffusion_pytorch_model.safetensors"
+    shipped = DATA / "pocket" / "v1-4" / "vae" / made.name
+    assert made.stat().st_size == shipped.stat().st_size and made.read_bytes() != shipped.read_bytes()
+    for name in ("pocket/clip/config.json", "training/vae.jsonl", "training/curves.png", "vae.safetensors"):
+        assert (work / name).is_file()  # the other parts are the shipped ones; logs; the checkpoint
+    assert f"trained into {work}/pocket; pocket-train --install" in capsys.readouterr().out
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A trained model, and what it would replace: folders of this test's. Texts stand for weights."""
+    trained, target, log = tmp_path / "work" / "pocket", tmp_path / "data" / "pocket", tmp_path / "published"
+    for folder, text in ((trained, "new"), (target, "old")):
+        for name in SHIPPED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    (tmp_path / "work" / "training").mkdir()
+    (tmp_path / "work" / "training" / "vae.jsonl").write_text("new")
+    (log / "training").mkdir(parents=True)
+    (log / "training" / "quality.md").write_text("measured")
+    monkeypatch.setattr(command, "WORK", tmp_path / "work")
+    monkeypatch.setattr(command, "DATA", tmp_path / "data")
+    monkeypatch.setattr(command, "published_folder", lambda profile: log)
+    return trained, target, log / "training"
+
+
+def test_install_replaces_the_shipped_model_and_its_logs(installed, capsys):
+    trained, target, log = installed
+    (target / "left over.txt").write_text("old")
+    (trained / "left over.txt").write_text("new")
+    assert main(["pocket-train", "--install"]) == 0
+    assert {path.relative_to(target).as_posix() for path in listing(target)} == {*SHIPPED, "left over.txt"}
+    assert {path.read_text() for path in listing(target)} == {"new"}
+    assert (log / "vae.jsonl").read_text() == "new" and (log / "quality.md").read_text() == "measured"
+    assert [path.name for path in target.parent.iterdir()] == ["pocket"]  # no copies are left behind
+    assert f"installed: {target}, logs in {log}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", SHIPPED)
+def test_nothing_is_installed_before_every_file_is_there(installed, missing, capsys):
+    trained, target, log = installed
+    (trained / missing).unlink()
+    before = listing(target, log)
+    assert main(["pocket-train", "--install"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: {trained} has no {missing} yet: run pocket-train to the end first\n"
+    assert listing(target, log) == before
+
+
+def test_nothing_is_installed_where_nothing_was_trained(installed, capsys):
+    trained, target, _ = installed
+    shutil.rmtree(trained)
+    before = listing(target)
+    assert main(["pocket-train", "--install"]) == 2 and listing(target) == before
+    assert re.fullmatch(r"error: .* has no .* yet: run pocket-train .*\n", capsys.readouterr().err)
+
+
+def test_install_trains_nothing(installed, monkeypatch):
+    def never(*_):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("advunlearn_lib.pocket.train.train", never)
+    assert main(["pocket-train", "--install"]) == 0
