@@ -174,3 +174,14 @@ def test_published_weights_stand_for_the_rows_that_they_are(official):
     assert recipe["checkpoint"] == "OPTML-Group/AdvUnlearn/nudity_unlearned"
     assert published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=12")) == recipe
     assert "checkpoint" not in published.erase(Row("nudity", "AdvUnlearn", "Text Encoder", "N=1"))
+
+
+def test_a_clip_model_is_in_the_recipes_of_what_uses_it(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    scored = Recipes(POCKET.model_copy(update={"clip": str(tmp_path)}))
+    attacked = Recipes(POCKET.model_copy(update={"attack_clip": str(tmp_path)}))
+    for attack in ("PEZ", "UnlearnDiffAtk"):
+        usual = RECIPES.attack(ESD, attack)
+        assert scored.attack(ESD, attack) == usual
+        assert (attacked.attack(ESD, attack) != usual) == (attack == "PEZ")
+    assert scored.quality(ESD) != RECIPES.quality(ESD) == attacked.quality(ESD)
