@@ -84,6 +84,22 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
     assert not any(Path(folder).is_relative_to(PUBLISHED) for folder in written[1:])
 
 
+@pytest.mark.parametrize("command", ["tune", "pocket-quality"])
+def test_the_pocket_models_own_reports_keep_apart_too(command, tmp_path, monkeypatch, capsys):
+    """A search under another seed would else take the first one's log for its own, and do nothing."""
+    written = []
+    monkeypatch.setattr("advunlearn_lib.pocket.tuning.tune", lambda _, folder, kinds: written.append(folder))
+    monkeypatch.setattr("advunlearn_lib.pocket.quality.report", lambda _, folder: written.append(folder))
+    monkeypatch.setattr("advunlearn_lib.cli.pocket.writable", lambda kind, folder: folder)
+    name = {"tune": "tuning", "pocket-quality": "training"}[command]
+    sorts = {(): PLAIN, ("--publish",): published_folder("pocket"), ("--out", str(tmp_path)): tmp_path}
+    sorts |= {("--seed", "3"): results_folder("pocket", seed=3)} if command == "tune" else {}
+    for words, folder in sorts.items():
+        assert main([command, *words]) == 0 and written.pop() == folder / name
+    assert main([command, "--publish", "--out", str(tmp_path)]) == 2 and not written
+    assert "--publish names the folder" in capsys.readouterr().err
+
+
 def git(folder, *words):
     return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.base.paths import DATA, ROOT
 from advunlearn_lib.cli.command import Command, at_least, stay_offline
@@ -52,8 +53,11 @@ def add_output_options(parser: ArgumentParser) -> None:
 
 
 def output_folder(options: Namespace, name: str) -> Path:
-    """The folder ``name`` of the chosen results."""
-    folder = published_folder("pocket") if options.publish else options.out or results_folder("pocket")
+    """The folder ``name`` of the chosen results. Raises :class:`UserError` where two are chosen."""
+    if options.publish and options.out:
+        raise UserError("--publish names the folder: it does not go with --out")
+    usual = results_folder("pocket", seed=getattr(options, "seed", None))
+    folder = published_folder("pocket") if options.publish else options.out or usual
     return writable("output folder", folder.resolve() / name)
 
 
