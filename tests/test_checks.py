@@ -32,9 +32,25 @@ def test_relabelling_needs_a_retain_set_and_a_surrogate(model, nothing_is_made, 
         prepare(method, Task(model, ["church"], RETAIN), {})
 
 
-def test_concept_ablation_needs_its_anchor(model, nothing_is_made):
-    with pytest.raises(UserError, match="AC needs a surrogate"):
-        prepare("ac", Task(model, ["church"], RETAIN), {})
+@pytest.mark.parametrize(("method", "name"), RELABELLING.items())
+def test_prompts_that_remain_stand_in_for_a_retain_set(model, method, name):
+    filled = check_options(method, {})
+    check_task(method, Task(model, ["church"], surrogate=GUITAR, remain_prompts=RETAIN), filled)
+    check_task(method, Task(model, ["church"], RETAIN, GUITAR), filled)
+
+
+def test_concept_ablation_needs_its_anchors(model, nothing_is_made):
+    with pytest.raises(UserError, match="AC needs anchors; none was given"):
+        prepare("ac", Task(model, ["church"], RETAIN, GUITAR), {})
+    check_task("ac", Task(model, ["church"], anchors=["a painting"]), check_options("ac", {}))
+
+
+def test_a_task_fills_its_own_defaults(model):
+    plain = Task(model, ["church"], RETAIN)
+    assert plain.forget_prompts == ["church"] and plain.remain_prompts == RETAIN and plain.anchors == []
+    own = Task(model, ["church"], RETAIN, forget_prompts=["a church at night"], remain_prompts=["a dog"])
+    assert (own.concept, own.forget_prompts) == (["church"], ["a church at night"])
+    assert (own.retain_set, own.remain_prompts) == (RETAIN, ["a dog"])
 
 
 def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_is_made):
@@ -44,11 +60,13 @@ def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_
     check_task("advunlearn", Task(model, ["church"]), check_options("advunlearn", free))
 
 
-@pytest.mark.parametrize("method", ["salun", "ac"])
-def test_one_surrogate_a_prompt(model, nothing_is_made, method):
+@pytest.mark.parametrize("method", list(RELABELLING))
+def test_one_surrogate_a_forget_prompt(model, nothing_is_made, method):
     task = Task(model, ["church", "a photo of a church"], RETAIN, GUITAR)
-    with pytest.raises(UserError, match="2 concept prompts but 1 surrogates; as many are needed"):
+    with pytest.raises(UserError, match="2 forget prompts but 1 surrogates; as many are needed"):
         prepare(method, task, {})
+    one = Task(model, ["church", "chapel"], RETAIN, GUITAR, forget_prompts=["a photo of a church"])
+    check_task(method, one, check_options(method, {}))
 
 
 @pytest.mark.parametrize("method", ["esd", "advunlearn", "uce", "fmn", "salun", "spm"])

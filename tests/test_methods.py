@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tasks import CHURCH, PICTURES, RETAIN, church
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Cache, Store
@@ -12,30 +13,26 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.profiles.pocket import POCKET
 
-RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
-PICTURES = {"per_prompt": 6, "retain_per_prompt": 2, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
 QUICK = {  # enough to erase a church, no more
     "fmn": PICTURES | {"iterations": 25, "lr": 1e-3},
     "uce": {},
-    "ac": PICTURES | {"iterations": 25, "lr": 3e-3},
+    "ac": PICTURES | {"iterations": 25, "lr": 3e-3, "templates": ("a photo of a {name}",)},
     "spm": {
         "steps": 8,
         "per_prompt": 6,
         "iterations": 25,
         "batch": 8,
         "lr": 2e-2,
+        "rate_warm_up": 2,
+        "rate_cycles": 1,
         "anchors": 1,
         "anchor_weight": 1.0,
         "eta": 3.0,
     },
     "salun": PICTURES | {"iterations": 20, "lr": 1e-3, "alpha": 0.5, "mask_batches": 2},
-    "erasediff": PICTURES | {"iterations": 12, "lr": 1e-3, "group": "full", "inner_lr": 1e-3},
+    "erasediff": PICTURES | {"iterations": 12, "lr": 1e-3, "group": "full"},
     "scissorhands": PICTURES | {"iterations": 8, "lr": 1e-3, "snip_batches": 2},
 }
-
-
-def church(model, **extra):
-    return Task(model, ["a photo of a church"], RETAIN, ["a photo of a guitar"], ["church"], **extra)
 
 
 @pytest.mark.parametrize("name", list(QUICK))
@@ -44,7 +41,7 @@ def test_erases_and_touches_its_own_parameters_only(model, name):
     wanted = set(method.trained)
     erased = train(method).model
     judge = LabelJudge(Classifier(POCKET.judge("judge-object")), ["church"])
-    prompts, sampling = ["a photo of a church"] * 16, Sampling("dpm++", 4, 5.0)
+    prompts, sampling = [CHURCH] * 16, Sampling("dpm++", 4, 5.0)
     rates = [judge(m.generate(prompts, range(16), sampling, 16)).float().mean() for m in (model, erased)]
     assert rates[0] > 0.8 and rates[1] <= rates[0] - 0.25
 

@@ -70,7 +70,9 @@ def test_the_inner_attack(model, quirks, steps):
     method = prepare("advunlearn", Task(model, ["tench"], RETAIN), own)
     ours = method.attack(torch.tensor([1]), generator(5))[0]
     encoder = copy.deepcopy(model.text_encoder)
-    reference = plain.Training(model.pipeline, encoder, "tench", RETAIN, OPTIONS | {"attack_steps": steps}, quirks)
+    reference = plain.Training(
+        model.pipeline, encoder, "tench", RETAIN, OPTIONS | {"attack_steps": steps}, quirks
+    )
     assert torch.allclose(ours, reference.attack(1, 0, generator(5)), atol=1e-5)
 
 
@@ -82,7 +84,9 @@ def test_the_whole_training_loop(model, quirks):
     losses = plain.Training(model.pipeline, text_encoder, "tench", RETAIN, OPTIONS, quirks).run(2)
     assert ours.losses == pytest.approx(losses, rel=1e-3)
     pairs = zip(ours.model.text_encoder.parameters(), text_encoder.parameters(), strict=True)
-    assert max((a - b).abs().max().item() for a, b in pairs) < 1e-4  # Adam steps by lr = 1e-4 even where g is noise
+    assert (
+        max((a - b).abs().max().item() for a, b in pairs) < 1e-4
+    )  # Adam steps by lr = 1e-4 even where g is noise
 
 
 def attacked(model, name, original=None):

@@ -1,19 +1,57 @@
-"""EraseDiff where memory runs out in its inner loop; where ScissorHands cuts."""
+"""Methods that relabel: whose pictures they draw, what stands in; EraseDiff where memory runs out."""
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from tasks import CHURCH, GUITAR, PICTURES, RETAIN, church, generator
 
+from advunlearn_lib.erasure import pictures
 from advunlearn_lib.erasure.loop import prepare, train
-from advunlearn_lib.erasure.task import Task
 
-RETAIN = ["a photo of a dog", "a photo of a cat"]
-PICTURES = {"per_prompt": 4, "retain_per_prompt": 2, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 4}
-INNER = PICTURES | {"iterations": 2, "lr": 1e-4, "group": "xattn", "inner_steps": 3, "inner_lr": 1e-1}
+FEW = PICTURES | {"per_prompt": 4, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 4}
+INNER = FEW | {"iterations": 2, "lr": 1e-4, "group": "xattn", "inner_steps": 3}
+FIRST = {"salun": {"mask_batches": 1}, "erasediff": {}, "scissorhands": {"snip_batches": 1}}
+FORGET, REMAIN = ["a church at night", "a chapel"], ["a photo of a person", "a photo of a horse", "an owl"]
 
 
-def church(model):
-    return Task(model, ["a photo of a church"], RETAIN, ["a photo of a guitar"], ["church"])
+@pytest.fixture
+def drawn(monkeypatch):
+    """(prompts, pictures of each, seed) that a method has pictures made of."""
+    made, plain = [], pictures.Pictures.__init__
+
+    def init(self, task, prompts, per_prompt, options, seed):
+        made.append((list(prompts), per_prompt, seed))
+        plain(self, task, prompts, per_prompt, options, seed)
+
+    monkeypatch.setattr(pictures.Pictures, "__init__", init)
+    return made
+
+
+@pytest.mark.parametrize("method", list(FIRST))
+def test_pictures_are_of_what_is_forgotten_and_of_what_remains(model, drawn, method):
+    instead = ["a photo of a guitar", "a photo of a castle"]
+    task = church(model, forget_prompts=FORGET, remain_prompts=REMAIN, surrogate=instead, seed=7)
+    ready = prepare(method, task, FEW | FIRST[method])
+    assert drawn == [(FORGET, 4, 7), (REMAIN, 2, 8)]
+    assert torch.equal(ready.forget.embeds, model.encode_prompts(FORGET))
+    assert torch.equal(ready.remain.embeds, model.encode_prompts(REMAIN))
+    assert torch.equal(ready.instead, model.encode_prompts(instead))  # one a forget prompt, in their order
+    drawn.clear()
+    prepare(method, church(model), FEW | FIRST[method])
+    assert drawn == [([CHURCH], 4, 0), (RETAIN, 2, 1)]
+
+
+def test_each_picture_is_relabelled_as_its_own_surrogate(model):
+    instead = [GUITAR, "a photo of a castle"]
+    task = church(model, forget_prompts=FORGET, surrogate=instead)
+    method = prepare("salun", task, FEW | FIRST["salun"] | {"batch": 8})
+    batch, total = method.sample_batch(generator()), 0.0
+    assert set(batch.prompt.tolist()) == {0, 1}
+    for z, t, number in zip(batch.latents, batch.timesteps, batch.prompt, strict=True):
+        told, wanted = (model.encode_prompts([texts[number]]) for texts in (FORGET, instead))
+        with torch.no_grad():
+            answers = [model.predict_noise(z[None], t[None], embeds) for embeds in (told, wanted)]
+        total += (answers[0] - answers[1]).square().mean().item() / len(batch.latents)
+    assert method.forget_loss(batch).item() == pytest.approx(total, rel=1e-4)
 
 
 def out_of_memory_once(monkeypatch, method, call):
@@ -55,22 +93,3 @@ def test_erasediff_ends_where_an_undisturbed_run_does(model, monkeypatch):
     moved = (weights(whole) - weights(start)).abs().max()
     assert (weights(disturbed) - weights(whole)).abs().max() < 1e-2 * moved
     assert ours.losses == pytest.approx(theirs.losses, rel=1e-4)
-
-
-def test_scissorhands_quirk_cuts_in_two_of_stable_diffusions_four_up_blocks(model):
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(  # Stable Diffusion's four levels, narrow
-        sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1,
-        attention_head_dim=4, cross_attention_dim=128,
-    )  # fmt: skip
-    other = model.with_parts(unet=unet)
-    options = PICTURES | {"iterations": 0, "lr": 1e-4, "snip_batches": 1, "sparsity": 0.1}
-    everywhere = prepare("scissorhands", church(other), options)
-    cut = {name for name, mask in zip(everywhere.trained, everywhere.cut) if mask.any()}
-    assert any(name.startswith("up_blocks.3.") and ".attn1." in name for name in cut)
-    local = prepare("scissorhands", church(other), options | {"quirks": {"self_attention_only"}})
-    cut = {name for name, mask in zip(local.trained, local.cut) if mask.any()}
-    assert cut and all(".attn1." in name for name in cut)
-    assert {name.rsplit(".attentions.")[0] for name in cut} == {"up_blocks.1", "up_blocks.2"}
-    before = dict(unet.named_parameters())
-    assert {name for name, now in local.trained.items() if not torch.equal(now, before[name])} == cut

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from advunlearn_lib.attacks.lbfgs import LBFGS
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
-from advunlearn_lib.attacks.ph2p import LBFGS
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
@@ -85,9 +85,9 @@ def started(model, clip, name, **budget):
 
 def test_pez_finds_prompts_nearer_to_the_picture(model, clip):
     _, search, _ = started(model, clip, "PEZ", steps=30, lr=0.1)
-    before = search.similarity(search.rows[search.found])
+    before = search.similarity(search.rows[search.tokens])
     search.advance(0)
-    assert (search.similarity(search.rows[search.found]) >= search.reached - 1e-5).all() and (
+    assert (search.similarity(search.rows[search.tokens]) >= search.reached - 1e-5).all() and (
         search.reached > before
     ).any()
 
@@ -95,7 +95,7 @@ def test_pez_finds_prompts_nearer_to_the_picture(model, clip):
 def test_ph2p_descends_its_objective(model, clip):
     _, search, _ = started(model, clip, "PH2P", steps=6, lr=0.5)
     draws = [(search.timesteps(), search.noise()) for _ in range(4)]
-    rows, optimizer = search.table[search.found].requires_grad_(True), LBFGS(0.5)
+    rows, optimizer = search.table[search.tokens].requires_grad_(True), LBFGS(0.5)
     before = search.objective(rows, draws)
     for _ in range(6):
         (gradient,) = torch.autograd.grad(search.objective(rows, draws), rows)

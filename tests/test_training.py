@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tasks import PICTURES, church, flat
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.load import load_model
@@ -43,7 +44,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path
 
 @pytest.mark.parametrize("method", ["advunlearn", "scissorhands"])
 def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkeypatch):
-    pictures = {"per_prompt": 2, "retain_per_prompt": 1, "sampling_steps": 8, "guidance_scale": 5.0}
+    pictures = {"per_prompt": 2, "remain_per_prompt": 1, "sampling_steps": 8, "guidance_scale": 5.0}
     cut = pictures | {"batch": 4, "iterations": 1, "lr": 1e-4, "snip_batches": 2}
     options = ADVERSARIAL | {"iterations": 1} if method == "advunlearn" else cut
     task = Task(model, ["church"], RETAIN, ["a photo of a dog"])
@@ -76,6 +77,53 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
     monkeypatch.setattr(LatentDiffusion, "call_unet", no_memory)
     with pytest.raises(UserError, match="out of memory with one sample at a time"):
         train(method)
+
+
+def steps_of(method, monkeypatch):
+    """(norm of the gradient, learning rate) at each step of the optimiser that trains ``method``."""
+    optimizer, seen = method.optimizer(), []
+    plain = optimizer.step
+
+    def step(*arguments):
+        gradients = [p.grad for p in method.trained.values() if p.grad is not None]
+        seen.append((flat(gradients).norm().item(), optimizer.param_groups[0]["lr"]))
+        return plain(*arguments)
+
+    monkeypatch.setattr(optimizer, "step", step)
+    monkeypatch.setattr(method, "optimizer", lambda: optimizer)
+    return seen
+
+
+@pytest.mark.parametrize(("name", "clipped"), [("ac", True), ("fmn", True), ("esd", False), ("salun", False)])
+@pytest.mark.parametrize("scale", [1e4, 1e-6])
+def test_gradients_are_clipped_where_the_official_code_does(model, monkeypatch, name, clipped, scale):
+    pictures = {key: value for key, value in PICTURES.items() if key != "remain_per_prompt"}
+    own = {"esd": SMALL, "salun": PICTURES | {"mask_batches": 1}}.get(name, pictures)
+    method = prepare(name, church(model), own | {"iterations": 2, "batch": 2, "lr": 1e-6})
+    plain = method.loss
+    monkeypatch.setattr(method, "loss", lambda *arguments: scale * plain(*arguments))
+    seen = steps_of(method, monkeypatch)
+    train(method)
+    norms = [norm for norm, _ in seen]
+    assert len(norms) == 2
+    if scale < 1:
+        assert max(norms) < 0.1  # what is small stays as it is
+    elif clipped:
+        assert norms == pytest.approx([1, 1], rel=1e-3)
+    else:
+        assert min(norms) > 10
+
+
+def test_the_learning_rate_follows_the_method(model, monkeypatch):
+    own = {"lr": 1e-3, "rate_warm_up": 2, "rate_cycles": 2, "batch": 1, "anchors": 1, "iterations": 6}
+    method = prepare("spm", church(model), SMALL | own)
+    seen = steps_of(method, monkeypatch)
+    train(method)
+    assert [rate for _, rate in seen] == pytest.approx([0, 5e-4, 1e-3, 5e-4, 1e-3, 5e-4])
+    steady = prepare("esd", church(model), SMALL | {"iterations": 3, "batch": 1})
+    seen = steps_of(steady, monkeypatch)
+    train(steady)
+    assert [rate for _, rate in seen] == [SMALL["lr"]] * 3
 
 
 def test_half_precision_trains_fp32_weights_and_agrees(model):

@@ -23,7 +23,8 @@ def encode(text_encoder, ids, token_embeds=None):
         layer = f"encoder.layers.{number}"
         y = norm(f"{layer}.layer_norm1", x)
         q, k, v = (
-            linear(f"{layer}.self_attn.{part}_proj", y).view(length, heads, -1).transpose(0, 1) for part in "qkv"
+            linear(f"{layer}.self_attn.{part}_proj", y).view(length, heads, -1).transpose(0, 1)
+            for part in "qkv"
         )
         attention = (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5 + future).softmax(-1)
         x = x + linear(f"{layer}.self_attn.out_proj", (attention @ v).transpose(0, 1).reshape(length, -1))
