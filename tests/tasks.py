@@ -1,4 +1,4 @@
-"""What the tests of erasure methods share: a task that suits each of them, pictures that are made in no time."""
+"""What the tests of erasure methods share: a task that suits each, pictures made in no time."""
 
 import torch
 

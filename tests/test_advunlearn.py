@@ -82,20 +82,37 @@ def test_quirks_do_what_they_say(model):
     summed = signs_of_sums(model, steps=3, lr=1e-6)
     assert torch.allclose(steady[:, 1:2], summed, atol=1e-7)
     church = Task(model, ["church"], RETAIN)
-    batch = prepare("esd", church, SMALL | {"quirks": {"noise_level_mismatch"}}).sample_points(
-        PATHS, torch.Generator().manual_seed(2)
-    )
-    right = prepare("esd", church, SMALL).sample_points(PATHS, torch.Generator().manual_seed(2))
-    gap = batch.timesteps - right.timesteps
-    assert (
-        torch.equal(batch.latents, right.latents)
-        and ((gap >= 39) & (gap <= 58) | (batch.timesteps == 999)).all()
-    )
     separate = prepare("advunlearn", church, ADVERSARIAL | {"quirks": {"separate_retain_step"}})
     assert (
         separate.loss(1, torch.Generator().manual_seed(0)).item()
         == separate.retain_loss(torch.Generator().manual_seed(0)).item()
     )
+
+
+def test_with_a_signed_buffer_the_first_sign_decides(model):
+    options = {"attack_steps": 4, "attack_lr": 1e-3, "retain_weight": 0, "warm_up": 0}
+    lr, quirks = options["attack_lr"], {"signed_buffer"}
+
+    def moved(steps, scale, quirks):
+        method = prepare(
+            "advunlearn", Task(model, ["tench"]), SMALL | options | {"attack_steps": steps, "quirks": quirks}
+        )
+        plain = method.predict
+        method.predict = lambda batch, embeds: (
+            batch.eps_prompt + scale * (plain(batch, embeds) - batch.eps_prompt)
+        )
+        words = method.attack(PATHS, torch.Generator().manual_seed(1))[:, 1:2]
+        generator, table = torch.Generator().manual_seed(1), model.embedding_table()
+        return words - table[torch.randint(len(table), (4, 1), generator=generator)]
+
+    first, straight = moved(1, 1.0, quirks), moved(4, 1.0, quirks)  # gradients are far below 1
+    assert torch.allclose(first.abs(), torch.tensor(lr), atol=1e-6)
+    assert torch.allclose(straight, 4 * first, atol=1e-6)
+    assert not torch.allclose(moved(4, 1.0, set()), 4 * first, atol=1e-6)
+    assert not torch.allclose(moved(4, 1.0, {"accumulate_gradients"}), 4 * first, atol=1e-6)
+    assert not torch.allclose(
+        moved(4, 1e4, quirks), 4 * moved(1, 1e4, quirks), atol=1e-6
+    )  # above 1 they count
 
 
 def test_latest_init_starts_from_the_last_attack(model):

@@ -114,7 +114,7 @@ def test_a_surrogate_is_needed_only_to_relabel(model):
             sh(model, options, retain_set=[])
     with pytest.raises(UserError, match="ScissorHands needs a surrogate"):
         sh(model, {"heal": "relabel"}, surrogate=[])
-    with pytest.raises(UserError, match="option heal=.descend."):
+    with pytest.raises(UserError, match=r"option heal=.descend."):
         sh(model, {"heal": "descend"})
 
 

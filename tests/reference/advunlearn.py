@@ -1,4 +1,4 @@
-"""The official training: sample z_t from scratch, attack, ESD's loss, retain loss, Adam; one sample at a time."""
+"""The official training: z_t from scratch, attack, ESD's loss, retain loss, Adam; one sample at a time."""
 
 import torch
 
@@ -31,19 +31,28 @@ class Training:
         config = self.unet.config
         return torch.randn(config.in_channels, config.sample_size, config.sample_size, generator=generator)
 
+    def draw(self, count, generator):
+        """For each of ``count`` samples the grid point of its z (0: pure noise) and the timestep told."""
+        steps = self.options["steps"]
+        drawn = torch.randint(steps, (count,), generator=generator).tolist()
+        if "noise_level_mismatch" not in self.quirks:
+            return [(k, ddim_grid(steps)[k]) for k in drawn]
+        width = 1000 // steps
+        inside = torch.randint(width, (count,), generator=generator).tolist()
+        return [(min(steps + 1 - k, steps - 1), width * k + more) for k, more in zip(drawn, inside)]
+
     @torch.no_grad()
-    def point(self, prompt_embeds, seed, index, k):
-        """z at grid point k of a path, its timestep, and the frozen answers to "" and to the prompt."""
-        options = self.options
+    def point(self, prompt_embeds, seed, index, drawn):
+        """z at the drawn point of a path, the timestep, and the frozen answers to "" and to the prompt."""
+        options, (k, t) = self.options, drawn
         noise = self.noise(seed, index)
         z = ddim_states(
             self.unet, noise, prompt_embeds, self.empty, options["steps"], options["guidance_scale"], k + 1
         )[k]
-        t = ddim_grid(options["steps"])[k]
         return z, t, predict(self.unet, z, t, self.empty), predict(self.unet, z, t, prompt_embeds)
 
     def assemble(self, words, d):
-        """[start, d, concept, rest], cut to the model's length; the official code drops what lies after its count."""
+        """[start, d, concept, rest], cut to length; the official code drops what lies beyond."""
         n, k = self.count, len(d)
         if "word_count" in self.quirks:
             words = torch.cat([words[: 1 + n], words[1 + n + k :], words[-1:].expand(k, -1)])
@@ -66,11 +75,14 @@ class Training:
         adam = torch.optim.Adam([d], options["attack_lr"])
         total, before = torch.zeros_like(d), d.detach().clone()
         for _ in range(options["attack_steps"]):
-            k = int(torch.randint(options["steps"], (1,), generator=generator))
-            z, t, _, answer = self.point(self.own, seed, index, k)
+            (drawn,) = self.draw(1, generator)
+            z, t, _, answer = self.point(self.own, seed, index, drawn)
             embeds = encode(self.trained, self.ids, self.assemble(words, d))
             (gradient,) = torch.autograd.grad(mse(predict(self.unet, z, t, embeds), answer), d)
-            total = total + gradient if "accumulate_gradients" in self.quirks else gradient
+            piled = "accumulate_gradients" in self.quirks or "signed_buffer" in self.quirks
+            total = total + gradient if piled else gradient
+            if "signed_buffer" in self.quirks:
+                total = total.sign()  # the gradient of later steps is added to these ones
             before = d.detach().clone()
             if "adam_attack" in self.quirks:
                 d.grad = total.clone()
@@ -86,18 +98,17 @@ class Training:
         options = self.options
         index = int(torch.randint(options["per_prompt"], (1,), generator=generator))
         words = self.attack(index, seed, generator)
-        k = int(torch.randint(options["steps"], (1,), generator=generator))
-        z, t, blank, answer = self.point(self.own, seed, index, k)
+        (drawn,) = self.draw(1, generator)
+        z, t, blank, answer = self.point(self.own, seed, index, drawn)
         target = blank - options["eta"] * (answer - blank)
         total = mse(predict(self.unet, z, t, encode(self.trained, self.ids, words)), target)
         chosen = torch.randperm(len(self.retain), generator=generator)[: options["retain_batch"]]
-        steps = torch.randint(options["steps"], chosen.shape, generator=generator)
         kept = 0.0
-        for number, k in zip(chosen.tolist(), steps.tolist()):
+        for number, drawn in zip(chosen.tolist(), self.draw(len(chosen), generator)):
             ids = token_ids(self.tokenizer, self.retain[number])
             with torch.no_grad():
                 frozen = encode(self.frozen, ids)
-            z, t, _, answer = self.point(frozen, seed + 1, number, k)
+            z, t, _, answer = self.point(frozen, seed + 1, number, drawn)
             kept = kept + mse(predict(self.unet, z, t, encode(self.trained, ids)), answer) / len(chosen)
         return total + options["retain_weight"] * kept
 

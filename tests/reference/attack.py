@@ -1,9 +1,9 @@
-"""UnlearnDiffAtk and P4D as the benchmark's code runs them: one prompt, one noise, one step after the other."""
+"""UnlearnDiffAtk and P4D as the benchmark's code runs them: one prompt, one noise, one step at a time."""
 
 import torch
 
 from reference.noise import noised, predict
-from reference.text import encode, token_ids
+from reference.text import encode, token_ids, true_count
 
 
 def to_simplex(row):
@@ -19,11 +19,12 @@ def to_simplex(row):
 
 
 class Prompt:
-    """One prompt under attack."""
+    """One prompt under attack; ``reseeded``: each round begins where the random numbers of ``seed`` begin."""
 
-    def __init__(self, pipe, text, z0, generator):
+    def __init__(self, pipe, text, z0, seed, reseeded=False):
         self.unet, self.text_encoder, self.tokenizer = pipe.unet, pipe.text_encoder, pipe.tokenizer
-        self.text, self.z0, self.generator = text, z0, generator
+        self.z0, self.seed, self.reseeded = z0, seed, reseeded
+        self.generator = torch.Generator().manual_seed(seed)
         self.ids = token_ids(self.tokenizer, text)
         self.table = self.text_encoder.get_input_embeddings().weight.detach()
         special = {self.tokenizer.bos_token_id, self.tokenizer.eos_token_id}
@@ -36,9 +37,14 @@ class Prompt:
         return encode(self.text_encoder, self.ids, torch.cat([words[:1], d, words[1:]])[: len(words)])
 
     def decoded(self, chosen):
-        """The text a user would type."""
-        tokens = [self.vocabulary[index] for index in chosen]
-        return f"{self.tokenizer.decode(tokens, skip_special_tokens=True).strip()} {self.text}"
+        """The text a user would type: the tokens and the prompt's, decoded at once without their end."""
+        own = self.ids.tolist()[1 : 1 + true_count(self.ids, self.tokenizer)]
+        return self.tokenizer.decode([self.vocabulary[index] for index in chosen] + own).strip()
+
+    def begin_round(self):
+        """The sampler of the judged picture has seeded all randomness."""
+        if self.reseeded:
+            self.generator.manual_seed(self.seed)
 
     def noise(self):
         return torch.randn(self.z0.shape, generator=self.generator)
@@ -50,6 +56,7 @@ def unlearndiffatk(prompt, timesteps, steps, tokens, lr, weight_decay):
     p = torch.full((tokens, size), 1 / size, requires_grad=True)
     adam, texts = torch.optim.Adam([p], lr, weight_decay=weight_decay), []
     for t in timesteps:
+        prompt.begin_round()
         for _ in range(steps):
             chosen = torch.multinomial(p.detach(), 1, generator=prompt.generator)[:, 0]
             one_hot = torch.nn.functional.one_hot(chosen, size).float().requires_grad_(True)
@@ -77,6 +84,7 @@ def p4d(prompt, original, timesteps, steps, tokens, lr, weight_decay):
         return [torch.cosine_similarity(row[None], prompt.rows).argmax().item() for row in e.detach()]
 
     for t in timesteps:
+        prompt.begin_round()
         for _ in range(steps):
             rows = prompt.rows[nearest()].clone().requires_grad_(True)
             z = noised(prompt.z0, prompt.noise(), t)

@@ -1,0 +1,110 @@
+"""UCE, Forget-Me-Not and SPM from their formulas: slow loops over matrices, samples and layers."""
+
+import torch
+
+from reference.advunlearn import mse
+from reference.noise import ddim_grid, ddim_states, predict
+from reference.text import encode, token_ids, true_count
+
+
+def cross_attention(unet):
+    """Its layers by name."""
+    return {name: module for name, module in unet.named_modules() if name.endswith("attn2")}
+
+
+@torch.no_grad()
+def uce_2025(pipe, concepts, guide, preserved, lam, erase_scale, preserve_scale):
+    """The edited weights by name; each text stands for the embedding of its last token."""
+
+    def last_token(text):
+        ids = token_ids(pipe.tokenizer, text)
+        return encode(pipe.text_encoder, ids)[true_count(ids, pipe.tokenizer)].double()
+
+    instead, edited = last_token(guide), {}
+    for name, layer in cross_attention(pipe.unet).items():
+        for part in ("to_k", "to_v"):
+            old = getattr(layer, part).weight.double()
+            left, right = lam * old, lam * torch.eye(old.shape[1]).double()
+            for text in concepts:
+                c = last_token(text)
+                left = left + erase_scale * torch.outer(old @ instead, c)
+                right = right + erase_scale * torch.outer(c, c)
+            for text in preserved:
+                p = last_token(text)
+                left = left + preserve_scale * torch.outer(old @ p, p)
+                right = right + preserve_scale * torch.outer(p, p)
+            edited[f"{name}.{part}.weight"] = left @ torch.linalg.inv(right)
+    return edited
+
+
+def fmn_loss(unet, latents, timesteps, embeds, positions):
+    """|| cross-attention to ``positions`` ||_2 of all layers, heads and pixels, averaged over samples."""
+    seen, hooks = [], []
+
+    def attention(module, arguments, named, output):
+        words = named["encoder_hidden_states"][0]
+        for query, key in zip(module.to_q(arguments[0])[0].chunk(module.heads, -1),
+                              module.to_k(words).chunk(module.heads, -1)):  # fmt: skip
+            scores = query @ key.T / query.shape[-1] ** 0.5
+            seen.append(scores.softmax(-1)[:, positions].flatten())
+
+    for layer in cross_attention(unet).values():
+        hooks.append(layer.register_forward_hook(attention, with_kwargs=True))
+    total = 0.0
+    for z, t in zip(latents, timesteps):
+        seen.clear()
+        predict(unet, z, int(t), embeds)
+        total = total + (torch.cat(seen) ** 2).sum() ** 0.5 / len(latents)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+class SPM:
+    """SPM's loss of one iteration; ``adapted`` is the UNet with its adapter on. Batch 1."""
+
+    def __init__(self, pipe, adapted, concept, options, quirks):
+        self.unet, self.adapted, self.options, self.quirks = pipe.unet, adapted, options, quirks
+        with torch.no_grad():
+            self.empty, self.own = (
+                encode(pipe.text_encoder, token_ids(pipe.tokenizer, text)) for text in ("", concept)
+            )
+
+    @torch.no_grad()
+    def state(self, seed, index, done):
+        """z after ``done`` steps of the adapted UNet's path, and the timestep that the networks are told."""
+        config, options = self.unet.config, self.options
+        shape = (config.in_channels, config.sample_size, config.sample_size)
+        start = torch.randn(shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + index))
+        steps, scale = options["steps"], options["guidance_scale"]
+        z = ddim_states(self.adapted, start, self.own, self.empty, steps, scale, done + 1)[done]
+        told = 999 - int(done * 1000 / steps)
+        return z, told if "told_timestep" in self.quirks else ddim_grid(steps)[done]
+
+    def anchor(self, number, direction, length):
+        """A random direction, 0.8 to 1.2 times as long as the concept's embedding."""
+        if "blank_anchors" in self.quirks and number % 2 == 0:
+            return self.empty
+        return direction / direction.norm() * self.own.norm() * (0.8 + 0.4 * length)
+
+    def loss(self, seed, generator):
+        """The erasing loss, and the weight times the anchors' loss."""
+        options, count = self.options, self.options["anchors"]
+        paths, steps = options["per_prompt"], options["steps"]
+        which = torch.randint(paths, (count,), generator=generator).tolist()
+        done = torch.randint(steps, (count,), generator=generator).tolist()
+        directions = torch.randn((count, *self.own.shape), generator=generator)
+        lengths = torch.rand(count, 1, 1, generator=generator)
+        stay = 0.0
+        for number in range(count):
+            z, t = self.state(seed, which[number], done[number])
+            anchor = self.anchor(number, directions[number], lengths[number])
+            with torch.no_grad():
+                wanted = predict(self.unet, z, t, anchor)
+            stay = stay + mse(predict(self.adapted, z, t, anchor), wanted) / count
+        path = int(torch.randint(paths, (1,), generator=generator))
+        z, t = self.state(seed, path, int(torch.randint(steps, (1,), generator=generator)))
+        with torch.no_grad():
+            neutral, positive = (predict(self.unet, z, t, c) for c in (self.empty, self.own))
+        target = neutral - options["eta"] * (positive - neutral)
+        return mse(predict(self.adapted, z, t, self.own), target), options["anchor_weight"] * stay
