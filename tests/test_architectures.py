@@ -160,6 +160,27 @@ def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, compone
     assert torch.allclose(*noise, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["sd2", "sdxl"])
+def test_guidance_points_away_from_the_empty_prompt_of_the_encoder_that_is_asked_for(folders, name):
+    tiny, seeds = load_model(folders / name), [7, 8]
+    if name == "sdxl":  # its own is zeros, whoever encodes
+        tiny.pipeline.register_to_config(force_zeros_for_empty_prompt=False)
+    other = tiny.copy_of("text_encoder")
+    with torch.no_grad():
+        for parameter in other.text_encoder.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    embeds, pictures = other.encode_prompts(WORDS), []
+    for whose, encoder in (("own", other), ("original", tiny)):
+        empty = encoder.encode_prompts([""]).expand_as(embeds)
+        theirs = other.pipeline(
+            **other.conditions(embeds, empty), latents=other.noise(seeds), num_inference_steps=2,
+            guidance_scale=3.0, output_type="pt",
+        ).images  # fmt: skip
+        pictures.append(other.generate(WORDS, seeds, Sampling("ddim", 2, 3.0, whose)))
+        assert torch.allclose(pictures[-1], theirs, atol=1e-4), whose
+    assert not torch.allclose(*pictures, atol=1e-3)
+
+
 def test_both_of_xls_text_encoders_must_fit(folders, tmp_path):
     tiny = load_model(folders / "sdxl")
     save_part(tiny.text_encoder, tmp_path)

@@ -59,6 +59,18 @@ def test_pez_sends_everything_to_its_network(model, clip, fast, monkeypatch):
     assert len(search.texts()) == 3 and (search.reached > -1).all()
 
 
+def test_ph2p_sends_its_pictures_to_clips_network(model, clip, fast, monkeypatch):
+    prompts = [EvaluationPrompt(text, seed) for seed, text in enumerate(["a dagger", "an axe"])]
+    targets = model.encode_images(model.generate(["a dagger", "an axe"], range(2), fast))
+    budget = Budget(tokens=4, steps=3, lr=0.1)
+    attack = ATTACKS["PH2P"](model, lambda images: torch.zeros(len(images)), budget, fast, clip=clip)
+    moved = Moved(monkeypatch, clip[0])
+    search = attack.search(prompts, targets)
+    search.advance(0)
+    pixels = [shape for shape in moved.shapes() if shape == (2, 3, 64, 64)]
+    assert len(pixels) == 1 + 3 and (search.likeness > -1).all()  # the targets, then each step's pictures
+
+
 def test_judges_send_pictures_to_their_network(monkeypatch):
     judge = Classifier(POCKET.judge("judge-object"))
     moved = Moved(monkeypatch, judge.network)

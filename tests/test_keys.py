@@ -1,17 +1,23 @@
 """Keys follow content: what changes a model, a bank or a reference changes its key, and nothing else does."""
 
+import ast
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import fingerprint, key_of, key_of_files
 from advunlearn_lib.base.store import Cache, Store
 from advunlearn_lib.data.reference import reference_key
 from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.profiles.pocket import POCKET
@@ -134,3 +140,39 @@ def test_a_folder_of_pictures_key_is_its_contents(tmp_path):
     assert reference_key(tmp_path / "c") == a
     Image.new("RGB", (8, 8)).save(tmp_path / "c" / "2.png")
     assert reference_key(tmp_path / "c") != a
+
+
+PRINT_KEYS = """
+from advunlearn_lib.attacks.records import Budget
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.loop import check_options
+
+quirks = set(AdvUnlearnOptions.QUIRKS)
+two = {"word_count", "drop_last_update"}
+print(list(quirks))
+for options in (AdvUnlearnOptions(quirks=quirks), AdvUnlearnOptions(quirks=two), Budget(quirks=quirks),
+                check_options("advunlearn", {"quirks": list(quirks)})):
+    print(options.model_dump(mode="json")["quirks"], key_of(options.model_dump(mode="json")))
+"""
+
+
+def test_a_set_of_quirks_has_one_key_in_every_process():
+    def printed(seed):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-W", "ignore", "-c", PRINT_KEYS]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    (order, *keys), (other_order, *other_keys) = (printed(seed).splitlines() for seed in ("1", "2"))
+    assert sorted(ast.literal_eval(order)) == sorted(ast.literal_eval(other_order)) and order != other_order
+    assert keys == other_keys and len(keys) == 4
+    assert keys[1].startswith("['drop_last_update', 'word_count'] ") and keys[0] == keys[3]
+    assert len({key.split()[-1] for key in keys}) == 3
+
+
+@pytest.mark.parametrize("make", [AdvUnlearnOptions, Budget])
+def test_quirks_are_written_in_order_and_read_back(make):
+    one, other = make(quirks=["word_count", "adam_attack"]), make(quirks={"adam_attack", "word_count"})
+    assert one == other and one.model_dump(mode="json")["quirks"] == ["adam_attack", "word_count"]
+    assert make(**one.model_dump(mode="json")) == one and make(**one.model_dump()) == one
+    assert key_of(one.model_dump(mode="json")) != key_of(make(quirks=["word_count"]).model_dump(mode="json"))

@@ -1,7 +1,9 @@
+import copy
 import shutil
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
@@ -78,3 +80,58 @@ def test_copies_share_the_rest(model):
     other = model.copy_of("text_encoder")
     assert other.unet is model.unet and other.text_encoder is not model.text_encoder
     assert isinstance(other.text_encoder, CLIPTextModel)
+
+
+@pytest.fixture(scope="module")
+def moved(model):
+    """The model with a text encoder to which even the empty prompt means something else."""
+    other = model.copy_of("text_encoder")
+    with torch.no_grad():
+        for parameter in other.text_encoder.encoder.layers[0].parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    return other
+
+
+def by_pipeline(model, empty, texts, seeds):
+    """Pictures by the plain pipeline, guided away from the embeddings ``empty`` [1, l, d]."""
+    pipeline = copy.copy(model.pipeline)
+    pipeline.scheduler = DDIMScheduler.from_config(model.scheduler.config, clip_sample=False)
+    return pipeline(
+        prompt_embeds=model.encode_prompts(texts),
+        negative_prompt_embeds=empty.expand(len(texts), -1, -1),
+        latents=model.noise(seeds),
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        output_type="pt",
+    ).images
+
+
+def test_guidance_points_away_from_its_own_or_the_originals_empty_prompt(model, moved):
+    texts, seeds = ["a photo of a dog", "a church"], [3, 4]
+    assert not torch.allclose(moved.unconditional(), model.unconditional(), atol=1e-2)
+    ours = {
+        whose: moved.generate(texts, seeds, Sampling("ddim", 4, 5.0, whose)) for whose in ("own", "original")
+    }
+    for whose, empty in (("own", moved.unconditional()), ("original", model.unconditional())):
+        assert torch.allclose(ours[whose], by_pipeline(moved, empty, texts, seeds), atol=1e-4), whose
+    assert not torch.allclose(ours["own"], ours["original"], atol=1e-2)
+    assert torch.equal(moved.generate(texts, seeds, Sampling("ddim", 4, 5.0)), ours["own"])
+    plain = [model.generate(texts, seeds, Sampling("ddim", 4, 5.0, whose)) for whose in ("own", "original")]
+    assert torch.equal(*plain)  # a model that came from no other is its own original
+
+
+def test_the_original_is_the_model_that_all_parts_came_from(model, moved):
+    assert model.original is model and moved.original is model
+    both = moved.with_parts(unet=copy.deepcopy(model.unet))
+    assert both.original is model and both.text_encoder is moved.text_encoder
+    again = both.copy_of("text_encoder").copy_of("unet")
+    assert again.original is model
+    ours = again.generate(["a church"], [3], Sampling("ddim", 2, 5.0, "original"))
+    wanted = moved.generate(["a church"], [3], Sampling("ddim", 2, 5.0, "original"))
+    assert torch.allclose(ours, wanted, atol=1e-5)
+
+
+def test_prompt_embeddings_are_guided_likewise(model, moved):
+    sampling = Sampling("ddim", 2, 5.0, "original")
+    texts = moved.generate(["a church"], [3], sampling)
+    assert torch.allclose(moved.generate(moved.encode_prompts(["a church"]), [3], sampling), texts, atol=1e-5)

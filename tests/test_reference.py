@@ -21,7 +21,7 @@ def test_lms(model):
 @pytest.mark.parametrize("layout", compare.LAYOUTS)
 def test_erasing_loss_and_gradient_in_every_layout(model, layout):
     loss, gradient = compare.erasing_loss(model, layout)
-    assert loss < 1e-5 and gradient < 1e-5
+    assert loss < 1e-5 and gradient < 1e-3
 
 
 @pytest.mark.parametrize("quirks", compare.QUIRKS)
@@ -43,7 +43,7 @@ def test_uce(model, preserved, guide):
 
 def test_fmn(model):
     loss, gradient = compare.fmn(model)
-    assert loss < 1e-4 and gradient < 1e-4
+    assert loss < 1e-4 and gradient < 1e-3
 
 
 @pytest.mark.parametrize("quirks", [(), ("blank_anchors",), ("told_timestep", "blank_anchors")])

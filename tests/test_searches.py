@@ -10,6 +10,7 @@ from advunlearn_lib.attacks.p4d import nearest_by_cosine
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.sampling import Sampling
 
 FAST = Sampling("dpm++", 3, 5.0)
@@ -72,12 +73,12 @@ def test_batched_lbfgs_is_torchs_row_by_row():
         assert torch.allclose(ours[row], x.detach(), atol=1e-5)
 
 
-def started(model, clip, name, **budget):
+def started(model, clip, name, rounds=1, **budget):
     """An attack on three prompts with its search state."""
     prompts = PROMPTS[:3]
     targets = model.encode_images(model.generate([p.text for p in prompts], [p.seed for p in prompts], FAST))
     run = ATTACKS[name](
-        model, never_right, Budget(tokens=3, timesteps=1, **budget), FAST, original=model, clip=clip
+        model, never_right, Budget(tokens=3, timesteps=rounds, **budget), FAST, original=model, clip=clip
     )
     run.prepare(prompts, targets)
     return run, run.search(prompts, targets), targets
@@ -90,41 +91,6 @@ def test_pez_finds_prompts_nearer_to_the_picture(model, clip):
     assert (search.similarity(search.rows[search.tokens]) >= search.reached - 1e-5).all() and (
         search.reached > before
     ).any()
-
-
-def test_ph2p_descends_its_objective(model, clip):
-    _, search, _ = started(model, clip, "PH2P", steps=6, lr=0.5)
-    draws = [(search.timesteps(), search.noise()) for _ in range(4)]
-    rows, optimizer = search.table[search.tokens].requires_grad_(True), LBFGS(0.5)
-    before = search.objective(rows, draws)
-    for _ in range(6):
-        (gradient,) = torch.autograd.grad(search.objective(rows, draws), rows)
-        rows = (rows + optimizer.update(gradient.flatten(1)).view_as(rows)).detach().requires_grad_(True)
-    assert search.objective(rows, draws) < before
-    assert all((timesteps >= 500).all() and (timesteps < 900).all() for timesteps, _ in draws)
-
-
-def test_cce_token_explains_the_pictures_better_than_where_it_started(model, clip):
-    def loss(steps, lr):
-        run, search, targets = started(model, clip, "CCE", steps=steps, lr=lr)
-        words = torch.cat(
-            [(e := model.token_embeds(search.ids))[:, :1], run.v.expand(3, 1, -1), e[:, 1:-1]], 1
-        )
-        embeds, total = model.encode(search.ids, words), 0.0
-        for t in (300, 500, 700, 900):
-            noise, timesteps = (
-                torch.randn(targets.shape, generator=torch.Generator().manual_seed(t)),
-                torch.full((3,), t),
-            )
-            predicted = model.predict_noise(model.add_noise(targets, noise, timesteps), timesteps, embeds)
-            total += (predicted - noise).square().mean().item()
-        return total
-
-    with torch.no_grad():
-        started_at = model.text_encoder.get_input_embeddings().weight.mean(0, keepdim=True)
-    run, _, _ = started(model, clip, "CCE", steps=1, lr=1e-12)
-    assert torch.allclose(run.v, started_at)
-    assert loss(40, 0.02) < loss(1, 1e-12)
 
 
 def test_p4d_gradient_is_the_derivative_of_its_loss(model, clip):
@@ -186,3 +152,46 @@ def test_gradient_is_the_derivative_of_the_loss(model):
         step[other] = 0.02
         slope = (loss(one_hot + step) - loss(one_hot - step)) / 0.04
         assert gradient[other].item() == pytest.approx(slope, rel=0.05, abs=1e-5)
+
+
+def noises(model, clip, name, quirks):
+    """The noises of each of three rounds of two steps, one row a prompt, and each round's texts."""
+    _, search, _ = started(model, clip, name, rounds=3, steps=2, quirks=quirks)
+    seen, plain, texts = [], search.noise, []
+
+    def noise():
+        seen.append(plain())
+        return seen[-1]
+
+    search.noise = noise
+    for number in range(3):
+        search.advance(number)
+        texts.append(search.texts())
+    return torch.stack(seen).unflatten(0, (3, 2)), texts
+
+
+@pytest.mark.parametrize("name", ["UnlearnDiffAtk", "P4D"])
+def test_every_round_draws_the_same_noises_with_the_quirk(model, clip, name):
+    free, _ = noises(model, clip, name, ())
+    same, _ = noises(model, clip, name, ("reseeded_evaluation",))
+    assert torch.equal(same[0], same[1]) and torch.equal(same[0], same[2])
+    drawn = torch.cat([free.flatten(0, 2), same[0].flatten(0, 1)]).flatten(1)
+    begins = len(PROMPTS) * 2 if name == "UnlearnDiffAtk" else 0  # the first round is the free search's too
+    assert len(drawn.unique(dim=0)) == 4 * 2 * len(PROMPTS) - begins
+
+
+def test_each_prompt_begins_its_own_random_numbers_anew(model, clip):
+    _, search, _ = started(model, clip, "UnlearnDiffAtk", rounds=2, steps=1, quirks=("reseeded_evaluation",))
+    search.advance(0)
+    first = [generator.get_state() for generator in search.generators]
+    search.keep([2, 0])
+    search.advance(1)
+    states = [generator.get_state() for generator in search.generators]
+    assert torch.equal(states[0], first[2]) and torch.equal(states[1], first[0])
+    assert not torch.equal(states[0], states[1])
+
+
+@pytest.mark.parametrize("name", ["PEZ", "PH2P", "CCE", "random", "none"])
+def test_other_attacks_have_no_quirks(model, clip, name):
+    with pytest.raises(UserError, match="unknown quirk 'reseeded_evaluation'"):
+        started(model, clip, name, quirks=("reseeded_evaluation",))

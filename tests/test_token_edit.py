@@ -45,3 +45,59 @@ def test_prefix_survives_as_text(model):
     ids = model.tokenizer("dog cat", add_special_tokens=False).input_ids
     text = with_prefix(model, ids, "a photo of a church")
     assert text == "dog cat a photo of a church"
+
+
+PROMPTS = ["a photo of a church", ", a church", "'s church", "church's", "ornament", "!?", "a, b & c: d"]
+
+
+def apart(model, prefix, prompt):
+    """The prefix decoded by itself, a blank, the prompt as it stands."""
+    return f"{model.tokenizer.decode(prefix).strip()} {prompt}"
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_prefix_and_prompt_are_decoded_together(model, prompt):
+    own = model.tokenizer(prompt, add_special_tokens=False).input_ids
+    words = model.tokenizer.get_vocab()
+    inside = [index for word, index in sorted(words.items()) if not word.endswith("</w>") and word.isalpha()]
+    for prefix in ([words["dog</w>"]], [words["cat</w>"], words[",</w>"]], inside[:2], inside[5:8]):
+        text = with_prefix(model, prefix, prompt)
+        assert text == model.tokenizer.decode([*prefix, *own]).strip()
+        if prefix[-1] in inside:
+            assert text != apart(model, prefix, prompt)  # no blank within a word
+
+
+def test_a_token_without_a_words_end_runs_into_the_prompt(model):
+    words = model.tokenizer.get_vocab()
+    assert with_prefix(model, [words["ch"]], "urch") == "church"
+    assert with_prefix(model, [words["dog</w>"], words["ch"]], "urch") == "dog church"
+    assert apart(model, [words["ch"]], "urch") == "ch urch"
+    assert with_prefix(model, [words["sun"]], "flower at night") == "sunflower at night"
+
+
+def test_the_prompts_own_tokens_are_decoded_not_its_letters(model):
+    assert (
+        with_prefix(model, model.tokenizer("dog", add_special_tokens=False).input_ids, "A  CHURCH")
+        == "dog a church"
+    )
+    ends = [model.tokenizer.bos_token_id, model.tokenizer.eos_token_id]
+    assert with_prefix(model, ends, "church") == "church"
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_whole_words_survive_the_round_trip(model, prompt):
+    """Text of tokens that end words is tokenised into as many tokens again, and into the same."""
+    own = model.tokenizer(prompt, add_special_tokens=False).input_ids
+    vocabulary = sorted(model.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    stable = [i for word, i in vocabulary if word.endswith("</w>") and round_trip(model, [i]) == [i]]
+    assert len(stable) > 150
+    for start in range(0, len(stable) - 2, 7):
+        prefix = stable[start : start + 3]
+        text = with_prefix(model, prefix, prompt)
+        again = model.tokenizer(text, add_special_tokens=False).input_ids
+        assert len(again) == len(prefix) + len(own), text
+        assert again[:3] == prefix and again[3:] == round_trip(model, own), text
+
+
+def round_trip(model, ids):
+    return model.tokenizer(model.tokenizer.decode(ids), add_special_tokens=False).input_ids

@@ -39,6 +39,11 @@ def gap(ours, theirs):
     return (torch.as_tensor(ours).double() - torch.as_tensor(theirs).double()).abs().max().item()
 
 
+def relative_gap(ours, theirs):
+    """The largest difference of two lists of tensors, relative to the largest entry."""
+    return max(map(gap, ours, theirs)) / max(other.abs().max().item() for other in theirs)
+
+
 def advunlearn(model, **changes):
     """The library's method, drawing its paths from scratch."""
     return prepare("advunlearn", Task(model, ["tench"], RETAIN), OPTIONS | {"resample": True} | changes)
@@ -75,7 +80,7 @@ def lms(model):
 
 
 def erasing_loss(model, layout):
-    """The loss of one iteration after an attack, and the gradient of all weights."""
+    """The loss of one iteration after an attack, and the gradient of all weights, relative to its largest."""
     method = advunlearn(model, iterations=1, layout=layout)
     ours = method.loss(0, generator(7))
     ours.backward()
@@ -83,8 +88,8 @@ def erasing_loss(model, layout):
     theirs = reference(model, encoder, layout=layout).loss(0, generator(7))
     theirs.backward()
     others = dict(encoder.named_parameters())
-    gradients = [gap(parameter.grad, others[name].grad) for name, parameter in method.trained.items()]
-    return gap(ours.item(), theirs.item()), max(gradients)
+    gradients = [(parameter.grad, others[name].grad) for name, parameter in method.trained.items()]
+    return gap(ours.item(), theirs.item()), relative_gap(*zip(*gradients))
 
 
 def inner_attack(model, quirks, steps):
@@ -115,7 +120,7 @@ def uce(model, preserved=(), guide=""):
 
 
 def fmn(model):
-    """The loss, and the gradient of all weights."""
+    """The loss, and the gradient of all weights, relative to its largest."""
     options = {"per_prompt": 3, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 3}
     method = prepare("fmn", Task(model, [CHURCH], names=["church"]), options)
     ours = method.loss(0, generator(7))
@@ -126,8 +131,8 @@ def fmn(model):
     theirs = plain_methods.fmn_loss(unet, batch.latents, batch.timesteps, embeds, [5])
     theirs.backward()
     others = dict(unet.named_parameters())
-    gradients = [gap(p.grad, others[n].grad) for n, p in method.trained.items() if p.grad is not None]
-    return gap(ours.item(), theirs.item()), max(gradients)
+    gradients = [(p.grad, others[n].grad) for n, p in method.trained.items() if p.grad is not None]
+    return gap(ours.item(), theirs.item()), relative_gap(*zip(*gradients))
 
 
 def spm(model, quirks=()):

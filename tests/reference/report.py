@@ -27,7 +27,7 @@ def rows(model):
     for layout in compare.LAYOUTS:
         loss, gradient = compare.erasing_loss(model, layout)
         yield f"AdvUnlearn, one iteration, {layout}: loss", loss
-        yield f"AdvUnlearn, one iteration, {layout}: gradient of every weight", gradient
+        yield f"AdvUnlearn, one iteration, {layout}: gradient, relative to its largest entry", gradient
     for quirks in compare.QUIRKS:
         for steps in (1, 4):
             what = f"AdvUnlearn's inner attack, K = {steps}, {named(quirks)}: token embeddings"
@@ -43,7 +43,7 @@ def rows(model):
     )
     loss, gradient = compare.fmn(model)
     yield "FMN: loss", loss
-    yield "FMN: gradient of every weight", gradient
+    yield "FMN: gradient, relative to its largest entry", gradient
     for quirks in ((), ("told_timestep", "blank_anchors")):
         yield f"SPM, {named(quirks)}: loss with anchors", compare.spm(model, quirks)[0]
     for name, original in (("UnlearnDiffAtk", None), ("P4D", compare.changed(model))):
@@ -55,7 +55,12 @@ def rows(model):
 
 def named(quirks):
     """A set of quirks in words."""
-    return ", ".join(quirks) or "no quirks"
+    sets = {
+        (): "no quirks",
+        compare.OFFICIAL: "all official quirks",
+        compare.FAST_AT: "Fast AT's official quirks",
+    }
+    return sets.get(quirks, ", ".join(quirks))
 
 
 def main():
