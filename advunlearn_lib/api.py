@@ -206,7 +206,7 @@ def attack(
 ) -> AttackResult:
     """Attack ``model``; ``original``, the model before erasing, draws the pictures that the attack aims at.
 
-    ``judge``: pictures [b, 3, h, w] in [0, 1] -> bool [b]. ``clip``: (CLIPModel, processor), for PEZ.
+    ``judge``: pictures [b, 3, h, w] in [0, 1] -> bool [b]. ``clip``: (CLIPModel, processor), PEZ and PH2P.
     ``budget``: fields of :class:`Budget` (tokens, timesteps, steps, lr, ...). Raises :class:`UserError` for
     an unknown attack or budget, or a prompt too long, before anything is drawn.
     """

@@ -6,7 +6,8 @@ from advunlearn_lib.erasure.task import Task
 
 CHURCH, GUITAR = "a photo of a church", "a photo of a guitar"
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
-PICTURES = {"per_prompt": 6, "remain_per_prompt": 2, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
+PICTURES = {"per_prompt": 6, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
+RELABELLING = PICTURES | {"remain_per_prompt": 2}
 
 
 def church(model, **changes):

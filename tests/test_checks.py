@@ -53,6 +53,13 @@ def test_a_task_fills_its_own_defaults(model):
     assert (own.retain_set, own.remain_prompts) == (RETAIN, ["a dog"])
 
 
+@pytest.mark.parametrize("templates", [("{anchor} by {name}",), ("{anchor}" + " by" * 3 + " {name}",)])
+def test_an_anchor_that_would_be_cut_off_is_refused(model, nothing_is_made, templates):
+    task = Task(model, ["monet"], anchors=["a dog", "a " * 21])
+    with pytest.raises(UserError, match="tokens; with 0 adversarial ones at most 22 fit"):
+        prepare("ac", task, {"templates": templates})
+
+
 def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_is_made):
     with pytest.raises(UserError, match="AdvUnlearn needs a retain set"):
         prepare("advunlearn", Task(model, ["church"]), {})

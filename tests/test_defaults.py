@@ -65,6 +65,31 @@ def test_every_methods_defaults_are_what_the_tables_rows_use(key, model, large):
         assert METHODS[method].OPTIONS(**ours).model_dump(mode="json") == options
 
 
+@pytest.mark.parametrize(
+    ("method", "kind"), [("uce", "broad"), ("erasediff", "broad"), ("erasediff", "object")]
+)
+def test_texts_of_the_papers_concepts_are_not_a_users(method, kind, large, monkeypatch):
+    """UCE's "violence" goes with nudity, EraseDiff's pokemon with the paper's rows."""
+    monkeypatch.setattr(api, "train", lambda prepared, seed: prepared)
+    monkeypatch.setattr(api, "prepare", lambda method, task, options: (task, options))
+    task, options = api.erase(large, "dog", method, kind, ["a cat"], surrogate="a horse")
+    assert task.surrogate == ["a horse"] and not task.also and not task.pseudo
+    assert not {"violence", "harm", "a photo of a pokemon"} & set(map(str, flat(options.values())))
+
+
+def flat(values):
+    """All single values among lists and others."""
+    return [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
+
+
+def test_the_papers_rows_have_them(monkeypatch):
+    recipes = Recipes(PAPER)
+    monkeypatch.setattr(recipes.source, "retain_set", lambda *_: [])
+    nudity, church = (recipes.training(Row(name, "ED", "UNet")) for name in ("nudity", "Church"))
+    assert nudity["also"] == ["violence", "harm"] and church["also"] == []
+    assert nudity["pseudo"] == church["pseudo"] == "a photo of a pokemon"
+
+
 def test_the_kind_of_concept_changes_them(model, large):
     assert filled(large, kind="object")["group"] == "layers-1"
     assert [filled(large, kind=kind)["retain_weight"] for kind in CONCEPTS] == [0.3, 0.5, 0.5]

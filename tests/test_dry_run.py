@@ -5,6 +5,7 @@ import torch
 
 from advunlearn_lib.diffusion.random_weights import build_unet, build_vae, full_tokenizer, text_config
 from advunlearn_lib.erasure.loop import prepare, train
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.execute import dry_run as module
 from advunlearn_lib.execute.dry_run import dry_run, print_dry_run, trained_parts
@@ -18,6 +19,18 @@ def test_the_dry_run_covers_every_method_of_both_profiles():
     methods = {"advunlearn", "esd", "fmn", "uce", "ac", "spm", "salun", "erasediff", "scissorhands"}
     assert {method for method, _ in trained_parts(PAPER)} >= methods
     assert {("esd", "unet"), ("esd", "text_encoder")} <= set(trained_parts(PAPER))
+
+
+def test_it_draws_as_few_pictures_as_it_can():
+    counts = {name for method in METHODS.values() for name in method.OPTIONS.model_fields}
+    assert {name for name in counts if name.endswith("per_prompt")} <= set(module.SMALLEST)
+    assert all(value <= 2 for value in module.SMALLEST.values())
+
+
+@pytest.mark.parametrize(("method", "part"), trained_parts(POCKET))
+def test_every_method_works_in_it(method, part, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    assert module.run_method(POCKET.base, method, part, "fp32")["sum_gb"] > 0
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tasks import CHURCH, GUITAR, PICTURES, church, flat, generator
+from tasks import CHURCH, GUITAR, RELABELLING, church, flat, generator
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure import erasediff
 from advunlearn_lib.erasure.erasediff import multiplier
 from advunlearn_lib.erasure.loop import check_options, prepare, train
 
-OPTIONS = PICTURES | {"group": "full", "lr": 2e-4, "batch": 4}
+OPTIONS = RELABELLING | {"group": "full", "lr": 2e-4, "batch": 4}
 
 
 def ed(model, **options):
@@ -133,11 +133,11 @@ def test_the_inner_rate_is_no_option_of_its_own():
 
 def test_a_pseudo_prompt_stands_in_for_the_surrogate(model):
     pseudo = "a photo of a penguin"
-    task = church(model, surrogate=[], forget_prompts=[CHURCH, "a church at night"])
-    method = prepare("erasediff", task, OPTIONS | {"pseudo": pseudo})
+    twice = {"forget_prompts": [CHURCH, "a church at night"], "surrogate": [GUITAR] * 2}
+    method = prepare("erasediff", church(model, **twice, pseudo=pseudo), OPTIONS)
     assert torch.equal(method.instead, model.encode_prompts([pseudo] * 2))
-    assert torch.equal(prepare("erasediff", church(model), OPTIONS | {"pseudo": pseudo}).instead,
+    assert torch.equal(prepare("erasediff", church(model, pseudo=pseudo), OPTIONS).instead,
                        model.encode_prompts([pseudo]))  # fmt: skip
     assert torch.equal(ed(model).instead, model.encode_prompts([GUITAR]))
     with pytest.raises(UserError, match="EraseDiff needs a surrogate"):
-        prepare("erasediff", task, OPTIONS)
+        prepare("erasediff", church(model, surrogate=[]), OPTIONS)

@@ -65,7 +65,7 @@ def test_a_folders_name_does_not_depend_on_the_order_of_different_settings():
     assert len({results_folder("pocket", overrides=order) for order in itertools.permutations(settings)}) == 1
 
 
-@pytest.mark.parametrize("more", [["--quick"], ["--seeds", "2"], ["--out", "elsewhere"]])
+@pytest.mark.parametrize("more", [["--quick"], ["--seed", "1"], ["--seeds", "2"], ["--out", "elsewhere"]])
 def test_only_the_plain_run_is_published(more, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["table1", "--publish", *more]) == 2

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import PICTURES, church, flat, generator
+from tasks import PICTURES, RELABELLING, church, flat, generator
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_cosine_with_hard_restarts_schedule_with_warmup
 
@@ -65,7 +65,9 @@ def test_spm_adapter_is_born_neutral_and_weighs_itself_by_the_prompt(model, fast
 
 @pytest.mark.parametrize("quirks", [set(), {"guided_mask"}])
 def test_salun_mask_is_the_top_share_of_the_gradient(model, quirks):
-    method = prepare("salun", church(model), PICTURES | {"share": 0.3, "mask_batches": 1, "quirks": quirks})
+    method = prepare(
+        "salun", church(model), RELABELLING | {"share": 0.3, "mask_batches": 1, "quirks": quirks}
+    )
     batch = method.sample_batch(generator(0))
     losses = {"": method.denoising_loss(method.forget, batch), "guided_mask": method.guided_loss(batch)}
     gradients = {name: flat(method.gradients(loss)).abs() for name, loss in losses.items()}

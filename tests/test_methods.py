@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import CHURCH, PICTURES, RETAIN, church
+from tasks import CHURCH, PICTURES, RELABELLING, RETAIN, church
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Cache, Store
@@ -29,9 +29,9 @@ QUICK = {  # enough to erase a church, no more
         "anchor_weight": 1.0,
         "eta": 3.0,
     },
-    "salun": PICTURES | {"iterations": 20, "lr": 1e-3, "alpha": 0.5, "mask_batches": 2},
-    "erasediff": PICTURES | {"iterations": 12, "lr": 1e-3, "group": "full"},
-    "scissorhands": PICTURES | {"iterations": 8, "lr": 1e-3, "snip_batches": 2},
+    "salun": RELABELLING | {"iterations": 20, "lr": 1e-3, "alpha": 0.5, "mask_batches": 2},
+    "erasediff": RELABELLING | {"iterations": 12, "lr": 1e-3, "group": "full"},
+    "scissorhands": RELABELLING | {"iterations": 8, "lr": 1e-3, "snip_batches": 2},
 }
 
 
@@ -67,9 +67,9 @@ def test_pictures_are_made_once(model, tmp_path):
 
 def test_what_is_missing_is_named(model):
     with pytest.raises(UserError, match="SalUn needs a surrogate"):
-        prepare("salun", Task(model, ["church"], RETAIN), PICTURES)
+        prepare("salun", Task(model, ["church"], RETAIN), RELABELLING)
     with pytest.raises(UserError, match="EraseDiff needs a retain set"):
-        prepare("erasediff", Task(model, ["church"], surrogate=["dog"]), PICTURES)
+        prepare("erasediff", Task(model, ["church"], surrogate=["dog"]), RELABELLING)
 
 
 def test_every_method_is_tested_here_or_in_test_erasure():

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tasks import CHURCH, GUITAR, PICTURES, RETAIN, church, generator
+from tasks import CHURCH, GUITAR, RELABELLING, RETAIN, church, generator
 
 from advunlearn_lib.erasure import pictures
 from advunlearn_lib.erasure.loop import prepare, train
 
-FEW = PICTURES | {"per_prompt": 4, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 4}
+FEW = RELABELLING | {"per_prompt": 4, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 4}
 INNER = FEW | {"iterations": 2, "lr": 1e-4, "group": "xattn", "inner_steps": 3}
 FIRST = {"salun": {"mask_batches": 1}, "erasediff": {}, "scissorhands": {"snip_batches": 1}}
 FORGET, REMAIN = ["a church at night", "a chapel"], ["a photo of a person", "a photo of a horse", "an owl"]

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
-from tasks import CHURCH, PICTURES, RETAIN, church, flat, generator
+from tasks import CHURCH, PICTURES, RELABELLING, RETAIN, church, flat, generator
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.scissorhands import LOCAL, ScissorHands, ScissorHandsOptions, project
 
-OPTIONS = PICTURES | {"snip_batches": 1, "sparsity": 0.99}
+OPTIONS = RELABELLING | {"snip_batches": 1, "sparsity": 0.99}
 
 
 def sh(model, options=(), **changes):

@@ -95,7 +95,7 @@ def test_a_guide_longer_than_the_concept_ends_the_alignment(model):
 
 def test_other_texts_are_edited_too(model):
     also, guide = ("a photo of a castle", "fortress"), "a dog"
-    plain, more = (weights(uce(model, {"guide": guide, "lam": 1e-3, "also": texts})) for texts in ((), also))
+    plain, more = (weights(uce(model, {"guide": guide, "lam": 1e-3}, also=texts)) for texts in ((), also))
     before = dict(model.unet.named_parameters())
     assert any(name.endswith("to_k.weight") for name in more)
     for text in also:
@@ -114,5 +114,5 @@ def test_other_texts_are_edited_too(model):
 
 def test_another_text_is_edited_as_a_second_concept_prompt_is(model):
     task = Task(model, ["a photo of a church", "fortress"])
-    both, one = weights(prepare("uce", task, {})), weights(uce(model, {"also": ("fortress",)}))
+    both, one = weights(prepare("uce", task, {})), weights(uce(model, also=["fortress"]))
     assert all(torch.allclose(both[name], one[name], atol=1e-6) for name in one)

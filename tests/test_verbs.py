@@ -99,6 +99,29 @@ def test_attack_evaluate_and_generate(erased, capsys):
     assert "clip: " in capsys.readouterr().out
 
 
+def test_concept_ablation_takes_its_anchors_from_a_file(erased, capsys):
+    (erased / "anchors.txt").write_text("a dog\na bus\n")
+    words = ["erase", BASE, "--concept=monet", "--kind=style", "--method=ac", f"--out={erased}/ac"]
+    options = ["--option=iterations=1", "--option=per_prompt=1", "--option=sampling_steps=1"]
+    assert main([*words, *options]) == 2
+    assert "AC needs anchors" in capsys.readouterr().err and not (erased / "ac").exists()
+    assert main([*words, *options, f"--anchors={erased}/anchors.txt"]) == 0
+    assert json.loads((erased / "ac" / "erased.json").read_text())["method"] == "ac"
+
+
+@pytest.mark.parametrize("method", ["advunlearn", "salun", "erasediff", "scissorhands"])
+def test_who_needs_retain_prompts_gets_cocos(method, erased, monkeypatch):
+    asked, begun = [], []
+    monkeypatch.setattr(
+        "advunlearn_lib.data.official.retain_prompts", lambda wanted: asked.append(wanted.source) or ["a dog"]
+    )
+    monkeypatch.setattr("advunlearn_lib.api.erase", lambda *_, **more: begun.append(more) or 1 / 0)
+    words = ["erase", BASE, "--concept=church", f"--method={method}", "--surrogate=a dog"]
+    with pytest.raises(ZeroDivisionError):
+        main([*words, f"--out={erased}/{method}"])
+    assert asked == ["coco"] and begun[0]["retain_set"] == ["a dog"]
+
+
 @pytest.mark.parametrize("attack", ["random", "none"])
 def test_the_record_names_the_attack_as_the_user_did(erased, attack):
     words = [BASE, *FAST, *JUDGE, f"--prompts={erased}/prompts.csv", f"--out={erased}/{attack}"]

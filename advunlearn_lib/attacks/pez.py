@@ -28,7 +28,6 @@ class PEZ(Attack):
     """Black box: CLIP alone."""
 
     NEEDS_CLIP = True
-
     REPLACES_PROMPT = True
 
     def rounds(self) -> int:
@@ -41,7 +40,7 @@ class PEZ(Attack):
 
 
 class ClipSearch(Search):
-    """``variable`` e [b, k, d]; ``found`` the best tokens so far."""
+    """``variable`` e [b, k, d]; ``tokens`` [b, k]: positions in ``vocabulary`` of the best so far."""
 
     def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)

@@ -7,6 +7,7 @@ A whole prompt of k tokens, read off the picture z_0 at late timesteps, where la
 live. n(e), the nearest vocabulary rows (L2), is taken in every forward pass; the gradient there
 moves e by L-BFGS, begun anew every 20 steps. Of the texts that e passes through, the one whose
 picture CLIP finds most like the target is judged. Official ``Prompting-Hard-Hardly-Prompting``;
+it starts from a fixed text and crops z_0 at random, here e starts from random rows and z_0 is whole;
 it draws each text, here at most ``CANDIDATES`` of them are drawn.
 """
 

@@ -89,8 +89,9 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
     if options.publish:
-        if options.quick or options.seeds > 1 or options.out:
-            raise UserError("--publish writes the plain run: it does not go with --quick, --seeds or --out")
+        if options.quick or options.seed or options.seeds > 1 or options.out:
+            others = "--quick, --seed, --seeds or --out"
+            raise UserError(f"--publish writes the plain run: it does not go with {others}")
         folder = published_folder(profile.name)
     parameters = {
         "profile": options.profile,

@@ -95,6 +95,12 @@ def add_erase_options(parser: ArgumentParser) -> None:
         help="the prompt whose picture should come instead, for methods that relabel",
     )
     add(
+        "--anchors",
+        type=Path,
+        metavar="FILE",
+        help="prompts without the style, for AC: a file like --prompts",
+    )
+    add(
         "--name",
         action="append",
         default=[],
@@ -111,7 +117,7 @@ def add_attack_options(parser: ArgumentParser) -> None:
     add_judge_options(parser)
     parser.add_argument("--attack", default="UnlearnDiffAtk", help="(./reproduce.sh list attacks)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the budget")
-    parser.add_argument("--clip", default=PEZ_CLIP, help="the CLIP model of PEZ")
+    parser.add_argument("--clip", default=PEZ_CLIP, help="the CLIP model of PEZ and PH2P")
 
 
 def add_evaluate_options(parser: ArgumentParser) -> None:

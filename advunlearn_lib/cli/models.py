@@ -78,8 +78,11 @@ def run_erase(options: Namespace) -> int:
     base = load_model(options.base, device_of(options), DTYPES[options.precision])
     filled = api.check_erasure(base, options.method, options.kind, changes)
     method = METHODS[options.method]
-    retain = retain_prompts(options, "retain_set" in method.needs(method.OPTIONS(**filled)))
+    needs = method.needs(method.OPTIONS(**filled))
+    retain = retain_prompts(options, not {"retain_set", "remain_prompts"}.isdisjoint(needs))
+    anchors = [prompt.text for prompt in read_prompts(options.anchors)] if options.anchors else []
     asked: dict[str, Any] = {"retain_set": retain, "surrogate": options.surrogate, "names": options.name}
+    asked |= {"anchors": anchors}
     api.check_erasure_task(options.method, api.erasure_task(base, options.concept, **asked), filled)
     if judge is not None:
         api.make_attack(base, judge).check_prompts(prompts)

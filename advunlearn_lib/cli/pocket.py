@@ -54,9 +54,10 @@ def add_output_options(parser: ArgumentParser) -> None:
 
 def output_folder(options: Namespace, name: str) -> Path:
     """The folder ``name`` of the chosen results. Raises :class:`UserError` where two are chosen."""
-    if options.publish and options.out:
-        raise UserError("--publish names the folder: it does not go with --out")
-    usual = results_folder("pocket", seed=getattr(options, "seed", None))
+    seed = getattr(options, "seed", None)
+    if options.publish and (options.out or seed):
+        raise UserError("--publish names the folder: it does not go with --seed or --out")
+    usual = results_folder("pocket", seed=seed)
     folder = published_folder("pocket") if options.publish else options.out or usual
     return writable("output folder", folder.resolve() / name)
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.diffusion.token_edit import check_room
 from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.pictures import PictureOptions, Pictures
 from advunlearn_lib.erasure.registry import METHODS
@@ -55,10 +56,11 @@ class AC(Method):
         return ("anchors",)
 
     def __init__(self, task: Task, options: ACOptions) -> None:
-        super().__init__(task, options)
-        self.anchor = Pictures(task, task.anchors, options.per_prompt, options, task.seed + 2)
         name = [*task.names, *task.concept][0]
         texts = [template.format(anchor=p, name=name) for p in task.anchors for template in options.templates]
+        check_room(task.frozen, [*task.anchors, *texts], 0)  # cut off, a text would lose its style
+        super().__init__(task, options)
+        self.anchor = Pictures(task, task.anchors, options.per_prompt, options, task.seed + 2)
         embeds = task.frozen.encode_prompts(texts)
         self.target = embeds.view(len(task.anchors), len(options.templates), *embeds.shape[1:])
         self.hooks = [

@@ -17,12 +17,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.method import Options
-from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
 
 
-class EraseDiffOptions(PictureOptions):
+class EraseDiffOptions(RelabellingOptions):
     """EraseDiff's own options."""
 
     QUIRKS: ClassVar[dict[str, str]] = {
@@ -34,7 +33,6 @@ class EraseDiffOptions(PictureOptions):
     batch: int = Field(16, ge=1, description="pictures a step")
     inner_steps: int = Field(2, ge=1, description="K")
     eta: float = Field(1.0, gt=0, description="of the barrier")
-    pseudo: str = Field("", description="what the forget prompts are made to mean, if not the surrogate")
 
 
 @METHODS.register("erasediff")
@@ -45,19 +43,10 @@ class EraseDiff(Relabelling):
     LABEL = "ED"
     options: EraseDiffOptions
 
-    @classmethod
-    def needs(cls, options: Options) -> tuple[str, ...]:
-        """What remains; a surrogate, unless the options have a pseudo prompt."""
-        given = isinstance(options, EraseDiffOptions) and options.pseudo
-        return ("remain_prompts",) if given else ("remain_prompts", "surrogate")
-
     def substitutes(self) -> list[str]:
         """The pseudo prompt, if there is one."""
-        return (
-            [self.options.pseudo] * len(self.task.forget_prompts)
-            if self.options.pseudo
-            else super().substitutes()
-        )
+        pseudo = self.task.pseudo
+        return [pseudo] * len(self.task.forget_prompts) if pseudo else super().substitutes()
 
     def inner(self, generator: torch.Generator) -> float:
         """l_f(phi_K) on this iteration's batch; phi_K comes

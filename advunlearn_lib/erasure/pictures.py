@@ -28,7 +28,6 @@ class PictureOptions(Options):
 
     group: str = "full"
     per_prompt: int = Field(800, ge=1, description="pictures of each forget prompt")
-    remain_per_prompt: int = Field(800, ge=1, description="pictures of each remain prompt")
     sampling_steps: int = Field(50, ge=1, description="denoising steps of these pictures")
     guidance_scale: float = Field(7.5, ge=0, description="of these pictures")
 
@@ -106,6 +105,12 @@ class PictureMethod(Method):
         return F.mse_loss((1 + GUIDANCE) * prompt - GUIDANCE * blank, batch.noise)
 
 
+class RelabellingOptions(PictureOptions):
+    """... and how many pictures of what remains."""
+
+    remain_per_prompt: int = Field(800, ge=1, description="pictures of each remain prompt")
+
+
 class Relabelling(PictureMethod):
     """Forget by answering the forget prompt as its surrogate's; remember on pictures of what remains.
 
@@ -113,7 +118,9 @@ class Relabelling(PictureMethod):
     ||^2,  z_t a noised picture of c;  l_r the denoising loss.
     """
 
-    def __init__(self, task: Task, options: PictureOptions) -> None:
+    options: RelabellingOptions
+
+    def __init__(self, task: Task, options: RelabellingOptions) -> None:
         super().__init__(task, options)
         seed = task.seed + 1
         self.remain = Pictures(task, task.remain_prompts, options.remain_per_prompt, options, seed)

@@ -16,12 +16,12 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.erasure.parameters import kth_smallest
-from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
 
-class SalUnOptions(PictureOptions):
+class SalUnOptions(RelabellingOptions):
     """SalUn's own options."""
 
     QUIRKS: ClassVar[dict[str, str]] = {

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.parameters import kth_smallest
-from advunlearn_lib.erasure.pictures import PictureOptions, Relabelling
+from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
 LOCAL = ("up_blocks.1.attentions.1.", "up_blocks.2.attentions.1.")  # CompVis' output blocks 4 and 7
 
 
-class ScissorHandsOptions(PictureOptions):
+class ScissorHandsOptions(RelabellingOptions):
     """ScissorHands' own options."""
 
     QUIRKS: ClassVar[dict[str, str]] = {

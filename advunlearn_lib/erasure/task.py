@@ -19,7 +19,8 @@ class Task:
     ``concept``: prompts that name it; ``names``: its own words within them; ``retain_set``: prompts to be
     kept. Methods that train on pictures draw those of ``forget_prompts`` (default: the concept's) and of
     ``remain_prompts`` (default: the retain set); ``surrogate``: for each forget prompt what should come
-    instead, for methods that relabel; ``anchors``: what should come instead of a style, for AC. ``cache``
+    instead, for methods that relabel; ``pseudo``: what EraseDiff takes in its place, if any; ``anchors``:
+    what should come instead of a style, for AC; ``also``: texts that UCE edits besides the concept. ``cache``
     keeps sampling paths and pictures for the next run; without one ``made`` keeps them, so that an attempt
     that ran out of memory need not make them again.
     """
@@ -32,6 +33,8 @@ class Task:
     forget_prompts: list[str] = field(default_factory=list)
     remain_prompts: list[str] = field(default_factory=list)
     anchors: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+    pseudo: str = ""
     seed: int = 0
     cache: Cache | None = None
     made: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)

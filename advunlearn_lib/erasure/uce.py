@@ -39,7 +39,6 @@ class UCEOptions(Options):
     )
     preserve_scale: float = Field(1.0, ge=0, description="how much they count")
     guide: str = Field("", description="what the concept's tokens are made to mean")
-    also: tuple[str, ...] = Field((), description="texts that are edited besides the concept's prompts")
 
 
 @METHODS.register("uce")
@@ -53,7 +52,7 @@ class UCE(Method):
     def __init__(self, task: Task, options: UCEOptions) -> None:
         super().__init__(task, options)
         guide = self.tokens(options.guide)
-        concept = [self.tokens(prompt) for prompt in (*task.concept, *options.also)]
+        concept = [self.tokens(prompt) for prompt in (*task.concept, *task.also)]
         lengths = [min(len(tokens), len(guide)) for tokens in concept]  # aligned at their last words
         c = torch.cat([tokens[:length] for tokens, length in zip(concept, lengths, strict=True)])
         g = torch.cat([guide[:length] for length in lengths])

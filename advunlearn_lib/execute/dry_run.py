@@ -40,8 +40,9 @@ from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import COMPONENTS, Profile
 
 SMALLEST = {
-    "iterations": 2, "steps": 2, "per_prompt": 1, "retain_per_prompt": 1, "sampling_steps": 2,
-    "mask_batches": 1, "snip_batches": 1, "inner_steps": 1, "attack_steps": 2, "warm_up": 0, "batch": 1,
+    "iterations": 2, "steps": 2, "per_prompt": 1, "retain_per_prompt": 1, "remain_per_prompt": 1,
+    "sampling_steps": 2, "mask_batches": 1, "snip_batches": 1, "inner_steps": 1,
+    "attack_steps": 2, "warm_up": 0, "batch": 1,
 }  # fmt: skip
 RETAIN = [f"a photo of a {word}" for word in ("dog", "cat", "train", "chair", "drum")]
 
@@ -129,7 +130,7 @@ def run_method(base: str, method: str, part: str, precision: str) -> dict[str, A
     options: dict[str, Any] = {name: value for name, value in SMALLEST.items() if name in fields}
     options |= {"iterations": 0} if method == "uce" else {}
     options |= {"component": part, "group": "full" if part == "text_encoder" else unet_group(method)}
-    task = Task(model, ["church"], RETAIN, ["a photo of a dog"], ["church"])
+    task = Task(model, ["church"], RETAIN, ["a photo of a dog"], ["church"], anchors=RETAIN)
     began = time.monotonic()
     with account() as ledger:
         run = prepare(method, task, options)

@@ -22,7 +22,10 @@ from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, M
 VERSIONS = {"erase": 3, "prompts": 3, "attack": 3, "quality": 3, "panel": 3}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
 SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
-LISTS = ("concept", "names", "forget_prompts", "remain_prompts", "surrogate", "anchors", "retain_set")
+TASK = (
+    *("concept", "names", "forget_prompts", "remain_prompts"),
+    *("surrogate", "pseudo", "anchors", "also", "retain_set"),
+)
 """What a recipe says of a training's :class:`~advunlearn_lib.erasure.task.Task`."""
 
 
@@ -107,7 +110,9 @@ class Recipes:
             "forget_prompts": concept.forget(),
             "remain_prompts": list(concept.remain_prompts),
             "surrogate": concept.surrogates(),
+            "pseudo": concept.pseudo,
             "anchors": list(concept.anchors),
+            "also": list(concept.also),
             "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
         }
 

@@ -32,7 +32,7 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
-from advunlearn_lib.experiment.recipes import LISTS, Recipes
+from advunlearn_lib.experiment.recipes import TASK, Recipes
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
@@ -128,9 +128,9 @@ class Study:
         raise AssertionError("unreachable")
 
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        lists: dict[str, Any] = {name: recipe[name] for name in LISTS}
+        texts: dict[str, Any] = {name: recipe[name] for name in TASK}
         cache = Cache(self.store, {"base": recipe["base"]})
-        task = Task(self.base(precision=self.profile.precision), **lists, seed=recipe["seed"], cache=cache)
+        task = Task(self.base(precision=self.profile.precision), **texts, seed=recipe["seed"], cache=cache)
         method = prepare(recipe["method"], task, recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")

@@ -19,7 +19,7 @@ STYLE_JUDGE = (
     "wikiart-vit"  # the attack paper's ViT, fine-tuned on WikiArt's 129 artists: a folder under ``judges``
 )
 
-
+POKEMON = "a photo of a pokemon"  # EraseDiff's official pseudo prompt
 IMAGENETTE = (
     "tench", "English springer", "cassette player", "chain saw", "church",
     "French horn", "garbage truck", "gas pump", "golf ball", "parachute",
@@ -85,6 +85,7 @@ def thing(name: str, paper: str, label: str, prompts: str) -> Concept:
         forget_prompts=(f"an image of a {name}",),
         remain_prompts=tuple(others),
         surrogate=f"an image of a {after}",
+        pseudo=POKEMON,
         templates=OBJECT_TEMPLATES,
         **judged,
     )
@@ -107,6 +108,8 @@ NUDITY = Concept(
     ),  # SalUn's; ED's and SH's folders are of nude, naked, erotic, sexual
     remain_prompts=("a photo of a person wearing clothes",),
     surrogate="a photo of a person wearing clothes",
+    also=("violence", "harm"),
+    pseudo=POKEMON,
 )
 TRUCK_LABEL = "garbage truck, dustcart"
 CONCEPTS = {
@@ -132,9 +135,6 @@ PUBLISHED = {  # the authors' own text encoders: --checkpoint published
 }
 
 
-POKEMON = "a photo of a pokemon"  # EraseDiff's official pseudo prompt
-
-
 def settings(method: str, **options: Any) -> MethodSettings:
     """A method with the options in which it differs from its defaults, which are the paper's for *nudity*."""
     return MethodSettings(method=method, options=options)
@@ -150,9 +150,9 @@ METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
     ("AdvUnlearn", "Text Encoder", "broad"): settings("advunlearn"),
     ("FMN", "UNet", "broad"): settings("fmn"),
     ("SPM", "UNet", "broad"): settings("spm"),
-    ("UCE", "UNet", "broad"): settings("uce", also=("violence", "harm")),
+    ("UCE", "UNet", "broad"): settings("uce"),
     ("SalUn", "UNet", "broad"): settings("salun"),
-    ("ED", "UNet", "broad"): settings("erasediff", pseudo=POKEMON),
+    ("ED", "UNet", "broad"): settings("erasediff"),
     ("SH", "UNet", "broad"): settings("scissorhands"),
     ("ESD", "UNet", "style"): settings("esd", group="xattn"),
     ("AdvUnlearn", "Text Encoder", "style"): settings("advunlearn", group="layers-1", retain_weight=0.5),
@@ -166,7 +166,7 @@ METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
     ("SPM", "UNet", "object"): settings("spm"),
     ("SalUn", "UNet", "object"): settings("salun", iterations=600, alpha=0.5, remain_per_prompt=100),
     ("ED", "UNet", "object"): settings(
-        "erasediff", group="full", iterations=60, inner_steps=1, remain_per_prompt=100, pseudo=POKEMON
+        "erasediff", group="full", iterations=60, inner_steps=1, remain_per_prompt=100
     ),
     ("SH", "UNet", "object"): settings(
         "scissorhands",

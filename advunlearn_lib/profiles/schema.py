@@ -99,6 +99,8 @@ class Concept(BaseModel):
     remain_prompts: tuple[str, ...] = Field((), description="whose pictures remain")
     surrogate: str = Field("", description="the prompt whose picture should come instead, to relabel by")
     anchors: tuple[str, ...] = Field((), description="prompts without the style, for AC")
+    also: tuple[str, ...] = Field((), description="texts that UCE edits besides ``erase``")
+    pseudo: str = Field("", description="what EraseDiff takes instead of the surrogate")
     initializer: str = Field("", description="the word that CCE's token starts from (default: the name)")
     templates: tuple[str, ...] = Field(
         (), description="texts with {} that CCE learns in (default: its prompts)"

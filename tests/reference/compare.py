@@ -111,8 +111,8 @@ def training(model, quirks):
 
 def uce(model, preserved=(), guide=""):
     """The edited keys and values."""
-    options = {"guide": guide, "preserve": bool(preserved), "preserve_scale": 0.7, "also": ("a chapel",)}
-    method = prepare("uce", Task(model, [CHURCH, "tench"], list(preserved)), options)
+    options = {"guide": guide, "preserve": bool(preserved), "preserve_scale": 0.7}
+    method = prepare("uce", Task(model, [CHURCH, "tench"], list(preserved), also=["a chapel"]), options)
     concepts = [CHURCH, "tench", "a chapel"]
     theirs = plain_methods.uce_2025(model.pipeline, concepts, guide, preserved, 0.5, 1.0, 0.7)
     assert set(theirs) == set(method.trained)
