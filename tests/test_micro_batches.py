@@ -46,6 +46,18 @@ def test_as_many_seeds_and_guidance_scales_as_prompts(model, fast):
         model.generate(["church", "dog"], [1, 2], fast, guidance_scale=[5.0])
 
 
+def test_a_unet_in_micro_batches_is_left_as_it_was(model, monkeypatch):
+    """The UNet may be the user's own, and other models may share it."""
+    monkeypatch.setattr(model, "micro_batch", 1)
+    embeds = model.encode_prompts(["church", "dog"])
+    for before in (False, True):
+        if before:
+            model.unet.enable_gradient_checkpointing()
+        model.predict(model.noise([0, 1]), torch.tensor(500), embeds)
+        assert model.unet.is_gradient_checkpointing is before
+    model.unet.disable_gradient_checkpointing()
+
+
 def test_pictures_are_made_in_micro_batches(model, fast, monkeypatch):
     scales = [5.0, 3.0, 5.0, 5.0, 5.0]  # one call takes one scale
     whole = model.generate(TEXTS, range(5), fast, guidance_scale=scales)

@@ -131,7 +131,6 @@ def test_noise_comes_out_of_every_type_of_prediction(model, monkeypatch, kind, m
     output = iter(told(other, kind, latents, eps, timesteps).split(micro_batch or 3))
     monkeypatch.setattr(other, "call_unet", lambda *_: next(output))
     monkeypatch.setattr(other, "micro_batch", micro_batch)
-    monkeypatch.setattr(other.unet, "enable_gradient_checkpointing", lambda: None)
     ours = other.predict_noise(latents, timesteps, other.encode_prompts(["a church"] * 3))
     assert torch.allclose(ours, eps, atol=1e-4)
 

@@ -4,13 +4,17 @@ at once in the UNet. The same numbers, in more time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from accelerate.utils import find_executable_batch_size
+from diffusers import UNet2DConditionModel
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.model import LatentDiffusion
+
+if TYPE_CHECKING:
+    from advunlearn_lib.diffusion.model import LatentDiffusion
 
 Result = TypeVar("Result")
 ALL = 1 << 20  # no micro-batches
@@ -40,3 +44,15 @@ def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) 
         raise UserError(
             "out of memory with one sample at a time; a larger GPU or precision=bf16 is needed"
         ) from error
+
+
+@contextmanager
+def recomputed_activations(unet: UNet2DConditionModel) -> Iterator[None]:
+    """What ``unet`` does inside keeps no activations: the backward pass computes them again."""
+    before = unet.is_gradient_checkpointing
+    unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if not before:
+            unet.disable_gradient_checkpointing()

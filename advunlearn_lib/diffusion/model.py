@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
+from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
@@ -147,12 +149,10 @@ class LatentDiffusion:
         that size and activations are recomputed in the backward pass: the same numbers in less memory.
         """
         size = self.micro_batch or len(latents)
-        if self.micro_batch:
-            self.unet.enable_gradient_checkpointing()
         steps = timesteps.expand(len(latents)).to(self.device)
         rows = zip(latents.split(size), steps.split(size), prompt_embeds.split(size), strict=True)
         dtype = self.unet.dtype
-        with self.autocast():
+        with self.autocast(), recomputed_activations(self.unet) if self.micro_batch else nullcontext():
             parts = [self.call_unet(z.to(dtype), t, c.to(dtype)) for z, t, c in rows]
         return torch.cat(parts).float()
 
