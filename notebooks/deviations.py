@@ -29,7 +29,7 @@ profile = "pocket"  # the profile: sizes, steps and prompts
 overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
 seed = None  # of training, attack and pictures; None: the profile's, 0
-seeds = 1  # repeat everything over so many seeds
+seeds = 3  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%

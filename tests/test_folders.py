@@ -81,6 +81,7 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
     for words in (["--publish"], [], ["--quick"], ["--seed", "1"], ["--set", "prompts=9"]):
         assert main(["table1", *words]) == 0
     assert written[0] == str(published_folder("pocket"))
+    assert main(["deviations", "--publish"]) == 0 and written.pop() == written[0]
     assert not any(Path(folder).is_relative_to(PUBLISHED) for folder in written[1:])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.main import COMMANDS
-from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.paper.items import BEYOND, ITEMS
 
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -47,7 +47,7 @@ def test_a_notebook_takes_the_parameters_that_the_command_line_gives(name):
     exec(tagged[0], given)
     given.pop("__builtins__")
     assert given == {
-        "profile": "pocket", "overrides": [], "quick": False, "seed": None, "seeds": 1, "out": "",
+        "profile": "pocket", "overrides": [], "quick": False, "seed": None, "seeds": BEYOND.get(name, 1), "out": "",
     }  # fmt: skip
 
 

@@ -185,3 +185,11 @@ def test_a_clip_model_is_in_the_recipes_of_what_uses_it(tmp_path):
         assert scored.attack(ESD, attack) == usual
         assert (attacked.attack(ESD, attack) != usual) == (attack == "PEZ")
     assert scored.quality(ESD) != RECIPES.quality(ESD) == attacked.quality(ESD)
+
+
+def test_only_cce_depends_on_the_word_it_starts_from_and_its_templates():
+    concepts = dict(POCKET.concepts)
+    concepts["nudity"] = concepts["nudity"].model_copy(update={"initializer": "arms", "templates": ("a {}",)})
+    other = Recipes(POCKET.model_copy(update={"concepts": concepts}))
+    for attack in ("CCE", "UnlearnDiffAtk", "P4D", "PEZ"):
+        assert (other.attack(ESD, attack) != RECIPES.attack(ESD, attack)) == (attack == "CCE"), attack

@@ -39,6 +39,7 @@ class Attack:
     QUIRKS: ClassVar[dict[str, str]] = {}
     NEEDS_ORIGINAL: ClassVar[bool] = False
     NEEDS_CLIP: ClassVar[bool] = False
+    LEARNS_A_WORD: ClassVar[bool] = False  # takes the budget's initializer and templates
 
     def __init__(
         self,

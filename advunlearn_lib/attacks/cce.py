@@ -31,6 +31,8 @@ SAMPLES = 16  # pictures a step (official: batches of 4, accumulated over 4)
 class CCE(Attack):
     """Learn v once, then judge."""
 
+    LEARNS_A_WORD = True
+
     def rounds(self) -> int:
         """One picture a prompt."""
         return 1

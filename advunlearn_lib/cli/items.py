@@ -11,7 +11,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.cli.command import Command, at_least, stay_offline
 from advunlearn_lib.paper.folders import published_folder, results_folder
-from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.paper.items import BEYOND, ITEMS
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 
@@ -61,9 +61,16 @@ def add_run_options(parser: ArgumentParser) -> None:
         "--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing"
     )
     add("--seed", type=at_least(0), help="seed of training, attack and pictures (default: 0)")
-    add("--seeds", type=at_least(1), default=1, metavar="N", help="repeat over N seeds and show the spread")
+    add("--seeds", type=at_least(1), default=1, metavar="N",
+        help="repeat over N seeds and show the spread (default: %(default)s)")  # fmt: skip
     add("--out", type=Path, help="where results go (default: a folder of figures/ for this sort of run)")
     add("--publish", action="store_true", help="write the committed results, figures/published/<profile>")
+
+
+def add_notebook_options(parser: ArgumentParser) -> None:
+    """A notebook of our own takes several seeds unless told otherwise."""
+    add_run_options(parser)
+    parser.set_defaults(seeds=BEYOND["deviations"])
 
 
 def add_item_options(parser: ArgumentParser) -> None:
@@ -89,7 +96,8 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
     if options.publish:
-        if options.quick or options.seed or options.seeds > 1 or options.out:
+        usual = BEYOND.get(options.command, 1)
+        if options.quick or options.seed or options.seeds != usual or options.out:
             others = "--quick, --seed, --seeds or --out"
             raise UserError(f"--publish writes the plain run: it does not go with {others}")
         folder = published_folder(profile.name)
@@ -193,7 +201,7 @@ COMMANDS = (
     *(Command(item, HELP, f"{item} --set fid_images=2000", add_item_options, run_item, resumes=True)
       for item in ITEMS),
     Command("deviations", "what each deviation of the official codes does to robustness and quality",
-            "deviations --seeds 3", add_run_options, run_notebook, resumes=True),
+            "deviations --seeds 1", add_notebook_options, run_notebook, resumes=True),
     Command("all", "every item, and the claims that hold", "all --quick", add_item_options, run_everything,
             resumes=True),
     Command("claims", "the claims alone", "claims --seeds 3", add_run_options, run_claims, resumes=True),

@@ -161,12 +161,12 @@ class Recipes:
             changes = changes | {"steps": max(1, round(changes["steps"] * profile.scale))}
         usual: dict[str, Any] = {
             "tokens": chosen.attack_tokens,
-            "initializer": chosen.initializer or chosen.name,
-            "templates": chosen.templates,
             "timesteps": profile.attack_timesteps,
             "steps": profile.attack_steps,
             "lr": profile.attack_lr,
         }
+        if ATTACKS[attack].LEARNS_A_WORD:
+            usual |= {"initializer": chosen.initializer or chosen.name, "templates": chosen.templates}
         return Budget(**(usual | changes))
 
     def attack(self, row: Row, attack: str) -> Recipe:
