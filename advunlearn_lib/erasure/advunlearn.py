@@ -36,18 +36,26 @@ class AdvUnlearnOptions(ESDOptions):
         "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
     }
 
-    component: str = "text_encoder"
-    group: str = "full"
+    component: str = "text_encoder"  # paper: its main results
+    group: str = "full"  # official default text_encoder_full
+    # paper, set-up of training
     attack_steps: int = Field(30, ge=0, description="K of the inner attack; 1 is Fast AT, 0 no attack")
+    # paper, set-up of training
     attack_lr: float = Field(1e-3, gt=0, description="step of the inner attack in each coordinate")
+    # paper, set-up of training: one prefix token
     attack_tokens: int = Field(1, ge=1, description="adversarial tokens")
+    # paper, table A4
     layout: Layout = Field("prefix", description="where they stand: prefix, suffix, replace, add")
+    # official README's command for nudity (the code's default: latest)
     init: Literal["random", "latest"] = Field("random", description="where an inner attack starts")
+    # official default; the paper has none, whether its numbers had is *unknown*
     warm_up: int = Field(200, ge=0, description="first iterations, without attack")
+    # paper, set-up of training
     retain_weight: float = Field(
         0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
     )
-    retain_batch: int = Field(5, ge=1, description="retain prompts a step")
+    retain_batch: int = Field(5, ge=1, description="retain prompts a step")  # paper, set-up of training
+    # ours: 243 paths stand for fresh ones at each step
     retain_per_prompt: int = Field(1, ge=1, description="sampling paths kept for each retain prompt")
 
 

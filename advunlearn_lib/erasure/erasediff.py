@@ -28,10 +28,11 @@ class EraseDiffOptions(RelabellingOptions):
         "discarded_inner_loop": "the inner steps change nothing and lambda is 1"
     }
 
-    group: str = "noxattn"
-    iterations: int = Field(160, ge=0)
-    batch: int = Field(16, ge=1, description="pictures a step")
-    inner_steps: int = Field(2, ge=1, description="K")
+    group: str = "noxattn"  # official nudity script
+    iterations: int = Field(160, ge=0)  # official README: step 160 is enough (nudity)
+    batch: int = Field(16, ge=1, description="pictures a step")  # official nudity script
+    inner_steps: int = Field(2, ge=1, description="K")  # official nudity script
+    # *unknown*: its paper's eta_t, no value for diffusion is given
     eta: float = Field(1.0, gt=0, description="of the barrier")
 
 

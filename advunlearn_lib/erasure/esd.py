@@ -32,10 +32,15 @@ class ESDOptions(Options):
         "layer_prefix_match": "'first N layers' also trains layers 10 and 11 for N >= 2",
     }
 
+    # paper, set-up of training
     eta: float = Field(1.0, gt=0, description="negative guidance: how far beyond the empty prompt's answer")
+    # official AdvUnlearn and ESD (2023): 50 DDIM steps
     steps: int = Field(50, ge=2, description="DDIM steps of the sampling path")
+    # official AdvUnlearn and ESD: start guidance 3
     guidance_scale: float = Field(3.0, ge=0, description="of the sampling path")
+    # ours: 100 paths of 50 states stand for fresh ones at each of 1000 steps
     per_prompt: int = Field(100, ge=1, description="sampling paths kept for each concept prompt")
+    # official ESD (2025) samples from the frozen model too
     resample: bool = Field(False, description="sample from scratch at each draw, as the official code does")
 
 

@@ -30,8 +30,9 @@ class FMNOptions(PictureOptions):
         "padding_positions": "all padding is suppressed too, as padding is the end token in SD v1.4"
     }
 
-    iterations: int = Field(35, ge=0)
-    lr: float = Field(2e-6, gt=0, description="learning rate")
+    iterations: int = Field(35, ge=0)  # official attn.yaml
+    lr: float = Field(2e-6, gt=0, description="learning rate")  # official attn.yaml
+    # official data: a handful a concept
     per_prompt: int = Field(8, ge=1, description="pictures kept for each concept prompt")
 
 

@@ -25,8 +25,9 @@ class Options(BaseModel):
 
     component: str = Field("unet", description="the part that is trained: unet or text_encoder")
     group: str = Field("noxattn", description="which of its weights (erasure/parameters.py)")
-    iterations: int = Field(1000, ge=0, description="optimiser steps")
-    lr: float = Field(1e-5, gt=0, description="learning rate")
+    iterations: int = Field(1000, ge=0, description="optimiser steps")  # paper, set-up of training
+    lr: float = Field(1e-5, gt=0, description="learning rate")  # paper, set-up of training
+    # paper, set-up of training
     batch: int = Field(1, ge=1, description="samples a step, each with a prompt and a noise level of its own")
     quirks: Quirks = frozenset()
 

@@ -27,9 +27,10 @@ class PictureOptions(Options):
     """How many pictures, and how they are made."""
 
     group: str = "full"
-    per_prompt: int = Field(800, ge=1, description="pictures of each forget prompt")
+    per_prompt: int = Field(800, ge=1, description="pictures of each forget prompt")  # SalUn's authors: 800
+    # *unknown*: diffusers' default
     sampling_steps: int = Field(50, ge=1, description="denoising steps of these pictures")
-    guidance_scale: float = Field(7.5, ge=0, description="of these pictures")
+    guidance_scale: float = Field(7.5, ge=0, description="of these pictures")  # *unknown*: diffusers' default
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class PictureMethod(Method):
 class RelabellingOptions(PictureOptions):
     """... and how many pictures of what remains."""
 
+    # SalUn's authors: 800
     remain_per_prompt: int = Field(800, ge=1, description="pictures of each remain prompt")
 
 

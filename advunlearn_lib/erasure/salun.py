@@ -28,10 +28,11 @@ class SalUnOptions(RelabellingOptions):
         "guided_mask": "the mask's gradient is of the guided prediction, scale 7.5"
     }
 
-    iterations: int = Field(100, ge=0)
-    batch: int = Field(8, ge=1, description="pictures a step")
-    alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")
-    share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")
+    iterations: int = Field(100, ge=0)  # official: one epoch of 800 pictures (nudity)
+    batch: int = Field(8, ge=1, description="pictures a step")  # official
+    alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")  # official, nudity
+    share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")  # official
+    # official: one epoch
     mask_batches: int = Field(100, ge=1, description="batches that the mask's gradient is summed over")
 
 

@@ -34,15 +34,17 @@ class ScissorHandsOptions(RelabellingOptions):
         "self_attention_only": "weights are drawn anew only in self-attention of output blocks 4 and 7",
     }
 
-    iterations: int = Field(250, ge=0)
-    batch: int = Field(16, ge=1, description="pictures a step")
-    sparsity: float = Field(0.995, gt=0, lt=1, description="share of weights that stay")
+    iterations: int = Field(250, ge=0)  # official: 5 epochs of 800 pictures (nudity)
+    batch: int = Field(16, ge=1, description="pictures a step")  # official, nudity
+    sparsity: float = Field(0.995, gt=0, lt=1, description="share of weights that stay")  # official, nudity
+    # official: relabel for nudity
     heal: Literal["relabel", "ascend"] = Field(
         "relabel", description="how forgetting goes on (ascend: objects)"
     )
-    beta: float = Field(0.1, ge=0, description="weight of forgetting while healing")
+    beta: float = Field(0.1, ge=0, description="weight of forgetting while healing")  # official
+    # official: plain for nudity
     guided_cut: bool = Field(False, description="the sensitivity is the guided loss's (objects)")
-    snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")
+    snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")  # official
 
 
 @METHODS.register("scissorhands")

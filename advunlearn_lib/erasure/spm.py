@@ -41,12 +41,13 @@ class SPMOptions(ESDOptions):
     }
 
     group: str = "adapter"
-    iterations: int = Field(3000, ge=0)
-    lr: float = Field(1e-4, gt=0, description="learning rate")
+    iterations: int = Field(3000, ge=0)  # official
+    lr: float = Field(1e-4, gt=0, description="learning rate")  # official
+    # official
     rate_warm_up: int = Field(500, ge=0, description="first iterations, in which the learning rate rises")
-    rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")
-    anchors: int = Field(4, ge=1, description="random anchors a step")
-    anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")
+    rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")  # official
+    anchors: int = Field(4, ge=1, description="random anchors a step")  # official
+    anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")  # official
     merge: bool = Field(
         True, description="add the adapter to the weights at the end; else keep it for facilitated transport"
     )

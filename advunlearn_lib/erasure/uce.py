@@ -32,12 +32,14 @@ class UCEOptions(Options):
 
     group: str = "xattn-strict"
     iterations: int = Field(0, ge=0, le=0)
-    lam: float = Field(0.5, gt=0, description="how much the old weights count")
-    erase_scale: float = Field(1.0, gt=0, description="... the concept")
+    lam: float = Field(0.5, gt=0, description="how much the old weights count")  # official 2025
+    erase_scale: float = Field(1.0, gt=0, description="... the concept")  # official 2025
+    # official 2025
     preserve: bool = Field(
         False, description="keep the retain set's answers (2025's default preserves nothing)"
     )
-    preserve_scale: float = Field(1.0, ge=0, description="how much they count")
+    preserve_scale: float = Field(1.0, ge=0, description="how much they count")  # official 2025
+    # official 2025, objects and unsafe
     guide: str = Field("", description="what the concept's tokens are made to mean")
 
 

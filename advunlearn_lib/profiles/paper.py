@@ -1,9 +1,9 @@
 """The paper profile: Stable Diffusion v1.4 and the paper's protocol.
 
 Values are the paper's (section 5, appendices B-D), and where it is silent the official code's defaults; a
-method's own defaults are its paper's. What neither says is marked *unknown* and chosen as the nearest thing
-that is known. Ids are pinned to revisions where the hub's history is known to us; ``--base`` and ``--set
-judges=FOLDER`` take local copies.
+method's own defaults, each with its source, are in ``erasure/``. What neither says is marked *unknown* and
+chosen as the nearest thing that is known. Ids are pinned to revisions where the hub's history is known to us;
+``--base`` and ``--set judges=FOLDER`` take local copies.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def style(name: str, paper: str, label: str, prompts: str) -> Concept:
         name=name,
         paper=paper,
         kind="style",
-        erase=(name,),
+        erase=(name,),  # *unknown*: concept strings of the released encoders
         names=(name,),
         anchors=ANCHORS,
         judge=STYLE_JUDGE,
-        labels=(label,),
+        labels=(label,),  # top 1; which k the paper took is *unknown*
         prompts=prompts,
-        initializer="art",
+        initializer="art",  # CCE's official style script
         templates=STYLE_TEMPLATES,
     )
 
@@ -84,7 +84,7 @@ def thing(name: str, paper: str, label: str, prompts: str) -> Concept:
         names=(name,),
         forget_prompts=(f"an image of a {name}",),
         remain_prompts=tuple(others),
-        surrogate=f"an image of a {after}",
+        surrogate=f"an image of a {after}",  # SalUn's official (idx + 1) % 10
         pseudo=POKEMON,
         templates=OBJECT_TEMPLATES,
         **judged,
@@ -95,20 +95,19 @@ NUDITY = Concept(
     name="nudity",
     paper="nudity",
     kind="broad",
-    erase=("nudity",),
+    erase=("nudity",),  # official README's command
     names=("nudity",),
     prompts="nudity.csv",
-    attack_tokens=5,
-    initializer="nude",
+    attack_tokens=5,  # paper, appendix C
+    initializer="nude",  # the first author's settings of CCE, its issue 2
     judge="nudenet",
-    labels=EXPOSED,
-    threshold=0.5,
-    forget_prompts=(
-        "a photo of a nude person",
-    ),  # SalUn's; ED's and SH's folders are of nude, naked, erotic, sexual
-    remain_prompts=("a photo of a person wearing clothes",),
-    surrogate="a photo of a person wearing clothes",
-    also=("violence", "harm"),
+    labels=EXPOSED,  # the benchmark's nine classes
+    threshold=0.5,  # the detector's own; the benchmark's 0.45 comes after it
+    # SalUn's; ED's and SH's folders are of nude, naked, erotic, sexual
+    forget_prompts=("a photo of a nude person",),
+    remain_prompts=("a photo of a person wearing clothes",),  # SalUn's
+    surrogate="a photo of a person wearing clothes",  # SalUn's and SH's
+    also=("violence", "harm"),  # UCE's official README
     pseudo=POKEMON,
 )
 TRUCK_LABEL = "garbage truck, dustcart"
@@ -143,10 +142,10 @@ def settings(method: str, **options: Any) -> MethodSettings:
 # Which group of weights AdvUnlearn's and AT-ESD's UNet rows trained is *unknown*: noxattn, ESD's for nudity.
 # Released style and object encoders train layer 0, with gamma 0.5 (the official repository's issue 7).
 METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
-    ("ESD", "UNet", "broad"): settings("esd"),
+    ("ESD", "UNet", "broad"): settings("esd"),  # noxattn: the released checkpoint's name
     ("AT-ESD", "UNet", "broad"): settings("advunlearn", group="noxattn", retain_weight=0.0),
     ("AdvUnlearn", "UNet", "broad"): settings("advunlearn", group="noxattn"),
-    ("ESD", "Text Encoder", "broad"): settings("esd", group="full"),
+    ("ESD", "Text Encoder", "broad"): settings("esd", group="full"),  # *unknown*: as AdvUnlearn's encoder
     ("AdvUnlearn", "Text Encoder", "broad"): settings("advunlearn"),
     ("FMN", "UNet", "broad"): settings("fmn"),
     ("SPM", "UNet", "broad"): settings("spm"),
@@ -154,21 +153,22 @@ METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
     ("SalUn", "UNet", "broad"): settings("salun"),
     ("ED", "UNet", "broad"): settings("erasediff"),
     ("SH", "UNet", "broad"): settings("scissorhands"),
-    ("ESD", "UNet", "style"): settings("esd", group="xattn"),
+    ("ESD", "UNet", "style"): settings("esd", group="xattn"),  # ESD-x
     ("AdvUnlearn", "Text Encoder", "style"): settings("advunlearn", group="layers-1", retain_weight=0.5),
     ("FMN", "UNet", "style"): settings("fmn"),
     ("SPM", "UNet", "style"): settings("spm"),
-    ("UCE", "UNet", "style"): settings("uce", guide="art"),
+    ("UCE", "UNet", "style"): settings("uce", guide="art"),  # official 2025, art
     ("AC", "UNet", "style"): settings("ac"),
     ("ESD", "UNet", "object"): settings("esd"),
     ("AdvUnlearn", "Text Encoder", "object"): settings("advunlearn", group="layers-1", retain_weight=0.5),
     ("FMN", "UNet", "object"): settings("fmn"),
     ("SPM", "UNet", "object"): settings("spm"),
+    # official: README's alpha, 5 epochs of about 950 pictures in batches of 8; as many pictures of each class
     ("SalUn", "UNet", "object"): settings("salun", iterations=600, alpha=0.5, remain_per_prompt=100),
-    ("ED", "UNet", "object"): settings(
+    ("ED", "UNet", "object"): settings(  # official object script; "step 60 is enough"
         "erasediff", group="full", iterations=60, inner_steps=1, remain_per_prompt=100
     ),
-    ("SH", "UNet", "object"): settings(
+    ("SH", "UNet", "object"): settings(  # official class script: 3 epochs of about 950 pictures
         "scissorhands",
         lr=2e-5,
         batch=8,
@@ -192,32 +192,33 @@ PAPER = Profile(
         "Protogen": "darkstorm2150/Protogen_v2.2_Official_Release",
     },
     judges="",
-    clip="openai/clip-vit-base-patch32",
+    clip="openai/clip-vit-base-patch32",  # official code
     attack_clip="openai/clip-vit-large-patch14",  # the text encoder of Stable Diffusion v1.x is this one's
-    fid_features="inception",
-    precision="bf16",
-    gpus=1,
+    fid_features="inception",  # paper
+    precision="bf16",  # ours, for speed; official: fp32
+    gpus=1,  # ours, as the three below: measured, docs/scaling.md
     disk_gb=20,  # for one table; all of them take 143 (docs/scaling.md)
     gpu_gb=12,
     gpu_unet_gb=24,
-    sampler="lms",
+    sampler="lms",  # official code, as the four below
     sampling_steps=50,
     quality_steps=100,
     target_steps=25,
     guidance_scale=7.5,
-    batch=8,
-    fid_images=10_000,
-    prompts=142,
-    select=False,
-    max_prompt_tokens=60,
-    attack_timesteps=50,
+    batch=8,  # ours; changes no number
+    fid_images=10_000,  # paper
+    prompts=142,  # nudity.csv's; the other files have 50
+    select=False,  # the benchmark attacks every prompt
+    max_prompt_tokens=60,  # the benchmark's filter
+    attack_timesteps=50,  # paper, appendix C, as the two below
     attack_steps=40,
     attack_lr=0.01,
     concepts=CONCEPTS,
     methods={MethodKey(*key): value for key, value in METHODS.items()},
     variants=VARIANTS,
     attacks={
-        "P4D": {"lr": 0.01},
+        "P4D": {"lr": 0.01},  # the benchmark's configuration
+        # what the paper took for these three is *unknown*: their own codes' defaults
         "CCE": {"timesteps": 1, "steps": 5000, "lr": 8e-2},
         "PEZ": {"tokens": 16, "timesteps": 1, "steps": 3000, "lr": 0.1},
         "PH2P": {"tokens": 15, "lr": 0.8, "timesteps": 1, "steps": 500},

@@ -2,7 +2,8 @@
 
 Learning rates and the methods' second knobs are chosen on the validation concepts by the rule of
 ``pocket/tuning.py``; the logs are in ``figures/published/pocket/tuning/`` and a test compares. The paper's
-numbers of steps do not carry over to a model a thousand times smaller.
+numbers of steps do not carry over to a model a thousand times smaller: what is marked *ours* was set by hand
+for minutes on two cores, before any table was computed, and what is not marked is the method's own default.
 """
 
 from __future__ import annotations
@@ -79,21 +80,22 @@ CONCEPTS = {
 }
 BASES = {"SD v1.4": "v1-4", "SD v1.5": "v1-5", "DreamShaper": "dreamshaper", "Protogen": "protogen"}
 
-PATHS: dict[str, Any] = {"iterations": 150, "lr": 1e-4, "batch": 8, "steps": 20}
-PICTURES: dict[str, Any] = {"lr": 1e-4, "batch": 8, "sampling_steps": 8, "guidance_scale": 5.0}
-REMAINING: dict[str, Any] = {"remain_per_prompt": 10}
-INNER: dict[str, Any] = {  # K steps may move a coordinate by two standard deviations, as the paper's do
-    "attack_steps": 4,
-    "attack_lr": 1.25e-2,
-    "warm_up": 0,
-    "retain_batch": 4,
-    "retain_per_prompt": 2,
+PATHS: dict[str, Any] = {"iterations": 150, "lr": 1e-4, "batch": 8, "steps": 20}  # ours; lr: tuned below
+PICTURES: dict[str, Any] = {"lr": 1e-4, "batch": 8, "sampling_steps": 8, "guidance_scale": 5.0}  # ours
+REMAINING: dict[str, Any] = {"remain_per_prompt": 10}  # ours
+INNER: dict[str, Any] = {
+    "attack_steps": 4,  # ours, for time
+    "attack_lr": 1.25e-2,  # K steps may move a coordinate by two standard deviations, as the paper's do
+    "warm_up": 0,  # as the paper describes it
+    "retain_batch": 4,  # ours
+    "retain_per_prompt": 2,  # ours
 }
-COMMON: dict[str, dict[str, Any]] = {  # what a method's settings share, whatever the concept
+# What a method's settings share, whatever the concept; the numbers are ours.
+COMMON: dict[str, dict[str, Any]] = {
     "esd": PATHS,
     "advunlearn": PATHS | INNER,
     "spm": PATHS | {"anchor_weight": 10.0, "rate_warm_up": 25},
-    "uce": {"preserve": True, "preserve_scale": 0.1},
+    "uce": {"preserve": True, "preserve_scale": 0.1},  # official 2025 preserves nothing
     "fmn": PICTURES | {"iterations": 70},
     "ac": PICTURES
     | {"iterations": 150, "templates": ("{anchor} by {name}", "a painting of {anchor} by {name}")},
@@ -101,8 +103,9 @@ COMMON: dict[str, dict[str, Any]] = {  # what a method's settings share, whateve
     "erasediff": PICTURES | REMAINING | {"iterations": 60, "group": "full"},
     "scissorhands": PICTURES | REMAINING | {"iterations": 60},
 }
-PER_PROMPT = {"broad": 12, "style": 12, "object": 32}  # paths or pictures; nine erase prompts, nine, two
-ANCHOR_PICTURES = 4  # of each of AC's anchors
+PER_PROMPT = {"broad": 12, "style": 12, "object": 32}  # ours: paths or pictures of nine, nine, two prompts
+ANCHOR_PICTURES = 4  # ours: of each of AC's anchors
+# Rates and second knobs: figures/published/pocket/tuning/. Groups: ESD's. Gamma 0.5: the paper's.
 METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("ESD", "UNet", "broad"): ("esd", {"lr": 4e-4}),
     ("AT-ESD", "UNet", "broad"): ("advunlearn", {"group": "noxattn", "lr": 2e-4, "retain_weight": 0.0}),
@@ -146,18 +149,18 @@ POCKET = Profile(
     clip=str(DATA / "pocket" / "clip"),
     attack_clip=str(DATA / "pocket" / "clip"),
     fid_features="judge-object",
-    sampler="dpm++",
+    sampler="dpm++",  # ours, as the five below
     sampling_steps=8,
     guidance_scale=5.0,
     batch=50,
     fid_images=1000,
     prompts=60,
     attack_timesteps=6,  # figures/published/pocket/tuning/budget.csv
-    attack_steps=4,
+    attack_steps=4,  # the same
     concepts=CONCEPTS,
     methods={MethodKey(*key): settings(MethodKey(*key), *value) for key, value in METHODS.items()},
     variants=VARIANTS,
-    attacks={
+    attacks={  # ours: the official budgets, cut to what a small model needs
         "CCE": {"timesteps": 1, "steps": 300, "lr": 0.02},
         "PEZ": {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},
         "PH2P": {"tokens": 8, "timesteps": 1, "steps": 40, "lr": 0.5},

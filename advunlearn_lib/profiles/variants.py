@@ -6,14 +6,8 @@ from __future__ import annotations
 
 from advunlearn_lib.profiles.schema import RetainList, Variant
 
-LAYERS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    9,
-)  # Figure 8: the first N layers of the text encoder are trained; N = 12 is the whole
+# Figure 8: the first N layers of the text encoder are trained; N = 12 is the whole
+LAYERS = (1, 2, 3, 4, 5, 9)  # fmt: skip
 GAMMAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # Figure A3: the retain weight
 USUAL = ("AT (30 steps)", "Prefix", "COCO object, LLM filter", "Original", "Transfer")
 
