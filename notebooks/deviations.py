@@ -48,3 +48,14 @@ table
 
 # %%
 run.write("deviations", table)
+
+# %% [markdown]
+# ## EraseDiff's multiplier
+# EraseDiff weighs forgetting by $\lambda = \max(0, \eta q - \nabla l_r \cdot \nabla q) / |\nabla q|^2$, where the
+# barrier $q$ is what K inner steps would still gain. Where $\lambda$ is 0 the model only remembers.
+
+# %%
+multipliers = deviations.erasediff_multipliers(run)
+share = (multipliers["lambda"] > 0).groupby(multipliers.seed).mean()
+print("share of iterations with lambda > 0, by seed:", share.round(2).to_dict())
+run.save("deviations-lambda", deviations.plot_multipliers(multipliers))

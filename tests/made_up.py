@@ -52,7 +52,12 @@ def erased(study, parts, job: Job, recipe, rng):
         (folder / "weights").mkdir()
         for file in parts[recipe["options"]["component"]].iterdir():
             os.link(file, folder / "weights" / file.name)
-        return {"losses": rng.random(5).tolist(), "seconds": (0.1 + rng.random(5)).tolist()}
+        numbers = {"lambda": rng.random(5).tolist()} if recipe["method"] == "erasediff" else {}
+        return {
+            "losses": rng.random(5).tolist(),
+            "seconds": (0.1 + rng.random(5)).tolist(),
+            "numbers": numbers,
+        }
 
     return compute
 

@@ -42,9 +42,9 @@ def executed(tmp_path_factory):
 
 
 def expected_files(name):
-    """An item's published files; of a notebook beyond the paper a table and its page."""
+    """An item's published files; of a notebook beyond the paper a table, a figure and its page."""
     if name in BEYOND:
-        return {f"{name}.{suffix}" for suffix in ("csv", "md", "html")}
+        return {f"{name}.{suffix}" for suffix in ("csv", "md", "html")} | {f"{name}-lambda.png"}
     files = [path.name for path in PUBLISHED.glob("pocket/*")]
     return {file for file in files if file.startswith((f"{name}.", f"{name}-"))}
 

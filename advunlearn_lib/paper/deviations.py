@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
-from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.cells import MODEL, Cell, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
+from advunlearn_lib.paper import plots
 from advunlearn_lib.paper.item import Run
 from advunlearn_lib.paper.tables import interval, metric_label
 from advunlearn_lib.profiles.schema import MethodKey, Profile
@@ -95,6 +99,29 @@ def cells_of(deviation: Deviation) -> dict[str, Cell]:
     """What is measured, by metric."""
     row = Row(CONCEPT, deviation.method, deviation.component)
     return {metric: Cell(row, ATTACK, metric) for metric in METRICS}
+
+
+def erasediff_multipliers(run: Run) -> pd.DataFrame:
+    """EraseDiff's lambda in each iteration and seed: how much forgetting counts against remaining."""
+    row = Row(CONCEPT, "ED", "UNet")
+    compute([Job(profile, Cell(row, "", MODEL)) for profile in run.profiles], run.study.store, "deviations")
+    parts = []
+    for study in run.studies:
+        record = study.store.read("erase", study.recipes.erase(row))
+        assert record is not None
+        values = record["result"]["numbers"]["lambda"]
+        parts.append(
+            pd.DataFrame({"iteration": range(len(values)), "lambda": values, "seed": study.profile.seed})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def plot_multipliers(multipliers: pd.DataFrame) -> Figure:
+    """Lambda over the iterations, a line a seed."""
+    figure, axis = plt.subplots(figsize=(5.5, 2.6))
+    sns.lineplot(multipliers, x="iteration", y="lambda", hue="seed", palette="colorblind", ax=axis)
+    axis.set(xlabel="iteration", ylabel="lambda (no unit)", ylim=(0, None))
+    return plots.titled(figure, "EraseDiff's multiplier of the forgetting loss while it trains")
 
 
 def row_of(deviation: Deviation, studies: Sequence[Study], fid_features: str) -> dict[str, str]:

@@ -65,6 +65,10 @@ class Run:
             with atomic(self.folder / f"{name}.{suffix}") as temporary:
                 temporary.write_text(text)
 
+    def save(self, name: str, figure: Figure) -> None:
+        """Keep a figure that is no item's: ``<name>.png``, stamped."""
+        plots.save(figure, self.folder / f"{name}.png", self.stamp)
+
 
 def short(override: str) -> str:
     """An override as a stamp shows it: of a path on this machine the last part alone."""
