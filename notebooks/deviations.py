@@ -51,7 +51,7 @@ run.write("deviations", table)
 
 # %% [markdown]
 # ## EraseDiff's multiplier
-# EraseDiff weighs forgetting by $\lambda = \max(0, \eta q - \nabla l_r \cdot \nabla q) / |\nabla q|^2$, where the
+# Forgetting is weighed by $\lambda = \max(0, \eta q - \nabla l_r \cdot \nabla q) / |\nabla q|^2$, where the
 # barrier $q$ is what K inner steps would still gain. Where $\lambda$ is 0 the model only remembers.
 
 # %%
