@@ -3,15 +3,18 @@
 import pytest
 from made_up import QUICK, fill_cells
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.erasure.loop import check_options
 from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.experiment.cells import MODEL, Cell, Row
 from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.paper import Run, deviations
 from advunlearn_lib.paper.deviations import ATTACK, DEVIATIONS, cells_of, changed
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import MethodKey
 
+ED = Row("nudity", "ED", "UNet")
 USUAL = {(one.method, one.component): one for one in DEVIATIONS if one.what == "usual"}
 
 
@@ -73,3 +76,23 @@ def test_effects_are_measured_and_shown_with_their_intervals(tmp_path, monkeypat
     run.write("deviations", table)
     assert (tmp_path / "out" / "deviations.md").read_text().endswith(f"\n\n{run.stamp}\n")
     assert (tmp_path / "out" / "deviations.csv").read_text() == table.to_csv(index=False)
+
+
+def test_lambda_is_shown_for_every_seed_and_iteration(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    run = Run(quick=True, seeds=2, out=tmp_path / "out")
+    fill_cells(tmp_path / "store", [Job(one, Cell(ED, "", MODEL)) for one in run.profiles])
+    table = deviations.erasediff_multipliers(run)
+    assert table.seed.value_counts().to_dict() == {0: 5, 1: 5}
+    for study in run.studies:
+        numbers = study.store.read("erase", study.recipes.erase(ED))["result"]["numbers"]["lambda"]
+        assert table[table.seed == study.profile.seed]["lambda"].tolist() == numbers
+    lines = deviations.plot_multipliers(table).axes[0].lines
+    assert {len(line.get_xdata()) for line in lines[:2]} == {5}
+
+
+def test_weights_from_elsewhere_have_no_lambda(tmp_path):
+    where = tmp_path / "ED.pt"
+    where.write_bytes(b"weights")
+    with pytest.raises(UserError, match="was not trained here, so its lambda is not known"):
+        deviations.erasediff_multipliers(Run(overrides=[f"checkpoint=nudity:ED:UNet={where}"]))

@@ -32,7 +32,7 @@ class EraseDiffOptions(RelabellingOptions):
     iterations: int = Field(160, ge=0)  # official README: step 160 is enough (nudity)
     batch: int = Field(16, ge=1, description="pictures a step")  # official nudity script
     inner_steps: int = Field(2, ge=1, description="K")  # official nudity script
-    # *unknown*: its paper's eta_t, no value for diffusion is given
+    # *unknown*: the official code has no barrier
     eta: float = Field(1.0, gt=0, description="of the barrier")
 
 

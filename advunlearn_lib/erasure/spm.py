@@ -43,6 +43,7 @@ class SPMOptions(ESDOptions):
     group: str = "adapter"
     iterations: int = Field(3000, ge=0)  # official
     lr: float = Field(1e-4, gt=0, description="learning rate")  # official
+    steps: int = Field(30, ge=2, description="DDIM steps of the sampling path")  # official
     # official
     rate_warm_up: int = Field(500, ge=0, description="first iterations, in which the learning rate rises")
     rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")  # official

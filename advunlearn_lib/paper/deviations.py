@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import MODEL, Cell, Row
@@ -102,8 +103,13 @@ def cells_of(deviation: Deviation) -> dict[str, Cell]:
 
 
 def erasediff_multipliers(run: Run) -> pd.DataFrame:
-    """EraseDiff's lambda in each iteration and seed: how much forgetting counts against remaining."""
+    """EraseDiff's lambda in each iteration and seed: how much forgetting counts against remaining.
+
+    Raises :class:`UserError` for weights from elsewhere.
+    """
     row = Row(CONCEPT, "ED", "UNet")
+    if where := run.study.recipes.checkpoint(row):
+        raise UserError(f"{where!r} was not trained here, so its lambda is not known")
     compute([Job(profile, Cell(row, "", MODEL)) for profile in run.profiles], run.study.store, "deviations")
     parts = []
     for study in run.studies:

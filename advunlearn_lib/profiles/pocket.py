@@ -2,8 +2,8 @@
 
 Learning rates and the methods' second knobs are chosen on the validation concepts by the rule of
 ``pocket/tuning.py``; the logs are in ``figures/published/pocket/tuning/`` and a test compares. The paper's
-numbers of steps do not carry over to a model a thousand times smaller: what is marked *ours* was set by hand
-for minutes on two cores, before any table was computed, and what is not marked is the method's own default.
+numbers of steps do not carry over to a model a thousand times smaller: what is marked *ours* was set by hand,
+for minutes on two cores.
 """
 
 from __future__ import annotations
