@@ -1,6 +1,4 @@
-"""Pictures go to where the network lives that looks at them; Inception's features, with and without it."""
-
-import importlib.util
+"""Pictures go to where the network lives that looks at them."""
 
 import pytest
 import torch
@@ -11,12 +9,8 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.metrics.clip_score import clip_scores, load_clip
-from advunlearn_lib.metrics.fid import frechet_distance
-from advunlearn_lib.metrics.inception import Inception
 from advunlearn_lib.metrics.judges import Classifier, load_judge
 from advunlearn_lib.profiles.pocket import POCKET
-
-HAS_FIDELITY = importlib.util.find_spec("torch_fidelity") is not None
 
 
 class Moved:
@@ -93,68 +87,3 @@ def test_devices_have_names():
         with pytest.raises(UserError, match=f"this machine has no device {name!r}") as error:
             device_named(name)
         assert "\n" not in str(error.value)
-
-
-class Stub(torch.nn.Module):
-    """As Inception: takes 8-bit pictures of any size and gives features."""
-
-    def __init__(self, *arguments):
-        super().__init__()
-        self.arguments, self.seen = arguments, []
-        self.scale = torch.nn.Parameter(torch.tensor(2.0))
-
-    def forward(self, pictures):
-        assert pictures.dtype == torch.uint8
-        self.seen.append(tuple(pictures.shape))
-        return torch.stack([self.scale * pictures.float().mean((1, 2, 3)), pictures[:, 0, 0, 0].float()], 1)
-
-
-def stubbed(monkeypatch, **more):
-    monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", Stub)
-    return Inception(torch.device("cpu"), **more)
-
-
-def test_inceptions_features_by_a_stub_network_in_the_order_of_the_pictures(monkeypatch, tmp_path):
-    inception = stubbed(monkeypatch, batch=2, weights=tmp_path / "weights.pth")
-    assert inception.network.arguments[1:] == (["2048"], str(tmp_path / "weights.pth"))
-    assert not inception.network.training
-    sizes = [(4, 4), (4, 4), (4, 4), (2, 6), (4, 4)]
-    pictures = [torch.full((3, *size), number / 10) for number, size in enumerate(sizes)]
-    features = inception.features(pictures)
-    levels = torch.tensor([0, 26, 51, 76, 102]).float()  # rounded to 8 bits: 25.5 and 76.5 to even
-    assert features[:, 1].tolist() == levels.tolist() and torch.allclose(features[:, 0], 2 * levels)
-    assert inception.network.seen == [(2, 3, 4, 4), (1, 3, 4, 4), (1, 3, 2, 6), (1, 3, 4, 4)]
-    assert torch.equal(inception.features(torch.stack(pictures[:3])), features[:3])
-    assert not features.requires_grad
-
-
-def test_inceptions_pictures_by_a_stub_network_go_to_where_it_lives(monkeypatch):
-    inception = stubbed(monkeypatch)
-    moved = Moved(monkeypatch)
-    monkeypatch.setattr(inception, "network_device", lambda: moved.device)
-    inception.features(torch.zeros(3, 3, 4, 4))
-    assert (3, 3, 4, 4) in moved.shapes()
-
-
-def test_fid_of_a_stub_networks_features(monkeypatch):
-    inception, rng = stubbed(monkeypatch), torch.Generator().manual_seed(0)
-    real, fake = (torch.rand(60, 3, 4, 4, generator=rng) for _ in range(2))
-    one, two = (torch.stack([2 * to_uint8(x).float().mean((1, 2, 3)), to_uint8(x)[:, 0, 0, 0].float()], 1)
-                for x in (real, fake))  # fmt: skip
-    ours = frechet_distance(inception.features(real), inception.features(fake), resamples=5)
-    assert ours == frechet_distance(one, two, resamples=5) and ours.value > 0
-
-
-@pytest.mark.skipif(HAS_FIDELITY, reason="torch_fidelity is installed")
-def test_without_torch_fidelity_the_extra_is_named():
-    with pytest.raises(UserError, match=r"needs the extra 'fid': pip install 'advunlearn_lib\[fid\]'"):
-        Inception(torch.device("cpu"))
-
-
-def test_inceptions_weights_that_cannot_be_read_are_one_line(monkeypatch):
-    def broken(*_):
-        raise RuntimeError("PytorchStreamReader failed\nlong trace")
-
-    monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", broken)
-    with pytest.raises(UserError, match=r"cannot load Inception's weights: PytorchStreamReader failed$"):
-        Inception(torch.device("cpu"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,12 @@ def to_arrays(images: Iterable[Tensor]) -> list[Pixels]:
 def from_arrays(arrays: Pixels) -> Tensor:
     """float [n, 3, h, w] in [0, 1] of uint8 [n, h, w, 3]."""
     return torch.from_numpy(np.ascontiguousarray(arrays)).permute(0, 3, 1, 2).float() / 255
+
+
+def in_parts(images: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """The pictures, at most ``size`` at a time: no more of them need to exist at once."""
+    rest = iter(images)
+    return iter(lambda: list(islice(rest, size)), [])
 
 
 def read_image(path: Path) -> Tensor:

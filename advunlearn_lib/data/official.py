@@ -8,7 +8,7 @@ every result's recipe, so results from other files never mix with these.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +119,7 @@ class OfficialFiles:
         rows = table(CAPTIONS, self.folder)[:count]
         return [str(prompt) for prompt in rows["prompt"]], [int(seed) for seed in rows["evaluation_seed"]]
 
-    def references(self, count: int, avoid: Sequence[str]) -> list[Tensor] | Statistics:
+    def references(self, count: int, avoid: Sequence[str]) -> Iterable[Tensor] | Statistics:
         """COCO's pictures, each [3, h, w] in its own size, or the mean and covariance of their features."""
         assert self.reference is not None
         return read_reference(self.reference, count)

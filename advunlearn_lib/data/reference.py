@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,28 @@ from advunlearn_lib.metrics.fid import Statistics
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
-def read_reference(reference: Path, count: int | None = None) -> list[Tensor] | Statistics:
-    """A folder's first ``count`` pictures, each [3, h, w] in
-    [0, 1] in its own size, or the statistics of an ``.npz``.
+def read_reference(reference: Path, count: int | None = None) -> Iterable[Tensor] | Statistics:
+    """A folder's first ``count`` pictures, each [3, h, w] in [0, 1] in its own size and read when it is
+    asked for (ten thousand would take 37 GB), or the statistics of an ``.npz``.
 
-    Raises :class:`UserError` for what is neither.
+    Raises :class:`UserError` for what is neither, and, when asked for it, a picture that cannot be read.
     """
     files = reference_files(reference)
     if files != [reference]:
-        return [read_image(file) for file in tqdm(files[:count], desc="reference pictures", leave=False)]
+        return (read_picture(file) for file in tqdm(files[:count], desc="reference pictures", leave=False))
     try:
         with np.load(reference, allow_pickle=False) as arrays:
             return Statistics(torch.from_numpy(arrays["mu"]), torch.from_numpy(arrays["sigma"]))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the reference {str(reference)!r} has no arrays mu and sigma: {error}") from error
+
+
+def read_picture(file: Path) -> Tensor:
+    """One picture of the reference."""
+    try:
+        return read_image(file)
+    except OSError as error:
+        raise UserError(f"the reference picture {str(file)!r} cannot be read: {error}") from error
 
 
 def reference_files(reference: Path) -> list[Path]:

@@ -4,7 +4,7 @@ pictures come from: the emoji world, or the official files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -29,7 +29,7 @@ class Source(Protocol):
     def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
         """Captions of pictures to be made, without the words of ``avoid``, and the pictures' seeds."""
 
-    def references(self, count: int, avoid: Sequence[str]) -> list[Tensor] | Statistics:
+    def references(self, count: int, avoid: Sequence[str]) -> Iterable[Tensor] | Statistics:
         """Real pictures of such captions, each [3, h, w] in [0, 1], or their features' statistics."""
 
     def retain_set(self, avoid: Sequence[str], wanted: RetainList) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.images import to_arrays
+from advunlearn_lib.base.images import in_parts, to_arrays
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.metrics.nudenet import NudeNetJudge
 
@@ -31,7 +31,7 @@ class Classifier:
         ]
         self.batch = batch
 
-    def pixels(self, images: Sequence[Tensor] | Tensor) -> Tensor:
+    def pixels(self, images: Iterable[Tensor]) -> Tensor:
         """What the network takes, from pictures in [0, 1]; rounded to 8 bits first, as saved pictures are."""
         pixels = self.processor(to_arrays(images), return_tensors="pt").pixel_values
         return torch.as_tensor(pixels.to(self.network.device))
@@ -43,11 +43,10 @@ class Classifier:
         return torch.cat(logits).float().cpu().softmax(-1)
 
     @torch.no_grad()
-    def features(self, images: Sequence[Tensor] | Tensor) -> Tensor:
-        """Pooled features [n, d] of the network under the classifier head."""
-        trunk = self.network.base_model
-        parts = (images[start : start + self.batch] for start in range(0, len(images), self.batch))
-        return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1) for part in parts]).cpu()
+    def features(self, images: Iterable[Tensor]) -> Tensor:
+        """Pooled features [n, d] of the network under the classifier head, of pictures taken as they come."""
+        trunk, parts = self.network.base_model, in_parts(images, self.batch)
+        return torch.cat([trunk(self.pixels(part)).pooler_output.flatten(1).cpu() for part in parts])
 
 
 class LabelJudge:
