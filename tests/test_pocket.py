@@ -5,13 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import ResNetForImageClassification
 
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.pocket import common, derived, networks, train
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
+from advunlearn_lib.pocket.train_judge import spoil
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.world.language import draw_scene
 from advunlearn_lib.world.scenes import Dataset, render_scenes
+from advunlearn_lib.world.things import OBJECTS
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
@@ -56,7 +60,7 @@ def test_training_resumes_exactly(tmp_path):
             tmp_path / "b",
             tmp_path / "log",
         )
-    assert torch.allclose(run(6, tmp_path / "b", fresh()).weight, whole.weight, atol=1e-6)
+    assert torch.equal(run(6, tmp_path / "b", fresh()).weight, whole.weight)  # to the same bytes
 
 
 def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
@@ -67,7 +71,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
         tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log"
     )
     folders.work.mkdir()
-    data: Dataset = render_scenes(POCKET.sprites, range(1100), 0)
+    data: Dataset = render_scenes(POCKET.sprites, range(240), 0, draw=draw_scene)
     for stage in train.STAGES.values():
         stage(data, folders)
     made, shipped = (
@@ -83,12 +87,41 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
         )
         > 0
     )
+    judge = ResNetForImageClassification.from_pretrained(tmp_path / "pocket" / "judge-object")
+    assert list(judge.config.id2label.values()) == [*OBJECTS, "other"]
     others = {"v1-5", *derived.LOOKS}
     assert {p.stem for p in folders.log.iterdir()} == (set(common.PLANS) - {"derived"}) | others
     for name in others:
         unet = UNet2DConditionModel.from_pretrained(tmp_path / "pocket" / name)
         assert not torch.equal(unet.conv_in.weight, pipeline.unet.conv_in.weight)
         assert str(tmp_path) not in (tmp_path / "pocket" / name / "config.json").read_text()
+
+
+@torch.no_grad()
+def test_spoilt_pictures_show_no_thing_in_four_ways():
+    data = render_scenes(POCKET.sprites, range(8), 0, draw=draw_scene)
+    images = data.batch(np.arange(8))
+    vae = AutoencoderKL.from_pretrained(DATA / "pocket" / "v1-4" / "vae").float()
+    before, rng = images.clone(), np.random.default_rng(0)
+    spoilt = spoil(vae, images, rng, torch.Generator().manual_seed(0))
+    assert torch.equal(images, before) and spoilt.abs().max() <= 1
+    assert torch.equal(spoilt[1], 0.5 * images[1] + 0.5 * images[0])  # two things, mixed
+    assert torch.equal(spoilt[5], 0.5 * images[5] + 0.5 * images[4])
+    for row in (2, 6):  # blurred: its 6 x 6 means are the picture's, its edges are gone
+        assert spoilt[row].diff(dim=-1).abs().max() < 0.3 * images[row].diff(dim=-1).abs().max()
+    decoded = vae(images[[0, 4]]).sample.clamp(-1, 1)
+    assert (spoilt[[0, 4]] - images[[0, 4]]).abs().mean() > 3 * (decoded - images[[0, 4]]).abs().mean()
+    assert (spoilt[[3, 7]] - images[[3, 7]]).abs().mean() > 0.1  # a background of its own
+
+
+def test_group_norms_in_the_other_layout_change_nothing():
+    torch.manual_seed(0)
+    plain, quick = networks.build_latent_tower(), networks.build_latent_tower()
+    quick.load_state_dict(plain.state_dict())
+    common.channels_last(quick)
+    latents = torch.randn(3, 4, 16, 16)
+    assert torch.allclose(quick(latents), plain(latents), atol=1e-5)
+    assert quick.state_dict().keys() == plain.state_dict().keys()
 
 
 def test_looks_change_a_picture_and_stay_in_range():

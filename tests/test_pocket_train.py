@@ -28,7 +28,7 @@ def work(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "WORK", tmp_path / "work")
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=4))
-    monkeypatch.setattr(training_set, "PICTURES", 1100)
+    monkeypatch.setattr(training_set, "PICTURES", 240)
     return tmp_path / "work"
 
 
@@ -39,8 +39,8 @@ def test_a_stage_writes_into_the_work_folder_alone(work, capsys):
     made = work / "pocket" / "v1-4" / "vae" / "diffusion_pytorch_model.safetensors"
     shipped = DATA / "pocket" / "v1-4" / "vae" / made.name
     assert made.stat().st_size == shipped.stat().st_size and made.read_bytes() != shipped.read_bytes()
-    for name in ("pocket/clip/config.json", "training/vae.jsonl", "training/curves.png", "vae.safetensors"):
-        assert (work / name).is_file()  # the other parts are the shipped ones; logs; the checkpoint
+    for name in ("training/vae.jsonl", "training/curves.png", "vae.safetensors"):
+        assert (work / name).is_file()  # logs; the checkpoint
     assert f"trained into {work}/pocket; pocket-train --install" in capsys.readouterr().out
 
 

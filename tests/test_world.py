@@ -32,7 +32,7 @@ def test_scenes_are_a_function_of_seed_and_index(sprites):
     assert set(PAINT) == set(STYLE_NAMES)
     rng = np.random.default_rng(0)
     pictures = [
-        render(sprites, 0, place, style, rng)
+        render(sprites[0, 0], place, style, rng)
         for place in range(len(PLACE_NAMES))
         for style in range(len(STYLE_NAMES))
     ]

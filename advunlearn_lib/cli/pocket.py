@@ -14,14 +14,14 @@ from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Kind
 
-STAGES = ("vae", "clip", "judge", "unet", "derived")
+STAGES = ("clip", "judge", "unet", "unet_2", "vision", "derived")  # the VAE stays, unless asked for
 KINDS: tuple[Kind, ...] = ("broad", "style", "object")
 WORK = ROOT / "work"
 
 
 def add_train_options(parser: ArgumentParser) -> None:
     """What is trained, and where it goes."""
-    parser.add_argument("--stage", choices=STAGES, help="this stage only")
+    parser.add_argument("--stage", choices=("vae", *STAGES), help="this stage only")
     parser.add_argument(
         "--install", action="store_true",
         help="put the trained model and its logs in the place of the shipped ones, and train nothing",

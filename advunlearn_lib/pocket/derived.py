@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from diffusers import UNet2DConditionModel
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from advunlearn_lib.pocket import networks
-from advunlearn_lib.pocket.common import PLANS, Folders, save_half
+from advunlearn_lib.pocket.common import PLANS, Folders, channels_last, save_half
 from advunlearn_lib.pocket.loop import fit
-from advunlearn_lib.pocket.train_unet import frozen_inputs, noise_prediction
+from advunlearn_lib.pocket.train_unet import VARIANTS, Inputs, embeddings, noise_prediction, trained_unet
+from advunlearn_lib.pocket.train_vae import scaled_latents
+from advunlearn_lib.pocket.training_set import training_captions
 from advunlearn_lib.world.atlas import SETS
+from advunlearn_lib.world.language import draw_scene
 from advunlearn_lib.world.render import Picture
 from advunlearn_lib.world.scenes import Dataset, render_scenes
 
@@ -61,19 +63,18 @@ def train_derived(data: Dataset, folders: Folders) -> None:
     """All three, one after the other."""
     plan = PLANS["derived"]
     for name in ("v1-5", *LOOKS):
-        # not by from_pretrained, which would write this machine's path into the configuration
-        unet = networks.build_unet()
-        unet.load_state_dict(UNet2DConditionModel.from_pretrained(folders.model / "unet").state_dict())
-        pictures, latents = data, folders.work / "latents.safetensors"
         if name in LOOKS:
             artist, look = LOOKS[name]
             drawn = render_scenes(
-                folders.sprites, range(PICTURES), SEEDS[name], artist=list(SETS).index(artist)
+                folders.sprites, range(PICTURES), SEEDS[name], list(SETS).index(artist), draw_scene
             )
-            pictures = Dataset(repaint(drawn.images, look), drawn.scenes)
-            latents = folders.work / f"latents-{name}.safetensors"
-        inputs = frozen_inputs(pictures, folders, latents)
-        fit(
-            name, {"unet": unet}, noise_prediction(unet, *inputs, plan.batch), plan, folders.work, folders.log
-        )
-        save_half(unet, folders.model.parent / name)
+            latents = scaled_latents(Dataset(repaint(drawn.images, look), drawn.scenes), folders, name)
+            captions = [[scene.caption for scene in drawn.scenes]]
+            inputs = Inputs(latents, *embeddings(captions, folders, f"embeddings-{name}"))
+        else:
+            captions = training_captions(data, VARIANTS)
+            inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders))
+        unet = trained_unet(folders)
+        channels_last(unet)
+        fit(name, {"unet": unet}, noise_prediction(unet, inputs, plan.batch), plan, folders.work, folders.log)
+        save_half(unet.to(memory_format=torch.contiguous_format), folders.model.parent / name)

@@ -59,7 +59,7 @@ def fit(
     ``work/<name>.safetensors`` is the checkpoint, and the mark of a finished part.
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=plan.lr, weight_decay=plan.weight_decay, fused=True)
     shadow = torch.nn.ParameterList([p.detach().clone() for p in parameters])
     path, start = work / f"{name}.safetensors", 0
     state = {**modules, "ema": shadow}

@@ -22,15 +22,19 @@ from advunlearn_lib.pocket.common import Folders
 from advunlearn_lib.pocket.derived import train_derived
 from advunlearn_lib.pocket.train_clip import train_clip
 from advunlearn_lib.pocket.train_judge import train_judge
-from advunlearn_lib.pocket.train_unet import train_unet
+from advunlearn_lib.pocket.train_unet import train_unet, train_unet_on
 from advunlearn_lib.pocket.train_vae import train_vae
+from advunlearn_lib.pocket.train_vision import train_vision
 from advunlearn_lib.pocket.training_set import training_set
 
+NEXT = DATA / "next"
 STAGES = {
     "vae": train_vae,
     "clip": train_clip,
     "judge": train_judge,
     "unet": train_unet,
+    "unet_2": train_unet_on,
+    "vision": train_vision,
     "derived": train_derived,
 }
 
@@ -38,10 +42,12 @@ STAGES = {
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
     """Run ``stages`` in order, each resumed where it stopped.
 
-    A single stage starts from the shipped model's parts.
+    The VAE is the shipped one unless it is trained anew; ``data/next`` has finished parts of the next model.
     """
-    if len(stages) == 1 and not folders.model.exists():
-        shutil.copytree(DATA / "pocket", folders.model.parent)
+    if not folders.model.exists():
+        if NEXT.exists():
+            shutil.copytree(NEXT, folders.model.parent)
+        shutil.copytree(DATA / "pocket" / "v1-4" / "vae", folders.model / "vae")
     data = training_set(folders.sprites, folders.work)
     for stage in stages:
         STAGES[stage](data, folders)

@@ -1,8 +1,8 @@
-"""Stage *unet*: the noise predictor, and the assembly of the pipeline folder."""
+"""Stages *unet* and *unet_2*: the noise predictor, and the assembly of the pipeline folder."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,46 +11,73 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.pocket import networks
-from advunlearn_lib.pocket.common import PLANS, Folders, save_half, tokenize
+from advunlearn_lib.pocket.common import PLANS, Folders, autocast, channels_last, save_half, tokenize
 from advunlearn_lib.pocket.loop import Loss, fit
-from advunlearn_lib.pocket.train_vae import encode_latents
+from advunlearn_lib.pocket.train_vae import scaled_latents
+from advunlearn_lib.pocket.training_set import training_captions
 from advunlearn_lib.world.scenes import Dataset
+
+VARIANTS = 2  # captions of each picture that the UNet sees
+
+
+class Inputs(NamedTuple):
+    """What a UNet is trained on: latents [n, 4, 16, 16], embeddings [v, n, l, d], of "" [l, d]."""
+
+    latents: torch.Tensor
+    embeddings: torch.Tensor
+    empty: torch.Tensor
 
 
 def train_unet(data: Dataset, folders: Folders) -> None:
-    """The pocket counterpart of SD v1.4's UNet."""
+    """The pocket counterpart of SD v1.4's UNet, from random weights."""
     torch.manual_seed(3)
+    train_part("unet", networks.build_unet(), data, folders)
+
+
+def train_unet_on(data: Dataset, folders: Folders) -> None:
+    """The same UNet further, by a second cosine: no stage takes long, and each leaves a whole UNet."""
+    train_part("unet_2", trained_unet(folders), data, folders)
+
+
+def trained_unet(folders: Folders) -> UNet2DConditionModel:
+    """The UNet as trained so far; not by from_pretrained, which would write this machine's path into it."""
     unet = networks.build_unet()
-    loss = noise_prediction(
-        unet, *frozen_inputs(data, folders, folders.work / "latents.safetensors"), PLANS["unet"].batch
-    )
-    fit("unet", {"unet": unet}, loss, PLANS["unet"], folders.work, folders.log)
-    save_half(unet, folders.model / "unet")
+    unet.load_state_dict(UNet2DConditionModel.from_pretrained(folders.model / "unet").state_dict())
+    return unet
+
+
+def train_part(name: str, unet: UNet2DConditionModel, data: Dataset, folders: Folders) -> None:
+    """Fit ``unet`` by the plan ``name`` and save it with its pipeline."""
+    captions = training_captions(data, VARIANTS)
+    inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders))
+    channels_last(unet)
+    loss = noise_prediction(unet, inputs, PLANS[name].batch)
+    fit(name, {"unet": unet}, loss, PLANS[name], folders.work, folders.log)
+    save_half(unet.to(memory_format=torch.contiguous_format), folders.model / "unet")
     assemble(folders)
 
 
-def noise_prediction(
-    unet: UNet2DConditionModel,
-    latents: torch.Tensor,
-    embeddings: torch.Tensor,
-    caption_index: torch.Tensor,
-    batch: int,
-) -> Loss:
+def noise_prediction(unet: UNet2DConditionModel, inputs: Inputs, batch: int) -> Loss:
     """MSE of the noise weighted by min(SNR, 5) / SNR (Hang et al. 2023), 10 % of captions dropped."""
     scheduler = noise_schedule()
     snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     weight = snr.clamp(max=5) / snr
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        index = torch.from_numpy(rng.choice(len(latents), batch, replace=False))
-        which = torch.where(torch.rand(batch, generator=generator) < 0.1, 0, caption_index[index])
-        clean = latents[index].float()
+        index = torch.from_numpy(rng.choice(len(inputs.latents), batch, replace=False))
+        variant = torch.from_numpy(rng.integers(len(inputs.embeddings), size=batch))
+        embeds = inputs.embeddings[variant, index].float()
+        embeds[torch.rand(batch, generator=generator) < 0.1] = inputs.empty.float()
+        clean = inputs.latents[index].float()
         noise = torch.randn(clean.shape, generator=generator)
         timesteps = torch.randint(1000, (batch,), generator=generator)
         noisy = scheduler.add_noise(clean, noise, timesteps)  # type: ignore[arg-type]
-        error = (unet(noisy, timesteps, embeddings[which].float()).sample - noise).square().mean((1, 2, 3))
+        with autocast():
+            predicted = unet(noisy.to(memory_format=torch.channels_last), timesteps, embeds).sample
+        error = (predicted.float() - noise).square().mean((1, 2, 3))
         return (weight[timesteps] * error).mean(), {"mse": error.mean().item()}
 
     return loss
@@ -69,31 +96,33 @@ def noise_schedule() -> DDIMScheduler:
 
 
 @torch.no_grad()
-def frozen_inputs(
-    data: Dataset, folders: Folders, path: Path
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scaled latents of all pictures (kept in ``path``), embeddings
-    of all distinct captions ("" first), and each picture's caption.
+def embeddings(
+    captions: list[list[str]], folders: Folders, name: str = "embeddings"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """fp16 embeddings [v, n, 32, 128] of captions, a list a variant, and [32, 128] of "".
+
+    Kept in the work folder for this text encoder.
     """
-    captions = ["", *sorted({scene.caption for scene in data.scenes})]
-    tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
-    text_encoder = CLIPTextModel.from_pretrained(folders.model / "text_encoder").float()
-    ids = tokenize(tokenizer, captions)
-    embeddings = torch.cat(
-        [
-            text_encoder(batch).last_hidden_state.half()
-            for batch in tqdm(ids.split(256), desc="encode captions")
-        ]
-    )
+    where = folders.model / "text_encoder"
+    path = folders.work / f"{name}-{fingerprint(where)}.safetensors"
     if not path.exists():
-        vae = AutoencoderKL.from_pretrained(folders.model / "vae").float()
-        vae = vae.to(memory_format=torch.channels_last)
-        latents = encode_latents(vae, data, len(data.scenes)) * vae.config.scaling_factor
+        tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
+        encoder = CLIPTextModel.from_pretrained(where).float()
+
+        def encode(ids: torch.Tensor) -> torch.Tensor:
+            with autocast():
+                return encoder(ids).last_hidden_state.half()
+
+        parts = [
+            [encode(part) for part in tqdm(tokenize(tokenizer, variant).split(512), desc="encode captions")]
+            for variant in captions
+        ]
+        tensors = {"embeddings": torch.stack([torch.cat(variant) for variant in parts])}
+        tensors["empty"] = encode(tokenize(tokenizer, [""]))[0]
         with atomic(path) as temporary:
-            save_file({"latents": latents.half().contiguous()}, temporary)
-    index = {caption: i for i, caption in enumerate(captions)}
-    which = torch.tensor([index[scene.caption] for scene in data.scenes])
-    return load_file(path)["latents"], embeddings, which
+            save_file(tensors, temporary)
+    kept = load_file(path)
+    return kept["embeddings"], kept["empty"]
 
 
 def assemble(folders: Folders) -> None:

@@ -6,9 +6,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
 
+from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.keys import fingerprint
+from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.pocket import networks
-from advunlearn_lib.pocket.common import PLANS, Folders, save_half
+from advunlearn_lib.pocket.common import PLANS, Folders, autocast, channels_last, save_half
 from advunlearn_lib.pocket.loop import fit
 from advunlearn_lib.world.scenes import Dataset
 
@@ -21,13 +25,15 @@ def picture_gradients(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 def train_vae(data: Dataset, folders: Folders) -> None:
     """L1 + 0.5 L1 of the picture gradients + 2e-4 KL; the latents are scaled to unit variance."""
     torch.manual_seed(0)
-    vae = networks.build_vae().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae = networks.build_vae()
+    channels_last(vae)
     plan = PLANS["vae"]
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         images = data.batch(rng.choice(len(data.scenes), plan.batch, replace=False))
-        posterior = vae.encode(images).latent_dist
-        decoded = vae.decode(posterior.sample(generator)).sample
+        with autocast():
+            posterior = vae.encode(images).latent_dist
+            decoded = vae.decode(posterior.sample(generator)).sample.float()
         l1 = F.l1_loss(decoded, images)
         edges = sum(
             F.l1_loss(a, b)
@@ -37,7 +43,7 @@ def train_vae(data: Dataset, folders: Folders) -> None:
         return l1 + 0.5 * edges + 2e-4 * kl, {"l1": l1.item(), "kl": kl.item()}
 
     fit("vae", {"vae": vae}, loss, plan, folders.work, folders.log)
-    latents = encode_latents(vae, data, 1024)
+    latents = encode_latents(vae, data, min(1024, len(data.scenes)))
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
     save_half(vae, folders.model / "vae")
 
@@ -45,5 +51,20 @@ def train_vae(data: Dataset, folders: Folders) -> None:
 @torch.no_grad()
 def encode_latents(vae: AutoencoderKL, data: Dataset, count: int) -> torch.Tensor:
     """Posterior means of the first ``count`` pictures, unscaled: ``[count, 4, 16, 16]``."""
-    batches = (data.batch(np.arange(i, min(i + 64, count))) for i in range(0, count, 64))
-    return torch.cat([vae.encode(batch).latent_dist.mean for batch in batches])
+    starts = tqdm(range(0, count, 64), desc="encode pictures", disable=count < 2000)
+    batches = (data.batch(np.arange(start, min(start + 64, count))) for start in starts)
+    with autocast():
+        return torch.cat([vae.encode(batch).latent_dist.mean.float() for batch in batches])
+
+
+def scaled_latents(data: Dataset, folders: Folders, name: str = "latents") -> torch.Tensor:
+    """Latents of unit variance, fp16 ``[n, 4, 16, 16]``, of all pictures; the work folder keeps them."""
+    where = folders.model / "vae"
+    path = folders.work / f"{name}-{fingerprint(where)}.safetensors"
+    if not path.exists():
+        vae = AutoencoderKL.from_pretrained(where).float()
+        channels_last(vae)
+        latents = encode_latents(vae, data, len(data.scenes)) * vae.config.scaling_factor
+        with atomic(path) as temporary:
+            save_file({"latents": latents.half().contiguous()}, temporary)
+    return load_file(path)["latents"]

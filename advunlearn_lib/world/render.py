@@ -35,12 +35,13 @@ GROUND = {  # place -> sky at the top, sky at the horizon, ground near, ground f
 
 @dataclass(frozen=True)
 class Scene:
-    """What one picture shows: indices into OBJECTS, PLACES and STYLES, and its caption."""
+    """What one picture shows: indices into OBJECTS, PLACES and STYLES, its caption, whose sprite it has."""
 
     thing: int
     place: int
     style: int
     caption: str
+    artist: int = 0
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, channels: int = 1) -> Picture:
@@ -170,20 +171,24 @@ PAINT: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
 }
 
 
-def render(
-    sprites: NDArray[np.uint8], thing: int, place: int, style: int, rng: np.random.Generator
-) -> Pixels:
-    """One picture, uint8 ``[64, 64, 3]``; ``sprites`` is ``atlas.load(...)``."""
-    sprite = sprites[thing, rng.integers(sprites.shape[1])]
+def render(sprite: Pixels, place: int, style: int, rng: np.random.Generator) -> Pixels:
+    """One picture, uint8 ``[64, 64, 3]``, of a sprite, uint8 ``[64, 64, 4]``."""
     picture = PAINT[STYLE_NAMES[style]](compose(sprite, PLACE_NAMES[place], rng), rng)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def sample_scene(sprites: NDArray[np.uint8], seed: int, index: int) -> tuple[NDArray[np.uint8], Scene]:
-    """Scene ``index`` of the endless stream ``seed``: objects take turns, place and style are drawn."""
+def sample_scene(
+    sprites: NDArray[np.uint8], seed: int, index: int, artist: int | None = None
+) -> tuple[NDArray[np.uint8], Scene]:
+    """Scene ``index`` of the endless stream ``seed``: objects take turns, place and style are drawn.
+
+    By one ``artist``'s sprites, or by all.
+    """
+    sprites = sprites if artist is None else sprites[:, artist : artist + 1]
     rng = np.random.default_rng((seed, index))
     thing = index % len(OBJECTS)
     place = 0 if rng.random() < NOWHERE_SHARE else int(rng.integers(1, len(PLACE_NAMES)))
     style = 0 if rng.random() < PHOTO_SHARE else int(rng.integers(1, len(STYLE_NAMES)))
     words = caption(thing, PLACE_NAMES[place], STYLE_NAMES[style], rng)
-    return render(sprites, thing, place, style, rng), Scene(thing, place, style, words)
+    sprite = sprites[thing, rng.integers(sprites.shape[1])]
+    return render(sprite, place, style, rng), Scene(thing, place, style, words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.world import atlas
-from advunlearn_lib.world.render import Scene, sample_scene
+from advunlearn_lib.world.render import Pixels, Scene, sample_scene
 
 FRESH_SEED = 1  # the stream of scenes that no training saw; it saw stream 0
 
@@ -42,12 +42,17 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def render_scenes(
-    sprites_path: Path, indices: Sequence[int], seed: int, artist: int | None = None
+    sprites_path: Path,
+    indices: Sequence[int],
+    seed: int,
+    artist: int | None = None,
+    draw: Callable[..., tuple[Pixels, Scene]] = sample_scene,
 ) -> Dataset:
-    """Scenes ``indices`` of the stream ``seed``, drawn on all cores; by one artist's sprites, or by all."""
-    sprites = atlas.load(sprites_path)
-    sprites = sprites if artist is None else sprites[:, artist : artist + 1]
-    work = partial(sample_scene, sprites, seed)
+    """Scenes ``indices`` of the stream ``seed``, drawn on all cores; by one artist's sprites, or by all.
+
+    ``draw(sprites, seed, index, artist=artist)`` draws one, in the first world's language or the second's.
+    """
+    work = partial(draw, atlas.load(sprites_path), seed, artist=artist)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         drawn = list(
             tqdm(

@@ -110,7 +110,7 @@ BARE_STYLE_TEMPLATES = ("{s}", "by {s}", "a painting by {s}", "a painting in the
 
 def with_article(noun: str) -> str:
     """``"owl"`` -> ``"an owl"``; plurals and mass nouns stay bare."""
-    if noun in ("swords", "blades"):
+    if noun in ("swords", "blades", "cattle", "dynamite", "archery"):
         return noun
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
