@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.data.emoji import EmojiWorld, NextWorld
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world import atlas, language
@@ -135,6 +136,25 @@ def test_one_artists_scenes_are_named_as_that_artist_names_them():
     sprites = atlas.load(POCKET.sprites)
     for index, image in enumerate(data.images):
         assert np.array_equal(image, draw_scene(sprites, 5, index, 2)[0])
+
+
+def test_the_second_worlds_prompts_and_captions():
+    source = NextWorld(POCKET)
+    church, weapon = POCKET.concepts["Church"], POCKET.concepts["nudity"]
+    prompts = source.evaluation(church, 100)
+    assert len({prompt.text for prompt in prompts}) == len(prompts) >= 200
+    assert all("church" in prompt.text.split() for prompt in prompts)
+    texts = [prompt.text for prompt in source.evaluation(weapon, 142)]
+    assert (
+        len(texts) == 426
+        and any("weapon" in text for text in texts)
+        and any("rapier" in text for text in texts)
+    )
+    captions, seeds = source.captions(60, ["church", "van gogh"])
+    assert seeds == list(range(60)) and any(set(text.split()) & JUNK for text in captions)
+    assert not any("van gogh" in text for text in captions)
+    first, _ = EmojiWorld(POCKET).captions(60, ["church", "van gogh"])
+    assert first != captions and not any("stock" in text for text in first)
 
 
 def test_the_vocabulary_is_of_whole_words():

@@ -5,7 +5,7 @@ import pytest
 
 from advunlearn_lib.data.emoji import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.profiles.pocket import POCKET, VEHICLES, WEAPONS
-from advunlearn_lib.world import atlas
+from advunlearn_lib.world import atlas, scenes
 from advunlearn_lib.world.render import PAINT, PLACE_NAMES, STYLE_NAMES, render, sample_scene
 from advunlearn_lib.world.scenes import render_scenes
 from advunlearn_lib.world.things import OBJECTS, THINGS, caption
@@ -37,6 +37,13 @@ def test_scenes_are_a_function_of_seed_and_index(sprites):
         for style in range(len(STYLE_NAMES))
     ]
     assert all(picture.std() > 5 for picture in pictures)
+
+
+def test_scenes_drawn_in_processes_are_the_same(monkeypatch):
+    here = render_scenes(POCKET.sprites, range(4), 5)
+    monkeypatch.setattr(scenes, "MANY", 0)
+    there = render_scenes(POCKET.sprites, range(4), 5)
+    assert np.array_equal(here.images, there.images) and here.scenes == there.scenes
 
 
 def test_one_artists_pictures(sprites):

@@ -18,6 +18,9 @@ from advunlearn_lib.world import atlas
 from advunlearn_lib.world.render import Pixels, Scene, sample_scene
 
 FRESH_SEED = 1  # the stream of scenes that no training saw; it saw stream 0
+MANY = 4000  # scenes that are worth processes of their own
+Draw = Callable[..., tuple[Pixels, Scene]]
+"""(sprites, seed, index, artist=None) -> a picture and its scene, in the first or the second language."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,17 @@ def render_scenes(
     indices: Sequence[int],
     seed: int,
     artist: int | None = None,
-    draw: Callable[..., tuple[Pixels, Scene]] = sample_scene,
+    draw: Draw = sample_scene,
 ) -> Dataset:
-    """Scenes ``indices`` of the stream ``seed``, drawn on all cores; by one artist's sprites, or by all.
+    """Scenes ``indices`` of the stream ``seed``, by one artist's sprites or by all.
 
-    ``draw(sprites, seed, index, artist=artist)`` draws one, in the first world's language or the second's.
+    A thousand take a second in place, less than a process takes to start; more are drawn on all cores.
     """
     work = partial(draw, atlas.load(sprites_path), seed, artist=artist)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        drawn = list(
-            tqdm(
-                pool.map(work, indices, chunksize=256),
-                total=len(indices),
-                desc="draw",
-                disable=len(indices) < 2000,
-            )
-        )
+    if len(indices) < MANY:
+        drawn = [work(index) for index in indices]
+    else:
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            results = pool.map(work, indices, chunksize=256)
+            drawn = list(tqdm(results, total=len(indices), desc="draw"))
     return Dataset(np.stack([image for image, _ in drawn]), [scene for _, scene in drawn])
