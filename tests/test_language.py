@@ -155,6 +155,9 @@ def test_the_second_worlds_prompts_and_captions():
     assert not any("van gogh" in text for text in captions)
     first, _ = EmojiWorld(POCKET).captions(60, ["church", "van gogh"])
     assert first != captions and not any("stock" in text for text in first)
+    both = source, EmojiWorld(POCKET)  # the worlds' results have keys of their own
+    assert len({str(one.evaluation_recipe(church)) for one in both}) == 2
+    assert len({str(one.captions_recipe()) for one in both}) == 2
 
 
 def test_the_vocabulary_is_of_whole_words():
