@@ -20,7 +20,8 @@ KINDS: dict[str, type[LatentDiffusion]] = {
 def load_model(
     folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> LatentDiffusion:
-    """A pipeline folder or hub id (``owner/name@revision``) of Stable Diffusion 1.x, 2.x or XL.
+    """A pipeline folder or hub id (``owner/name@revision``) of Stable Diffusion 1.x, 2.x or XL, in fp32;
+    ``dtype``: what training computes in.
 
     Raises :class:`UserError` where it is missing, damaged, gated, or another kind of pipeline.
     """
@@ -28,9 +29,9 @@ def load_model(
     try:
         config = DiffusionPipeline.load_config(name, **options)
         kind = KINDS[choose("pipeline class", config["_class_name"], KINDS)]
-        pipeline = kind.PIPELINE.from_pretrained(name, dtype=dtype, **kind.LEFT_OUT, **options)
+        pipeline = kind.PIPELINE.from_pretrained(name, dtype=torch.float32, **kind.LEFT_OUT, **options)
     except UserError:
         raise
     except Exception as error:  # diffusers, safetensors, hub and json each raise their own
         raise UserError(f"cannot load a text-to-image pipeline: {hub.reason(error, folder)}") from error
-    return kind(pipeline.to(device))
+    return kind(pipeline.to(device), dtype)

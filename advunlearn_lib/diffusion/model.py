@@ -31,9 +31,9 @@ KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
 class LatentDiffusion:
     """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
-    Frozen parts keep the dtype they were loaded in; a part that is trained
-    has fp32 weights and computes in that dtype. ``alphas_cumprod`` [T] is the
-    training noise. Raises :class:`UserError` for a schedule without betas.
+    All weights are fp32, and so are latents, targets and pictures; ``dtype`` is what training computes in,
+    by autocast. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for weights in
+    another precision, which are rounded already, and for a schedule without betas.
     """
 
     PIPELINE: ClassVar[Any] = StableDiffusionPipeline
@@ -43,14 +43,17 @@ class LatentDiffusion:
         "unet": {"": UNet2DConditionModel},
     }
 
-    def __init__(self, pipeline: Any, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, pipeline: Any, dtype: torch.dtype = torch.float32) -> None:
         pipeline.set_progress_bar_config(disable=True)
-        self.pipeline, self.dtype = pipeline, dtype or pipeline.unet.dtype
+        self.pipeline, self.dtype = pipeline, dtype
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.alphas_cumprod = training_alphas(self.scheduler)
         self.micro_batch: int | None = None
         self.original = self  # the model that this one's parts were changed from
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
+            if module.dtype != torch.float32:
+                given = f"a {type(module).__name__} in {str(module.dtype).removeprefix('torch.')}"
+                raise UserError(f"{given}: load weights in float32 (dtype is what training computes in)")
             module.requires_grad_(False).eval()
         if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # fused attention trains slower there
             pipeline.unet.set_attn_processor(AttnProcessor())
@@ -93,11 +96,17 @@ class LatentDiffusion:
         return module
 
     def copy_of(self, component: str) -> LatentDiffusion:
-        """A model with its own fp32 copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
-        return self.with_parts(**{component: copy.deepcopy(getattr(self, component)).float()})
+        """A model with its own copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
+        return self.with_parts(**{component: copy.deepcopy(getattr(self, component))})
+
+    def in_precision(self, dtype: torch.dtype) -> LatentDiffusion:
+        """A model of the same parts that computes in ``dtype`` where it is trained."""
+        model = self.with_parts()
+        model.dtype = dtype
+        return model
 
     def autocast(self) -> torch.autocast:
-        """Mixed precision where the model was loaded in half precision; nothing otherwise."""
+        """Mixed precision where training computes in half precision; nothing otherwise."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     # -- text --------------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ class LatentDiffusion:
         ``token_embeds`` stands in for the table's rows if given.
         """
         with self.autocast(), soft_tokens(self.text_encoder, token_embeds):
-            return torch.as_tensor(self.text_encoder(ids).last_hidden_state)
+            return torch.as_tensor(self.text_encoder(ids).last_hidden_state).float()
 
     def unconditional(self) -> Tensor:
         """Embeddings [1, l, d] of the empty prompt, which guidance points away from."""
@@ -151,9 +160,8 @@ class LatentDiffusion:
         size = self.micro_batch or len(latents)
         steps = timesteps.expand(len(latents)).to(self.device)
         rows = zip(latents.split(size), steps.split(size), prompt_embeds.split(size), strict=True)
-        dtype = self.unet.dtype
         with self.autocast(), recomputed_activations(self.unet) if self.micro_batch else nullcontext():
-            parts = [self.call_unet(z.to(dtype), t, c.to(dtype)) for z, t, c in rows]
+            parts = [self.call_unet(z, t, c) for z, t, c in rows]
         return torch.cat(parts).float()
 
     def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
@@ -168,7 +176,7 @@ class LatentDiffusion:
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps, by the training schedule."""
         signal, amount = self.signal_and_noise(timesteps, latents)
-        return (signal * latents + amount * noise).to(latents.dtype)
+        return signal * latents + amount * noise
 
     def latent_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one latent."""
@@ -180,7 +188,7 @@ class LatentDiffusion:
         drawn on the CPU so that every machine sees the same.
         """
         rows = [torch.randn(self.latent_shape(), generator=generator(seed)) for seed in seeds]
-        return torch.stack(rows).to(self.device, self.unet.dtype)
+        return torch.stack(rows).to(self.device)
 
     # -- pictures ----------------------------------------------------------------------------------------
 
@@ -197,8 +205,12 @@ class LatentDiffusion:
         """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
 
         ``prompts`` are texts, or prompt embeddings [b, l, d]. ``guidance_scale``: one a prompt, instead of
-        the sampling's. Raises :class:`UserError` where seeds or guidance scales are not as many as prompts.
+        the sampling's. In fp32, whatever training computes in. Raises :class:`UserError` where seeds or
+        guidance scales are not as many as prompts.
         """
+        if self.dtype != torch.float32:
+            exact = self.in_precision(torch.float32)
+            return exact.generate(prompts, seeds, sampling, batch, callback, guidance_scale)
         scales = list(guidance_scale or [sampling.guidance_scale] * len(prompts))
         for name, values in (("seeds", seeds), ("guidance scales", scales)):
             if len(values) != len(prompts):
@@ -212,15 +224,14 @@ class LatentDiffusion:
                 embeds = prompts[part]
             else:
                 embeds = self.encode_prompts([prompts[i] for i in part], batch)
-            with self.autocast():
-                images = pipeline(
-                    **self.conditions(embeds, empty.expand_as(embeds)),
-                    latents=self.noise([seeds[i] for i in part]),
-                    num_inference_steps=sampling.steps,
-                    guidance_scale=scale,
-                    output_type="pt",
-                ).images
-            pictures |= zip(part, images.float().cpu(), strict=True)
+            images = pipeline(
+                **self.conditions(embeds, empty.expand_as(embeds)),
+                latents=self.noise([seeds[i] for i in part]),
+                num_inference_steps=sampling.steps,
+                guidance_scale=scale,
+                output_type="pt",
+            ).images
+            pictures |= zip(part, images.cpu(), strict=True)
             if callback is not None:
                 callback(len(pictures))
         return torch.stack([pictures[i] for i in range(len(scales))])

@@ -94,7 +94,7 @@ class LatentDiffusionXL(LatentDiffusion):
         pooled = torch.nn.functional.pad(
             output.text_embeds, (0, both.shape[-1] - output.text_embeds.shape[-1])
         )
-        return torch.cat([both, pooled[:, None].to(both.dtype)], 1)
+        return torch.cat([both, pooled[:, None]], 1).float()
 
     def unconditional(self) -> Tensor:
         """The empty prompt; zeros where the pipeline is configured so, as SDXL's own is."""

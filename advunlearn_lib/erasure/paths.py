@@ -27,7 +27,7 @@ from advunlearn_lib.diffusion.sampling import make_sampler
 
 Tensors = Callable[[str, Recipe, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
 """(kind, recipe, make) -> tensors: keeps what ``make`` gives, as :meth:`Task.tensors` does."""
-VERSION = 1  # raised when the same recipe comes to mean another bank
+VERSION = 2  # raised when the same recipe comes to mean another bank
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Resampler:
 
 
 class Bank(Resampler):
-    """All states of all paths, sampled once in batches; ``tensors`` keeps them as fp16, if given."""
+    """All states of all paths, sampled once in batches; ``tensors`` keeps them, if given."""
 
     def __init__(
         self,
@@ -164,14 +164,14 @@ class Bank(Resampler):
                 self.frozen, noise, embeds, self.empty, self.steps, self.guidance_scale, self.steps
             )
             for column, values in zip(columns, path, strict=True):
-                column.append(values.half().transpose(0, 1))
+                column.append(values.transpose(0, 1))
         names = ("latents", "eps_empty", "eps_prompt")
         return {name: torch.cat(column).contiguous() for name, column in zip(names, columns, strict=True)}
 
     def at(self, which: Tensor, step: Tensor) -> PathBatch:
         """Look the states up."""
-        device, dtype = self.frozen.device, self.frozen.unet.dtype
+        device = self.frozen.device
         names = ("latents", "eps_empty", "eps_prompt")
-        latents, empty, prompt = (self.table[name][which, step].to(device, dtype) for name in names)
+        latents, empty, prompt = (self.table[name][which, step].to(device) for name in names)
         timesteps = ddim(self.frozen, self.steps).timesteps[step].to(device)
         return PathBatch(latents, timesteps, empty, prompt, self.prompt_index[which])

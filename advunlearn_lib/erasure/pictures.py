@@ -20,7 +20,7 @@ from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.task import Task
 
 GUIDANCE = 7.5  # of the guided loss
-VERSION = 1  # raised when the same recipe comes to mean other pictures
+VERSION = 2  # raised when the same recipe comes to mean other pictures
 
 
 class PictureOptions(Options):
@@ -58,11 +58,11 @@ class Pictures:
 
         def make() -> dict[str, Tensor]:
             images = task.frozen.generate(texts, seeds, sampling, 32)
-            return {"latents": task.frozen.encode_images(images).half()}
+            return {"latents": task.frozen.encode_images(images)}
 
         recipe = {"version": VERSION, "prompts": prompts, "per_prompt": per_prompt, "seed": seed}
         recipe |= {"sampling": vars(sampling)}
-        self.latents = task.tensors("pictures", recipe, make)["latents"].to(task.frozen.unet.dtype)
+        self.latents = task.tensors("pictures", recipe, make)["latents"]
         self.prompt = torch.arange(len(prompts)).repeat_interleave(per_prompt)
         self.embeds = task.frozen.encode_prompts(prompts)
 

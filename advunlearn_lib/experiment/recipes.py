@@ -19,7 +19,7 @@ from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.experiment.cells import BASE, MODEL, Cell, Row
 from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, MethodKey, Profile, Variant
 
-VERSIONS = {"erase": 3, "prompts": 3, "attack": 3, "quality": 4, "panel": 3}
+VERSIONS = {"erase": 4, "prompts": 3, "attack": 3, "quality": 4, "panel": 3}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
 SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
 TASK = (

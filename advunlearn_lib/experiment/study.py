@@ -53,7 +53,7 @@ class Study:
     def __init__(self, profile: Profile, store: Store | None = None) -> None:
         self.profile, self.recipes = profile, Recipes(profile)
         self.store = store or Store(store_root(profile.name))
-        self._bases: dict[tuple[str, torch.dtype], LatentDiffusion] = {}
+        self._bases: dict[str, LatentDiffusion] = {}
         self._models: dict[str, LatentDiffusion] = {}
 
     @cached_property
@@ -86,18 +86,18 @@ class Study:
 
     # -- models ------------------------------------------------------------------------------------------
 
-    def base(self, folder: str = "", precision: str = "fp32") -> LatentDiffusion:
+    def base(self, folder: str = "") -> LatentDiffusion:
         """A model before any erasing: without ``folder`` the
         profile's own; a UNet's folder stands on that one.
         """
-        folder, dtype = folder or self.profile.base, DTYPES[precision]
-        if (folder, dtype) not in self._bases:
+        folder = folder or self.profile.base
+        if folder not in self._bases:
             if (Path(folder) / "config.json").exists():
-                unet = UNet2DConditionModel.from_pretrained(folder).to(self.device, dtype)
-                self._bases[folder, dtype] = self.base(precision=precision).with_parts(unet=unet)
+                unet = UNet2DConditionModel.from_pretrained(folder).to(self.device)
+                self._bases[folder] = self.base().with_parts(unet=unet)
             else:
-                self._bases[folder, dtype] = load_model(folder, self.device, dtype)
-        return self._bases[folder, dtype]
+                self._bases[folder] = load_model(folder, self.device)
+        return self._bases[folder]
 
     def model(self, row: Row) -> LatentDiffusion:
         """The model of a table row, trained if need be."""
@@ -130,7 +130,8 @@ class Study:
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
         texts: dict[str, Any] = {name: recipe[name] for name in TASK}
         cache = Cache(self.store, {"base": recipe["base"]})
-        task = Task(self.base(precision=self.profile.precision), **texts, seed=recipe["seed"], cache=cache)
+        frozen = self.base().in_precision(DTYPES[self.profile.precision])
+        task = Task(frozen, **texts, seed=recipe["seed"], cache=cache)
         method = prepare(recipe["method"], task, recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")
