@@ -3,13 +3,17 @@
 import dataclasses
 import re
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
 
 from advunlearn_lib.base.paths import DATA, FIGURES
 from advunlearn_lib.cli import pocket as command
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.pocket import common, training_set
+from advunlearn_lib.pocket import common, train, training_set
 
 SHIPPED = sorted(
     path.relative_to(DATA / "pocket").as_posix() for path in (DATA / "pocket").rglob("*") if path.is_file()
@@ -42,6 +46,34 @@ def test_a_stage_writes_into_the_work_folder_alone(work, capsys):
     for name in ("training/vae.jsonl", "training/curves.png", "vae.safetensors"):
         assert (work / name).is_file()  # logs; the checkpoint
     assert f"trained into {work}/pocket; pocket-train --install" in capsys.readouterr().out
+
+
+def test_stages_of_a_group_run_side_by_side_and_the_groups_in_order(tmp_path, monkeypatch):
+    """Stand-ins of a tenth of a second write when they began and ended; threads stand for processes."""
+    monkeypatch.setattr(train, "ProcessPoolExecutor", lambda count, mp_context: ThreadPoolExecutor(count))
+    monkeypatch.setattr(train, "training_set", lambda *_: None)
+    monkeypatch.setattr(train, "training_curves", lambda _: Figure())
+    monkeypatch.setattr(train, "run_stage", note_stage)
+    folders = common.Folders(tmp_path / "pocket" / "v1-4", tmp_path, tmp_path, tmp_path)
+    train.train(folders, ("clip", "judge", "unet", "unet_2", "vision", "derived"))
+    assert (folders.model / "vae" / "config.json").exists() and not (folders.model / "unet").exists()
+    spans = {path.stem: path.read_text().split() for path in tmp_path.glob("*.span")}
+    assert set(spans) == {"clip", "judge", "unet", "unet_2", "vision", "derived"}
+    for before, after in pairwise([("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derived",)]):
+        assert max(float(spans[stage][1]) for stage in before) <= min(
+            float(spans[stage][0]) for stage in after
+        )
+    for one, other in (("clip", "judge"), ("unet_2", "vision")):  # they overlap
+        assert max(float(spans[stage][0]) for stage in (one, other)) < min(
+            float(spans[stage][1]) for stage in (one, other)
+        )
+
+
+def note_stage(folders, stage):
+    """What run_stage's place is taken by."""
+    began = time.time()
+    time.sleep(0.1)
+    (folders.work / f"{stage}.span").write_text(f"{began} {time.time()}")
 
 
 @pytest.fixture

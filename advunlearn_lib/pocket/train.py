@@ -1,18 +1,21 @@
-"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage
-vae|clip|judge|unet|derived]``.
+"""Train the pocket model from the sprite atlas: ``./reproduce.sh pocket-train [--stage clip|judge|...]``.
 
-In this order. Each stage leaves its part in ``work/pocket/``; a stopped stage resumes from its checkpoint.
+Each stage leaves its part in ``work/pocket/``; a stopped stage resumes from its checkpoint.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError
@@ -37,23 +40,35 @@ STAGES = {
     "vision": train_vision,
     "derived": train_derived,
 }
+GROUPS = (("vae",), ("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derived",))  # side by side
 
 
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
-    """Run ``stages`` in order, each resumed where it stopped.
+    """Run ``stages`` in order, each resumed where it stopped; those of a group side by side.
 
     The VAE is the shipped one unless it is trained anew; ``data/next`` has finished parts of the next model.
     """
     if not folders.model.exists():
         if NEXT.exists():
             shutil.copytree(NEXT, folders.model.parent)
-        shutil.copytree(DATA / "pocket" / "v1-4" / "vae", folders.model / "vae")
-    data = training_set(folders.sprites, folders.work)
-    for stage in stages:
-        STAGES[stage](data, folders)
+        shutil.copytree(DATA / "pocket" / "v1-4" / "vae", folders.model / "vae", dirs_exist_ok=True)
+    training_set(folders.sprites, folders.work)  # drawn once, before any process needs it
+    for group in GROUPS:
+        wanted = [stage for stage in group if stage in stages]
+        if len(wanted) == 1:
+            run_stage(folders, wanted[0])
+        elif wanted:
+            with ProcessPoolExecutor(len(wanted), mp_context=get_context("spawn")) as pool:
+                list(pool.map(partial(run_stage, folders), wanted))
     curves = training_curves(folders.log)
     curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
     print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
+
+
+def run_stage(folders: Folders, stage: str) -> None:
+    """One stage, with one thread: where anything else runs, a second one waits at every barrier."""
+    torch.set_num_threads(1)
+    STAGES[stage](training_set(folders.sprites, folders.work), folders)
 
 
 def install(folders: Folders, target: Path, log: Path) -> None:
