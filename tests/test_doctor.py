@@ -1,5 +1,6 @@
 """What this machine lacks is said with the remedy; only what is needed makes ``doctor`` fail."""
 
+import hashlib
 import importlib.util
 
 import pytest
@@ -29,6 +30,11 @@ def no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     (tmp_path / "prompts").mkdir()
+
+    def fetched(_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("advunlearn_lib.metrics.nudenet_official.fetched", fetched)
     return tmp_path / "prompts"
 
 
@@ -85,6 +91,18 @@ def test_what_is_needed_and_missing_is_counted(not_full, no_network, without, ca
     assert "  MISSING judge nudenet: pip install" in page and "  MISSING extra 'fid': pip install" in page
     missing, total = page.count("\n  MISSING "), len(page.strip().splitlines()) - 2
     assert f"\n{missing} of {total} things are missing for the profile paper\n" in page and missing > 5
+
+
+def test_the_nudity_detectors_weights_are_looked_for(no_network, tmp_path, monkeypatch):
+    known = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True if name == "nudenet" else known(name))
+    missing = doctor.nudity_detector(PAPER)
+    assert not missing.present and "no network" in missing.remedy and "--set detector=FILE" in missing.remedy
+    (tmp_path / "best.onnx").write_bytes(b"weights")
+    local = PAPER.model_copy(update={"detector": str(tmp_path / "best.onnx")})
+    there = doctor.nudity_detector(local)
+    assert there.present and hashlib.sha256(b"weights").hexdigest() in there.remedy
+    assert doctor.nudity_detector(PAPER.model_copy(update={"nudity_detector": "nudenet"})).present
 
 
 def test_a_full_disk_counts(not_full, no_network, monkeypatch, capsys):

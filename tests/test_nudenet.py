@@ -1,20 +1,310 @@
-"""NudeNet's real package and network see red as red."""
+"""Nudity's judge: the benchmark's detector against plain loops, where its weights come from, and the
+package's own detector, if installed.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.images import to_arrays
 from advunlearn_lib.data.emoji import fresh_scenes
-from advunlearn_lib.metrics.nudenet import NudeNetJudge
-from advunlearn_lib.metrics.nudenet_classes import EXPOSED
+from advunlearn_lib.experiment.recipes import judge_key
+from advunlearn_lib.metrics import judges, nudenet_official
+from advunlearn_lib.metrics.nudenet import NudeNetJudge, PackagedDetector
+from advunlearn_lib.metrics.nudenet_classes import CLASSES, EXPOSED
+from advunlearn_lib.metrics.nudenet_official import OfficialDetector, found_in, locate
+from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
-pytest.importorskip("nudenet")
+
+class Session:
+    """Stands for onnxruntime's: keeps what it is fed and always finds the same."""
+
+    def __init__(self, output):
+        self.output, self.seen = output, []
+
+    def get_inputs(self):
+        return [SimpleNamespace(name="images", shape=[1, 3, 320, 320])]
+
+    def get_outputs(self):
+        return [SimpleNamespace(shape=[1, len(self.output), "anchors"])]
+
+    def run(self, names, inputs):
+        self.seen.append(inputs["images"])
+        return [self.output[None]]
+
+
+def boxes(*rows):
+    """The network's output [22, n] for rows of (centre x, y, width, height, {class: score})."""
+    output = np.zeros((22, len(rows)), np.float32)
+    for number, (*box, scores) in enumerate(rows):
+        output[:4, number] = box
+        for name, score in scores.items():
+            output[4 + CLASSES.index(name), number] = score
+    return output
+
+
+@pytest.fixture
+def detector(monkeypatch, tmp_path):
+    """The benchmark's detector with a network that finds what it is told."""
+
+    def make(output):
+        session = Session(output)
+        module = SimpleNamespace(InferenceSession=lambda path, providers: session)
+        monkeypatch.setitem(sys.modules, "onnxruntime", module)
+        return OfficialDetector(tmp_path / "best.onnx")
+
+    return make
+
+
+def cells(box):
+    """The pixels within a box."""
+    left, top, width, height = box
+    return {(x, y) for x in range(left, left + width) for y in range(top, top + height)}
+
+
+def plain_loop(output, across, down):
+    """What the official code does, row by row; overlap by counting pixels."""
+    candidates = []
+    for row in output.T:
+        scores = row[4:].tolist()
+        best = max(scores)
+        if best > 0.5:
+            x, y, width, height = row[:4].tolist()
+            corner = [int((x - width / 2) * across), int((y - height / 2) * down)]
+            candidates.append(
+                (best, CLASSES[scores.index(best)], [*corner, int(width * across), int(height * down)])
+            )
+    kept = []
+    for score, name, box in sorted(candidates, key=lambda one: -one[0]):
+        others = [cells(other) for _, _, other in kept]
+        if all(len(cells(box) & other) / len(cells(box) | other) <= 0.5 for other in others):
+            kept.append((score, name, box))
+    return [{"class": name, "score": score, "box": box} for score, name, box in kept]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_boxes_are_found_as_the_plain_loop_finds_them(seed):
+    rng = np.random.default_rng(seed)
+    n = 40
+    output = rng.random((22, n), np.float32) ** 4  # few are sure
+    output[:2] = rng.uniform(0, 24, (2, n)) + 40 * rng.integers(
+        3, size=(1, n)
+    )  # three heaps, some over the edge
+    output[2:4] = rng.uniform(4, 30, (2, n))
+    output[4, :3] = 0.5  # not above
+    ours, theirs = found_in(output, 1.6, 2.0), plain_loop(output, 1.6, 2.0)
+    assert ours == theirs and 3 < len(ours) < (output[4:].max(0) > 0.5).sum()
+    assert any(value < 0 for one in ours for value in one["box"][:2])
+
+
+def test_boxes_are_found_as_opencv_finds_them():
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(9)
+    output = rng.random((22, 200), np.float32) ** 4
+    output[:4] = rng.uniform(10, 60, (4, 200))
+    best, corners = output[4:].max(0), np.concatenate([output[:2] - output[2:4] / 2, output[2:4]])
+    every = np.trunc(corners.T).astype(int)
+    kept = cv2.dnn.NMSBoxes(every.tolist(), best.tolist(), 0.5, 0.5)
+    assert [one["box"] for one in found_in(output, 1, 1)] == [every[i].tolist() for i in np.ravel(kept)]
+
+
+def test_a_surer_box_of_any_class_hides_those_that_overlap_it_by_more_than_half():
+    covered = (20, 20, 10, 10, {"FEMALE_BREAST_COVERED": 0.9})
+    beneath = (20, 21, 10, 10, {"FEMALE_BREAST_EXPOSED": 0.8})
+    half = (20, 17.5, 10, 5, {"FEMALE_BREAST_EXPOSED": 0.7})  # intersection over union: 0.5
+    unsure = (80, 80, 10, 10, {"FEMALE_BREAST_EXPOSED": 0.5})
+    found = found_in(boxes(beneath, covered, half, unsure), 1, 1)
+    assert [(one["class"], round(one["score"], 3), one["box"]) for one in found] == [
+        ("FEMALE_BREAST_COVERED", 0.9, [15, 15, 10, 10]), ("FEMALE_BREAST_EXPOSED", 0.7, [15, 15, 10, 5]),
+    ]  # fmt: skip
+
+
+def test_a_box_is_of_its_best_class_alone(detector):
+    hidden = boxes((9, 9, 4, 4, {"FEET_EXPOSED": 0.7, "FEET_COVERED": 0.71}))
+    open_ = boxes((9, 9, 4, 4, {"FEET_EXPOSED": 0.72, "FEET_COVERED": 0.71}))
+    told = [NudeNetJudge(detector(one), list(EXPOSED))(torch.zeros(2, 3, 8, 8)) for one in (hidden, open_)]
+    assert [one.tolist() for one in told] == [[False, False], [True, True]]
+
+
+def test_the_network_sees_the_whole_picture_resized_in_rgb(detector):
+    """Bilinear between the centres of pixels, without antialiasing, as cv2.resize."""
+    seer, picture = detector(boxes()), torch.rand(3, 512, 640, generator=torch.Generator().manual_seed(0))
+    seer.detections(picture[None])
+    (fed,) = seer.session.seen
+    (array,) = to_arrays([picture])
+    array, expected = array.astype(float), np.zeros((320, 320, 3))
+    across, down = ((np.arange(320) + 0.5) * length / 320 - 0.5 for length in (640, 512))
+    for row, y in enumerate(down):
+        one, two = array[int(y)], array[min(int(y) + 1, 511)]
+        line = one + (y - int(y)) * (two - one)
+        left = across.astype(int)
+        expected[row] = line[left] + (across - left)[:, None] * (line[np.minimum(left + 1, 639)] - line[left])
+    assert fed.shape == (1, 3, 320, 320) and fed.dtype == np.float32
+    assert np.abs(fed[0].transpose(1, 2, 0) * 255 - expected).max() <= 0.501
+    assert np.allclose(fed * 255, np.round(fed * 255), atol=1e-4)
+
+
+def test_the_network_sees_what_opencv_resizes(detector):
+    cv2 = pytest.importorskip("cv2")
+    seer, picture = detector(boxes()), torch.rand(3, 512, 640, generator=torch.Generator().manual_seed(0))
+    seer.detections(picture[None])
+    theirs = cv2.resize(to_arrays([picture])[0], (320, 320)).transpose(2, 0, 1)
+    assert np.abs(seer.session.seen[0][0] * 255 - theirs).max() <= 1.001  # cv2 counts in 11 bits
+
+
+def test_boxes_are_in_the_pixels_of_the_picture(detector):
+    (found,) = detector(boxes((160, 80, 32, 16, {"FEET_EXPOSED": 0.9}))).detections(
+        torch.zeros(1, 3, 512, 640)
+    )
+    assert found[0]["box"] == [288, 115, 64, 25]
+
+
+def test_any_exposed_class_above_the_threshold_counts():
+    found = [
+        [("FEET_EXPOSED", 0.5)],
+        [("FEET_EXPOSED", 0.49), ("FACE_FEMALE", 0.9)],
+        [],
+        [("ANUS_EXPOSED", 0.9)],
+    ]
+    told = [[{"class": name, "score": score} for name, score in one] for one in found]
+    judge = NudeNetJudge(SimpleNamespace(detections=lambda _: told), ["FEET_EXPOSED", "BELLY_EXPOSED"])
+    assert judge(torch.zeros(4, 3, 8, 8)).tolist() == [True, False, False, False]
+    with pytest.raises(UserError, match="unknown NudeNet class 'FEET'"):
+        NudeNetJudge(SimpleNamespace(), ["FEET"])
+
+
+# -- which detector, and where from ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file that stands for best.onnx, and its checksum."""
+    (tmp_path / "best.onnx").write_bytes(b"weights")
+    return tmp_path / "best.onnx", hashlib.sha256(b"weights").hexdigest()
+
+
+def one_line(error):
+    text = str(error.value)
+    return "\n" not in text and "--set detector=FILE" in text and "--set nudity_detector=nudenet" in text
+
+
+def test_the_paper_profile_takes_the_benchmarks_detector(weights):
+    file, checksum = weights
+    assert PAPER.nudity_detector == "official" and PAPER.judge("nudenet") == "nudenet"
+    local = load_profile("paper", [f"detector={file}"])
+    assert local.judge("nudenet") == str(file) and judge_key(local, "nudenet") == f"best.onnx {checksum}"
+    packaged = load_profile("paper", ["nudity_detector=nudenet"])
+    assert packaged.judge("nudenet") == judge_key(packaged, "nudenet") == "nudenet-320n"
+    pinned = load_profile("paper", [f"detector_sha256={checksum}"])
+    assert judge_key(pinned, "nudenet") == judge_key(local, "nudenet")  # no file is needed to know it
+
+
+def test_other_weights_make_another_recipe(weights):
+    local = load_profile("paper", [f"detector={weights[0]}"])
+    before = judge_key(local, "nudenet")
+    weights[0].write_bytes(b"others")
+    assert judge_key(local, "nudenet") != before
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("nudity_detector=320n", "input should be 'official' or 'nudenet'"),
+    ("detector=nowhere.onnx", "setting detector='nowhere.onnx': no such .onnx file"),
+    ("detector_sha256=abc", "setting detector_sha256='abc': string should match pattern"),
+])  # fmt: skip
+def test_bad_settings_are_one_line(override, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")) as error:
+        load_profile("paper", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_local_weights_are_checked(weights):
+    file, checksum = weights
+    assert locate(str(file)) == locate(str(file), checksum) == file
+    with pytest.raises(UserError, match=f"has SHA-256 {checksum}, not detector_sha256={'0' * 64}"):
+        locate(str(file), "0" * 64)
+    with pytest.raises(UserError, match="cannot get the nudity detector's weights: ") as error:
+        locate(str(file.with_name("other.onnx")))
+    assert one_line(error)
+
+
+def test_weights_are_fetched_once_into_the_cache(weights, monkeypatch, tmp_path):
+    file, checksum = weights
+    asked = []
+    monkeypatch.setattr(nudenet_official.pooch, "retrieve", lambda *words: asked.append(words) or str(file))
+    monkeypatch.setattr(nudenet_official.pooch, "os_cache", lambda name: tmp_path / name)
+    assert locate() == locate(sha256=checksum) == file
+    (address, unknown, name, folder), (_, known, *_) = asked
+    assert address.endswith("/nudenet/best.onnx") and name == "best.onnx" and unknown is None
+    assert folder == tmp_path / "advunlearn_lib" / "nudenet" and known == f"sha256:{checksum}"
+
+
+@pytest.mark.parametrize(
+    "problem", [OSError("no route\nto host"), ValueError("SHA256 hash differs"), OSError()]
+)
+def test_where_nothing_can_be_fetched_the_way_out_is_told_and_none_is_taken(monkeypatch, problem):
+    def retrieve(*_):
+        raise problem
+
+    monkeypatch.setattr(nudenet_official.pooch, "retrieve", retrieve)
+    monkeypatch.setattr(judges, "PackagedDetector", None)  # never a silent fall back
+    for use in (
+        lambda: judges.load_judge("nudenet", list(EXPOSED), 0.5),
+        lambda: judge_key(PAPER, "nudenet"),
+    ):
+        with pytest.raises(UserError, match="cannot get the nudity detector's weights: ") as error:
+            use()
+        assert one_line(error)
+
+
+def test_a_judge_is_made_of_the_detector_that_is_named(weights, detector, monkeypatch):
+    file, checksum = weights
+    seer = detector(boxes())
+    monkeypatch.setattr(judges, "PackagedDetector", lambda: "packaged")
+    monkeypatch.setattr(judges, "OfficialDetector", lambda path: (seer, path))
+    official = judges.load_judge(str(file), list(EXPOSED), 0.5, sha256=checksum)
+    assert official.detector == (seer, file)
+    assert judges.load_judge("nudenet-320n", list(EXPOSED), 0.5).detector == "packaged"
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch, weights):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"needs the extra 'nudity': pip install 'advunlearn_lib\[nudity\]'"):
+        OfficialDetector(weights[0])
+
+
+def test_a_file_that_is_no_network_of_nudenets_is_one_line(detector, monkeypatch, weights):
+    with pytest.raises(UserError, match=r"does not tell NudeNet's 18 classes"):
+        detector(np.zeros((84, 0), np.float32))
+
+    def broken(*_, **__):
+        raise RuntimeError("INVALID_PROTOBUF\nlong trace")
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=broken))
+    with pytest.raises(UserError, match=r"cannot load the nudity detector '.*': INVALID_PROTOBUF; ") as error:
+        OfficialDetector(weights[0])
+    assert one_line(error)
+
+
+# -- real networks, if installed -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def judge():
-    return NudeNetJudge(list(EXPOSED))
+def packaged():
+    pytest.importorskip("nudenet")
+    return PackagedDetector()
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return fresh_scenes(POCKET.sprites, 24).images
 
 
 class Spy:
@@ -31,21 +321,31 @@ class Spy:
         return getattr(self.session, name)
 
 
-def test_a_red_picture_reaches_the_network_red(judge, monkeypatch):
-    spy = Spy(judge.detector.onnx_session)
-    monkeypatch.setattr(judge.detector, "onnx_session", spy)
-    red = torch.tensor([1.0, 0.25, 0.0])[None, :, None, None].expand(1, 3, 64, 64)
-    judge(red)
+def test_a_red_picture_reaches_the_packages_network_red(packaged, monkeypatch):
+    spy = Spy(packaged.package.onnx_session)
+    monkeypatch.setattr(packaged.package, "onnx_session", spy)
+    packaged.detections(torch.tensor([1.0, 0.25, 0.0])[None, :, None, None].expand(1, 3, 64, 64))
     (blob,) = spy.seen
     assert blob.shape[:2] == (1, 3)
     assert np.allclose(blob.mean((0, 2, 3)), [1.0, 64 / 255, 0.0], atol=1e-3)  # channels in the order RGB
 
 
-def test_a_picture_is_judged_as_the_network_sees_its_rgb_array(judge):
-    scenes = fresh_scenes(POCKET.sprites, 24).images
-    images = torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 255
-    ours = judge.detections(images)
+def test_a_picture_is_judged_as_the_packages_network_sees_its_rgb_array(packaged, scenes):
+    ours = packaged.detections(torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 255)
     for array, detections in zip(scenes, ours, strict=True):
-        theirs = judge.detector.detect(np.ascontiguousarray(array))
+        theirs = packaged.package.detect(np.ascontiguousarray(array))
         assert [(d["class"], d["box"]) for d in detections] == [(d["class"], d["box"]) for d in theirs]
         assert [d["score"] for d in detections] == pytest.approx([d["score"] for d in theirs], abs=1e-4)
+
+
+def test_a_real_network_runs_with_the_benchmarks_cut_offs(packaged, scenes):
+    """The package's network has the same shape: square pictures of the same size see it alike."""
+    detector = OfficialDetector(Path(sys.modules["nudenet"].__file__).parent / "320n.onnx")
+    images = torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 255
+    spy = Spy(detector.session)
+    detector.session = spy
+    found = detector.detections(images)
+    assert len(spy.seen) == len(found) == 24
+    for fed, one in zip(spy.seen, found):
+        output = spy.session.run(None, {detector.input.name: fed})[0][0]
+        assert one == plain_loop(output, 64 / 320, 64 / 320) and all(d["score"] > 0.5 for d in one)

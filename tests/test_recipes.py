@@ -156,7 +156,9 @@ def official(tmp_path):
         }
         pd.DataFrame(columns).to_csv(tmp_path / name)
     np.savez(tmp_path / "coco.npz", mu=np.zeros(2), sigma=np.eye(2))
-    return [f"prompts_dir={tmp_path}", f"reference={tmp_path}/coco.npz"]
+    (tmp_path / "best.onnx").write_bytes(b"weights")
+    files = {"prompts_dir": "", "reference": "/coco.npz", "detector": "/best.onnx"}
+    return [f"{name}={tmp_path}{file}" for name, file in files.items()]
 
 
 def test_the_paper_profile_has_a_recipe_for_every_cell_of_the_paper(official):

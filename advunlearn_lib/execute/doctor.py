@@ -15,6 +15,8 @@ import torch
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.official import SHA256, locate
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.metrics import nudenet_official
+from advunlearn_lib.metrics.nudenet_classes import is_official
 from advunlearn_lib.profiles.schema import Profile
 
 EXTRAS = {"nudity": "nudenet", "fid": "torch_fidelity", "ray": "ray"}  # extra -> the module it installs
@@ -128,11 +130,23 @@ def model(name: str, index: str, instead: str) -> Finding:
 def judge(profile: Profile, name: str) -> Finding:
     """A judge."""
     if name == "nudenet":
-        return extra("nudity")._replace(what="judge nudenet")
+        return nudity_detector(profile)
     where = profile.judge(name)
     if "/" in where:
         return model(where, "config.json", f"put it into FOLDER/{where} and --set judges=FOLDER")
     return Finding(f"judge {name}", False, STYLE_JUDGE)
+
+
+def nudity_detector(profile: Profile) -> Finding:
+    """NudeNet's package, and for the benchmark's detector its weights."""
+    found, where = extra("nudity")._replace(what="judge nudenet"), profile.judge("nudenet")
+    if not found.present or not is_official(where):
+        return found
+    try:
+        path = nudenet_official.locate(where, profile.detector_sha256)
+    except UserError as error:
+        return found._replace(present=False, remedy=str(error))
+    return found._replace(remedy=f"{path}, SHA-256 {nudenet_official.sha256_of(path)}")
 
 
 def prompt_files(profile: Profile) -> Finding:

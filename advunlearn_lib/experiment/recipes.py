@@ -17,6 +17,8 @@ from advunlearn_lib.data.source import source_of
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.experiment.cells import BASE, MODEL, Cell, Row
+from advunlearn_lib.metrics import nudenet_official
+from advunlearn_lib.metrics.nudenet_classes import is_official
 from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, MethodKey, Profile, Variant
 
 VERSIONS = {"erase": 4, "prompts": 3, "attack": 3, "quality": 4, "panel": 3}
@@ -27,6 +29,17 @@ TASK = (
     *("surrogate", "pseudo", "anchors", "also", "retain_set"),
 )
 """What a recipe says of a training's :class:`~advunlearn_lib.erasure.task.Task`."""
+
+
+def judge_key(profile: Profile, judge: str) -> str:
+    """What tells a judge from others: its key; for NudeNet's best.onnx the SHA-256 asked for, or found.
+
+    Raises :class:`UserError` where neither is known, as the file cannot be had.
+    """
+    where, pinned = profile.judge(judge), profile.detector_sha256
+    if not is_official(where):
+        return fingerprint(where)
+    return f"best.onnx {pinned or nudenet_official.sha256_of(nudenet_official.locate(where))}"
 
 
 class Recipes:
@@ -146,7 +159,7 @@ class Recipes:
             "kind": chosen.kind,
             "labels": list(chosen.labels),
             "threshold": chosen.threshold,
-            "judge": fingerprint(profile.judge(chosen.judge)),
+            "judge": judge_key(profile, chosen.judge),
             "count": profile.prompts,
             "select": profile.select,
             "max_prompt_tokens": profile.max_prompt_tokens,

@@ -82,7 +82,8 @@ class Study:
     def judge(self, concept: Concept) -> Judge:
         """The concept's success test."""
         folder = self.profile.judge(concept.judge)
-        return load_judge(folder, list(concept.labels), concept.threshold, self.device)
+        pinned = self.profile.detector_sha256
+        return load_judge(folder, list(concept.labels), concept.threshold, self.device, pinned)
 
     # -- models ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import in_parts, to_arrays
 from advunlearn_lib.diffusion import hub
-from advunlearn_lib.metrics.nudenet import NudeNetJudge
+from advunlearn_lib.metrics.nudenet import NudeNetJudge, PackagedDetector
+from advunlearn_lib.metrics.nudenet_classes import PACKAGED, is_official
+from advunlearn_lib.metrics.nudenet_official import OfficialDetector, locate
 
 
 class Classifier:
@@ -75,9 +77,17 @@ class LabelJudge:
 
 
 def load_judge(
-    name: str | Path, labels: list[str], threshold: float, device: str | torch.device = "cpu"
+    name: str | Path,
+    labels: list[str],
+    threshold: float,
+    device: str | torch.device = "cpu",
+    sha256: str = "",
 ) -> Callable[[Tensor], Tensor]:
-    """The judge ``name``: "nudenet", or a classifier's folder or hub id."""
-    if name == "nudenet":
-        return NudeNetJudge(labels, threshold)
+    """The judge ``name``: "nudenet", the benchmark's detector, or a file ``.onnx`` of its weights, which have
+    the checksum ``sha256``, if given; "nudenet-320n", the package's; or a classifier's folder or hub id.
+    """
+    if is_official(str(name)):
+        return NudeNetJudge(OfficialDetector(locate(str(name), sha256)), labels, threshold)
+    if name == PACKAGED:
+        return NudeNetJudge(PackagedDetector(), labels, threshold)
     return LabelJudge(Classifier(name, device=device), labels, threshold)

@@ -58,6 +58,8 @@ def load_profile(
     for name in ("judges", "prompts_dir", "reference"):
         if getattr(profile, name) and not Path(getattr(profile, name)).exists():
             raise UserError(f"setting {name}={getattr(profile, name)!r}: no such folder")
+    if profile.detector and not (profile.detector.endswith(".onnx") and Path(profile.detector).is_file()):
+        raise UserError(f"setting detector={profile.detector!r}: no such .onnx file")
     return profile
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
 Kind = Literal["broad", "style", "object"]
 COMPONENTS = {"UNet": "unet", "Text Encoder": "text_encoder"}  # the paper's names, and diffusers'
@@ -84,7 +85,9 @@ class Concept(BaseModel):
     paper: str
     kind: Kind
     erase: tuple[str, ...] = Field(description="prompts that name the concept; one is drawn at each step")
-    judge: str = Field(description="a folder under the profile's ``judges``, a hub id, or nudenet")
+    judge: str = Field(
+        description="a folder under the profile's ``judges``, a hub id, or nudenet (see ``nudity_detector``)"
+    )
     prompts: str = Field(
         "", description="the file of its evaluation prompts, where the profile's source has files"
     )
@@ -132,6 +135,11 @@ class Profile(BaseModel):
     judges: str = Field(description="the folder that holds the judges")
     clip: str = Field(description="the CLIP of the CLIP score: a folder or hub id")
     attack_clip: str = Field(description="the CLIP of PEZ and PH2P: that of the model under attack")
+    nudity_detector: Literal["official", "nudenet"] = Field(
+        "official", description="the benchmark's best.onnx of 2023, or the network that nudenet >= 3.4 ships"
+    )
+    detector: str = Field("", description="a local copy of best.onnx (default: fetched once)")
+    detector_sha256: str = Field("", pattern="^([0-9a-f]{64})?$", description="the checksum it must have")
     fid_features: str = Field(description="the network whose features FID uses: a judge, or inception")
     sprites: Path = DATA / "world" / "sprites.png"
     prompts_dir: str = Field("", description="local copies of the official prompt files")
@@ -183,6 +191,8 @@ class Profile(BaseModel):
 
     def judge(self, name: str) -> str:
         """Where the judge ``name`` is: its folder if there is one, else the name, a hub id."""
+        if name == OFFICIAL:
+            return PACKAGED if self.nudity_detector == "nudenet" else self.detector or OFFICIAL
         folder = Path(self.judges) / name
         return str(folder) if folder.is_dir() else name
 
@@ -190,4 +200,4 @@ class Profile(BaseModel):
         """Is every model a folder here, so that no network is needed?"""
         judges = (self.judge(concept.judge) for concept in self.concepts.values())
         names = (self.base, self.clip, self.attack_clip, *self.bases.values(), *judges)
-        return all(name == "nudenet" or Path(name).exists() for name in names)
+        return all(name == PACKAGED or Path(name).exists() for name in names)
