@@ -2,18 +2,20 @@
 
 import pytest
 import torch
-from tasks import RETAIN, church, generator
+from tasks import CHURCH, RETAIN, church, generator
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.erasure.loop import prepare
+from advunlearn_lib.erasure.loop import check_options, prepare
 from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.erasure.uce import edit
+from advunlearn_lib.erasure.uce import change
+from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.schema import MethodKey
 
-OLD = {"quirks": {"all_positions"}}
+NEW = {"version": 2025}
 
 
 def uce(model, options=(), **changes):
-    return prepare("uce", church(model, **changes), dict(options))
+    return prepare("uce", church(model, **{"concept": [CHURCH], "also": []} | changes), dict(options))
 
 
 def weights(method):
@@ -38,26 +40,66 @@ def test_it_solves_its_least_squares_problem():
         old = (w - v).square().sum() * 0.5
         return old + 2.0 * (c @ v.T - g @ w.T).square().sum() + 0.7 * (p @ v.T - p @ w.T).square().sum()
 
-    solved = edit(w, c, g, p, 0.5, 2.0, 0.7).requires_grad_(True)
+    solved = (w @ change(c, g, p, 0.5, 2.0, 0.7)).requires_grad_(True)
     (slope,) = torch.autograd.grad(objective(solved), solved)
     assert slope.abs().max() < 1e-9
 
 
 def test_tokens(model):
     prompt, length = "a photo of a church", model.tokenizer.model_max_length
-    assert torch.equal(uce(model).tokens(prompt), model.encode_prompts([prompt])[0, 5:6])
-    tail = uce(model, OLD)
-    assert len(tail.tokens(prompt)) == length - 5
-    assert len(tail.tokens(prompt, whole=True)) == length
+    embeds = model.encode_prompts([prompt])[0]
+    new, old = uce(model, NEW), uce(model)
+    assert torch.equal(new.tokens(prompt), embeds[5:6])
+    assert torch.equal(new.kept_tokens([prompt, "church"])[0], embeds[5])
+    assert torch.equal(old.tokens(prompt), embeds[5:])
+    assert torch.equal(old.kept_tokens(["", prompt])[length:], embeds)
 
 
-def test_nothing_is_preserved_unless_it_is_asked_for(model):
-    bare, full = weights(uce(model, retain_set=[])), weights(uce(model))
+def test_2023_is_the_default_and_the_paper_profiles():
+    for key, guide in ((MethodKey("UCE", "UNet", "broad"), ""), (MethodKey("UCE", "UNet", "style"), "art")):
+        options = check_options("uce", PAPER.methods[key].options)
+        assert (options.version, options.guide, options.preserve_scale) == (2023, guide, None)
+    artists = PAPER.concepts["Van Gogh"].preserve
+    assert "Claude Monet" in artists and not any("gogh" in artist.lower() for artist in artists)
+    assert not PAPER.concepts["nudity"].preserve
+    with pytest.raises(UserError, match="option version=2024: input should be 2023 or 2025"):
+        check_options("uce", {"version": 2024})
+
+
+@pytest.mark.parametrize(
+    ("artists", "scale"),
+    [((), 1.0), (("monet",), 0.5), (("monet", "picasso"), 1 / 3), (("monet",) * 11, 0.1)],
+)
+def test_2023_preserves_the_empty_prompt_at_all_positions_and_the_artists(model, artists, scale):
+    ours = weights(uce(model, preserve=list(artists)))
+    c, g = model.encode_prompts(["a photo of a church", ""])
+    count = len(c) - 5
+    kept = model.encode_prompts(["", *artists])
+    for name, made in ours.items():
+        factor = change(c[5:], g[:count], kept.flatten(0, 1), 0.5, 1.0, scale)
+        wanted = dict(model.unet.named_parameters())[name].detach().double() @ factor
+        assert torch.allclose(made.double(), wanted, atol=1e-5), name
+
+
+def test_the_empty_prompt_answers_as_before_in_2023(model):
+    before = dict(model.unet.named_parameters())
+    kept, lost = (weights(uce(model, options)) for options in ({}, {"preserve_scale": 0.0}))
+    blank = model.encode_prompts([""])[0]
+    for name in kept:
+        wanted = answers(model, before[name], blank)
+        near, far = (answers(model, made[name], blank) - wanted for made in (kept, lost))
+        assert near.norm() < 0.5 * far.norm(), name
+
+
+def test_in_2025_nothing_is_preserved_unless_it_is_asked_for(model):
+    bare = weights(uce(model, NEW, retain_set=[]))
+    full = weights(uce(model, NEW, preserve=["monet"]))
     assert all(torch.equal(bare[name], full[name]) for name in bare)
-    kept = weights(uce(model, {"preserve": True}))
+    kept = weights(uce(model, NEW | {"preserve": True}))
     assert all(not torch.equal(bare[name], kept[name]) for name in bare)
-    with pytest.raises(UserError, match="UCE needs a retain set"):
-        uce(model, {"preserve": True}, retain_set=[])
+    for version in (NEW, {}):
+        with pytest.raises(UserError, match="UCE needs a retain set"):
+            uce(model, version | {"preserve": True}, retain_set=[])
 
     before = dict(model.unet.named_parameters())
     words = torch.stack([last_token(model, prompt) for prompt in RETAIN])
@@ -72,7 +114,7 @@ def test_concept_and_guide_are_aligned_at_their_last_words(model):
     c, g = model.encode_prompts([concept, guide])
     count = length - 5  # the concept's last word is token 5, the guide's token 1: the shorter tail counts
     c, g = c[5 : 5 + count].double(), g[1 : 1 + count].double()
-    ours = weights(uce(model, OLD | {"guide": guide, "lam": lam}))
+    ours = weights(uce(model, {"guide": guide, "lam": lam, "preserve_scale": 0.0}))
     before = dict(model.unet.named_parameters())
     for name, made in ours.items():
         w = before[name].detach().double()
@@ -85,17 +127,19 @@ def test_concept_and_guide_are_aligned_at_their_last_words(model):
 
 def test_a_guide_longer_than_the_concept_ends_the_alignment(model):
     guide = "a photo of a dog at night"  # 7 tokens: from its last word on 17 are left, of the concept's 19
-    ours = weights(uce(model, OLD | {"guide": guide}))
+    ours = weights(uce(model, {"guide": guide, "preserve_scale": 0.0}))
     c, g = (row.double() for row in model.encode_prompts(["a photo of a church", guide]))
     w = dict(model.unet.named_parameters())
     for name, made in ours.items():
-        wanted = edit(w[name].detach(), c[5:22], g[7:24], c[:0], 0.5, 1.0, 1.0)
-        assert torch.allclose(made, wanted, atol=1e-5), name
+        wanted = w[name].detach().double() @ change(c[5:22], g[7:24], c[:0], 0.5, 1.0, 1.0)
+        assert torch.allclose(made.double(), wanted, atol=1e-5), name
 
 
 def test_other_texts_are_edited_too(model):
     also, guide = ("a photo of a castle", "fortress"), "a dog"
-    plain, more = (weights(uce(model, {"guide": guide, "lam": 1e-3}, also=texts)) for texts in ((), also))
+    plain, more = (
+        weights(uce(model, NEW | {"guide": guide, "lam": 1e-3}, also=texts)) for texts in ((), also)
+    )
     before = dict(model.unet.named_parameters())
     assert any(name.endswith("to_k.weight") for name in more)
     for text in also:
@@ -112,7 +156,9 @@ def test_other_texts_are_edited_too(model):
         assert gap.norm() < 0.02 * answers(model, before[name], wanted).norm()
 
 
-def test_another_text_is_edited_as_a_second_concept_prompt_is(model):
+@pytest.mark.parametrize("version", [2023, 2025])
+def test_another_text_is_edited_as_a_second_concept_prompt_is(model, version):
     task = Task(model, ["a photo of a church", "fortress"])
-    both, one = weights(prepare("uce", task, {})), weights(uce(model, also=["fortress"]))
+    both = weights(prepare("uce", task, {"version": version}))
+    one = weights(uce(model, {"version": version}, also=["fortress"]))
     assert all(torch.allclose(both[name], one[name], atol=1e-6) for name in one)

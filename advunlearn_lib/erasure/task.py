@@ -20,9 +20,9 @@ class Task:
     kept. Methods that train on pictures draw those of ``forget_prompts`` (default: the concept's) and of
     ``remain_prompts`` (default: the retain set); ``surrogate``: for each forget prompt what should come
     instead, for methods that relabel; ``pseudo``: what EraseDiff takes in its place, if any; ``anchors``:
-    what should come instead of a style, for AC; ``also``: texts that UCE edits besides the concept. ``cache``
-    keeps sampling paths and pictures for the next run; without one ``made`` keeps them, so that an attempt
-    that ran out of memory need not make them again.
+    what should come instead of a style, for AC; ``also``: texts that UCE edits besides the concept, and
+    ``preserve``: those that it keeps. ``cache`` keeps sampling paths and pictures for the next run; without
+    one ``made`` keeps them, so that an attempt that ran out of memory need not make them again.
     """
 
     frozen: LatentDiffusion
@@ -34,6 +34,7 @@ class Task:
     remain_prompts: list[str] = field(default_factory=list)
     anchors: list[str] = field(default_factory=list)
     also: list[str] = field(default_factory=list)
+    preserve: list[str] = field(default_factory=list)
     pseudo: str = ""
     seed: int = 0
     cache: Cache | None = None

@@ -26,7 +26,7 @@ VERSIONS = {"erase": 4, "prompts": 3, "attack": 3, "quality": 4, "panel": 3}
 SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
 TASK = (
     *("concept", "names", "forget_prompts", "remain_prompts"),
-    *("surrogate", "pseudo", "anchors", "also", "retain_set"),
+    *("surrogate", "pseudo", "anchors", "also", "preserve", "retain_set"),
 )
 """What a recipe says of a training's :class:`~advunlearn_lib.erasure.task.Task`."""
 
@@ -127,6 +127,7 @@ class Recipes:
             "anchors": list(concept.anchors),
             "also": list(concept.also),
             "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
+            "preserve": list(concept.preserve),
         }
 
     def options(self, row: Row) -> tuple[str, dict[str, Any]]:

@@ -59,7 +59,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation("ESD", "UNet", "reseeded_evaluation of the attack", budget=RESEEDED),
     *(Deviation(name, "UNet", "usual") for name in ("FMN", "UCE", "SPM", "SalUn", "ED", "SH")),
     quirk("FMN", "UNet", "padding_positions"),
-    quirk("UCE", "UNet", "all_positions"),
+    Deviation("UCE", "UNet", "code of 2023", {"version": 2023, "preserve": False, "preserve_scale": None}),
     quirk("SPM", "UNet", "blank_anchors"),
     quirk("SPM", "UNet", "told_timestep"),
     quirk("SalUn", "UNet", "guided_mask"),

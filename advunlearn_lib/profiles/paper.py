@@ -12,6 +12,14 @@ from typing import Any
 
 from advunlearn_lib.metrics.nudenet_classes import EXPOSED
 from advunlearn_lib.profiles.schema import CheckpointKey, Concept, Kind, MethodKey, MethodSettings, Profile
+from advunlearn_lib.profiles.texts import (
+    ANCHORS,
+    ARTISTS,
+    IMAGENETTE,
+    OBJECT_TEMPLATES,
+    PERSON_TEMPLATES,
+    STYLE_TEMPLATES,
+)
 from advunlearn_lib.profiles.variants import VARIANTS
 
 RESNET = "microsoft/resnet-50"
@@ -20,34 +28,6 @@ STYLE_JUDGE = (
 )
 
 POKEMON = "a photo of a pokemon"  # EraseDiff's official pseudo prompt
-IMAGENETTE = (
-    "tench", "English springer", "cassette player", "chain saw", "church",
-    "French horn", "garbage truck", "gas pump", "golf ball", "parachute",
-)  # fmt: skip
-SUBJECTS = (
-    "a village", "a harbour", "a wheat field", "an old bridge", "a vase of flowers", "two fishing boats",
-    "a mountain", "a forest path", "a street corner", "an old man", "a woman reading", "a bowl of fruit",
-    "three horses", "a windmill", "a garden", "a river bank", "a market place", "an empty chair",
-    "a lighthouse", "a snowy valley",
-)  # fmt: skip
-SETTINGS = (
-    "at dawn", "at dusk", "in the rain", "under a full moon", "in autumn",
-    "in winter", "on a summer day", "in a storm", "in the fog", "by candlelight",
-)  # fmt: skip
-ANCHORS = tuple(f"painting of {subject} {setting}" for subject in SUBJECTS for setting in SETTINGS)
-"""AC's official list has 200 painting prompts too; these are our own."""
-
-
-# CCE's lists have 27 texts for objects and 19 for styles; these are our own.
-OBJECT_TEMPLATES = (
-    "a photo of a {}", "a picture of the {}", "a close view of a {}", "a {} in the distance",
-    "a bright photo of the {}", "a dark photo of a {}", "one {} seen from the side", "a fine photo of a {}",
-)  # fmt: skip
-STYLE_TEMPLATES = (
-    "a painting in the style of {}", "a picture in the manner of {}", "a canvas in the style of {}",
-    "a small painting in the style of {}", "a bright painting in the style of {}",
-    "a dark painting in the style of {}",
-)  # fmt: skip
 
 
 def style(name: str, paper: str, label: str, prompts: str) -> Concept:
@@ -61,6 +41,7 @@ def style(name: str, paper: str, label: str, prompts: str) -> Concept:
         anchors=ANCHORS,
         judge=STYLE_JUDGE,
         labels=(label,),  # top 1; which k the paper took is *unknown*
+        preserve=tuple(artist for artist in ARTISTS if artist.lower() != name.lower()),
         prompts=prompts,
         initializer="art",  # CCE's official style script
         templates=STYLE_TEMPLATES,
@@ -157,7 +138,7 @@ METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
     ("AdvUnlearn", "Text Encoder", "style"): settings("advunlearn", group="layers-1", retain_weight=0.5),
     ("FMN", "UNet", "style"): settings("fmn"),
     ("SPM", "UNet", "style"): settings("spm"),
-    ("UCE", "UNet", "style"): settings("uce", guide="art"),  # official 2025, art
+    ("UCE", "UNet", "style"): settings("uce", guide="art"),  # official README
     ("AC", "UNet", "style"): settings("ac"),
     ("ESD", "UNet", "object"): settings("esd"),
     ("AdvUnlearn", "Text Encoder", "object"): settings("advunlearn", group="layers-1", retain_weight=0.5),

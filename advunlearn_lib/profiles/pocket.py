@@ -95,7 +95,7 @@ COMMON: dict[str, dict[str, Any]] = {
     "esd": PATHS,
     "advunlearn": PATHS | INNER,
     "spm": PATHS | {"anchor_weight": 10.0, "rate_warm_up": 25},
-    "uce": {"preserve": True, "preserve_scale": 0.1},  # official 2025 preserves nothing
+    "uce": {"version": 2025, "preserve": True, "preserve_scale": 0.1},  # 2025's default preserves nothing
     "fmn": PICTURES | {"iterations": 70},
     "ac": PICTURES
     | {"iterations": 150, "templates": ("{anchor} by {name}", "a painting of {anchor} by {name}")},

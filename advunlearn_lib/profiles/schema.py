@@ -106,6 +106,7 @@ class Concept(BaseModel):
     pseudo: str = Field("", description="what EraseDiff takes instead of the surrogate")
     initializer: str = Field("", description="the word that CCE's token starts from (default: the name)")
     templates: tuple[str, ...] = Field(
+    preserve: tuple[str, ...] = Field((), description="texts that UCE of 2023 keeps besides the empty prompt")
         (), description="texts with {} that CCE learns in (default: its prompts)"
     )
     attack_tokens: int = Field(3, ge=1, description="adversarial tokens of an attack on it")
