@@ -1,10 +1,12 @@
-"""CCE: where its token starts, what it is learned in, on how many pictures a step."""
+"""CCE: where its token starts, what it is learned in, on which pictures, how many a step."""
 
 import pytest
 import torch
 
 from advunlearn_lib.attacks import cce
+from advunlearn_lib.attacks.records import TEMPLATES as USUAL
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.base.errors import UserError, validated
 from advunlearn_lib.diffusion.sampling import Sampling
 
 FAST = Sampling("dpm++", 3, 5.0)
@@ -22,8 +24,9 @@ def never_right(images):
     return torch.zeros(len(images), dtype=torch.bool)
 
 
-def attack(model, **budget):
-    return cce.CCE(model, never_right, Budget(tokens=1, **budget), FAST, seed=4)
+def attack(model, original=None, seed=4, **budget):
+    budget = Budget(tokens=1, **{"word": "church", "pictures": 4} | budget)
+    return cce.CCE(model, never_right, budget, FAST, seed=seed, original=original or model)
 
 
 def rows(model, text):
@@ -38,20 +41,28 @@ def test_the_token_starts_from_the_initializer(model, initializer):
     assert torch.allclose(start[0], rows(model, initializer).mean(0))
 
 
-def test_without_initializer_it_starts_from_the_mean_token(model, targets):
-    mean = model.embedding_table().mean(0, keepdim=True)
-    assert torch.allclose(attack(model).start(), mean)
-    run = attack(model, steps=1, lr=1e-12)
-    run.prepare(PROMPTS, targets)
-    assert torch.allclose(run.v, mean)
-    named = attack(model, steps=1, lr=1e-12, initializer="church")
-    named.prepare(PROMPTS, targets)
-    assert torch.allclose(named.v, rows(model, "church"))
+def test_without_initializer_it_starts_from_the_concepts_word(model, targets):
+    assert torch.allclose(
+        attack(model, word="garbage truck").start()[0], rows(model, "garbage truck").mean(0)
+    )
+    for initializer, start in (("", "church"), ("dog", "dog")):
+        run = attack(model, steps=1, lr=1e-12, initializer=initializer)
+        run.prepare(PROMPTS, targets)
+        assert torch.allclose(run.v, rows(model, start))
+
+
+def test_it_needs_the_concepts_word_and_the_model_before_erasing(model):
+    with pytest.raises(UserError, match="CCE needs the concept's word"):
+        attack(model, word="")
+    with pytest.raises(UserError, match="CCE needs the model before erasing"):
+        cce.CCE(model, never_right, Budget(word="church"), FAST)
+    with pytest.raises(UserError, match=r"budget templates.1='a church': string should match pattern"):
+        validated("budget", Budget, {"templates": ["a {}", "a church"]})
 
 
 def test_the_token_stands_where_the_template_says(model):
     run = attack(model, templates=TEMPLATES)
-    ids, places = run.texts(PROMPTS)
+    ids, places = run.texts()
     assert places == [5, 1, 2, 8]
     plain = ["a photo of a", "by monet", "a at night", "an image of a garbage truck,"]
     assert torch.equal(ids, model.tokenize(plain))
@@ -66,9 +77,76 @@ def test_the_token_stands_where_the_template_says(model):
         assert torch.equal(row, torch.cat([wanted, padding]))
 
 
-def test_without_templates_it_stands_before_each_prompt(model):
-    ids, places = attack(model).texts(PROMPTS)
-    assert places == [1, 1, 1] and torch.equal(ids, model.tokenize([p.text for p in PROMPTS]))
+def drawn(monkeypatch, model):
+    """What ``model`` is asked to draw from now on, (text, seed), and the pictures that it draws."""
+    asked, made, plain = [], [], model.generate
+
+    def generate(texts, seeds, *rest):
+        asked.extend(zip(texts, seeds, strict=True))
+        made.append(plain(texts, seeds, *rest))
+        return made[-1]
+
+    monkeypatch.setattr(model, "generate", generate)
+    return asked, made
+
+
+def learned_on(monkeypatch, model):
+    """The latents z_0 that are noised from now on."""
+    seen, plain = [], model.add_noise
+    monkeypatch.setattr(model, "add_noise", lambda z0, *rest: seen.append(z0) or plain(z0, *rest))
+    return seen
+
+
+def test_it_is_learned_on_pictures_of_its_own_and_on_no_evaluation_prompts(model, targets, monkeypatch):
+    """25 that the original model draws of the templates with the word in, and the same mirrored."""
+    original = model.copy_of("text_encoder")
+    asked, made = drawn(monkeypatch, original)
+    monkeypatch.setattr(model, "generate", None)  # the erased model draws none
+    run, seen = (
+        attack(model, original, pictures=25, templates=TEMPLATES, steps=4, lr=0.02),
+        learned_on(monkeypatch, model),
+    )
+    run.batch, run.sampling = 10, Sampling("dpm++", 1, 1.0)
+    run.prepare(PROMPTS, targets)
+    texts = [template.replace("{}", "church") for template in TEMPLATES]
+    assert [text for text, _ in asked] == (texts * 7)[:25]
+    seeds = [seed for _, seed in asked]
+    assert len(set(seeds)) == 25 and not set(seeds) & {prompt.seed for prompt in PROMPTS}
+
+    pictures = torch.cat(made)
+    latents = torch.cat([model.encode_images(part) for part in (pictures, pictures.flip(-1))])
+    nearest = [(latents - z0).flatten(1).norm(dim=1).min(0) for step in seen for z0 in step]
+    assert max(distance for distance, _ in nearest) < 1e-3  # no other picture is among them
+    numbers = torch.stack([number for _, number in nearest])
+    assert len(set(numbers.tolist())) > 30 and 0.3 < (numbers >= 25).float().mean() < 0.7
+    for target in targets:
+        assert (latents - target).flatten(1).norm(dim=1).min() > 1
+
+
+def test_an_evaluation_prompts_seed_is_not_drawn_from(model, monkeypatch):
+    asked, size = [], model.unet.config.sample_size * 4
+
+    def generate(texts, seeds, *rest):
+        asked.append(list(zip(texts, seeds, strict=True)))
+        return torch.zeros(len(texts), 3, size, size)
+
+    monkeypatch.setattr(model, "generate", generate)
+    attack(model, pictures=25).pictures(set())
+    taken = {seed for _, seed in asked[0][::2]}
+    attack(model, pictures=25).pictures(taken)
+    attack(model, seed=5, pictures=25).pictures(set())
+    first, second, other = ({seed for _, seed in batch} for batch in asked)
+    assert len(first) == len(second) == 25 and not taken & second and not first & other
+    assert [text for text, _ in asked[0]] == ([text.replace("{}", "church") for text in USUAL] * 9)[:25]
+
+
+def test_what_is_learned_does_not_depend_on_the_evaluation_prompts(model, targets):
+    learned = []
+    for prompts, aims in ((PROMPTS, targets), ([EvaluationPrompt("a dog", 3)], targets[:1] * 0)):
+        run = attack(model, steps=3, lr=0.02)
+        run.prepare(prompts, aims)
+        learned.append(run.v)
+    assert torch.equal(*learned)
 
 
 class Seen:
@@ -92,8 +170,9 @@ class Seen:
 
 
 def test_sixteen_pictures_a_step_each_in_a_template_drawn_for_it(model, targets, monkeypatch):
-    run = attack(model, templates=TEMPLATES, steps=5, lr=0.02, initializer="church")
-    ids, places = run.texts(PROMPTS)
+    original = model.copy_of("text_encoder")
+    run = attack(model, original, templates=TEMPLATES, steps=5, lr=0.02, initializer="church")
+    ids, places = run.texts()
     v, seen = run.start(), Seen(monkeypatch, model, run)
     run.prepare(PROMPTS, targets)
     assert seen.sizes == [16] * 5 and cce.SAMPLES == 16
@@ -108,41 +187,30 @@ def test_sixteen_pictures_a_step_each_in_a_template_drawn_for_it(model, targets,
         assert torch.equal(words, plain)  # nothing but v moves
 
 
-def test_without_templates_each_picture_has_its_own_prompt(model, targets, monkeypatch):
-    run = attack(model, steps=2, lr=0.02)
-    seen, noisy, plain = Seen(monkeypatch, model, run), [], model.add_noise
-    monkeypatch.setattr(model, "add_noise", lambda z0, *rest: noisy.append(z0) or plain(z0, *rest))
-    run.prepare(PROMPTS, targets)
-    own = model.tokenize([prompt.text for prompt in PROMPTS])
-    for ids, z0 in zip(seen.ids, noisy, strict=True):
-        which = [int((targets == z).flatten(1).all(1).nonzero()) for z in z0]
-        assert torch.equal(ids, own[which]) and len(set(which)) == 3
-
-
 @torch.no_grad()
-def explained(model, run, targets, templates):
-    """The diffusion loss of the pictures with the token, over fixed draws."""
-    ids, places = run.texts(PROMPTS)
+def explained(model, run):
+    """The diffusion loss of the training pictures with the token, over fixed draws."""
+    (ids, places), z0 = run.texts(), run.pictures(set())[0]
     total = 0.0
-    for t in (300, 500, 700, 900):
-        for text in range(len(ids)) if templates else (slice(None),):
-            chosen = ids[text].expand(3, -1) if templates else ids
-            where = [places[text]] * 3 if templates else places
-            embeds = model.encode(chosen, cce.with_token(model.token_embeds(chosen), run.v, where))
-            noise = torch.randn(targets.shape, generator=torch.Generator().manual_seed(t))
-            timesteps = torch.full((3,), t)
-            predicted = model.predict_noise(model.add_noise(targets, noise, timesteps), timesteps, embeds)
+    for t in (500, 900):
+        for row, place in zip(ids, places, strict=True):
+            chosen = row.expand(len(z0), -1)
+            words = cce.with_token(model.token_embeds(chosen), run.v, [place] * len(z0))
+            noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(t))
+            timesteps = torch.full((len(z0),), t)
+            predicted = model.predict_noise(
+                model.add_noise(z0, noise, timesteps), timesteps, model.encode(chosen, words)
+            )
             total += (predicted - noise).square().mean().item()
     return total
 
 
-@pytest.mark.parametrize("templates", [(), TEMPLATES[:2]])
-def test_the_token_explains_the_pictures_better_than_where_it_started(model, targets, templates):
+def test_the_token_explains_the_pictures_better_than_where_it_started(model, targets):
     losses = []
-    for steps, lr in ((1, 1e-12), (30, 0.02)):
-        run = attack(model, steps=steps, lr=lr, templates=templates)
+    for steps, lr in ((1, 1e-12), (10, 0.05)):
+        run = attack(model, steps=steps, lr=lr, initializer="dog", templates=TEMPLATES[:2])
         run.prepare(PROMPTS, targets)
-        losses.append(explained(model, run, targets, templates))
+        losses.append(explained(model, run))
     assert losses[1] < losses[0]
 
 

@@ -1,11 +1,10 @@
-"""PH2P: projection in every step, L-BFGS begun anew, the text whose picture CLIP finds most alike."""
+"""PH2P: plain gradients at projected rows, twenty a step, the text whose picture CLIP finds most alike."""
 
 import pytest
 import torch
 
 from advunlearn_lib.attacks import ph2p
 from advunlearn_lib.attacks.clip_features import picture_features
-from advunlearn_lib.attacks.lbfgs import LBFGS
 from advunlearn_lib.attacks.pictures import generate_pictures
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.base.errors import UserError
@@ -32,71 +31,90 @@ def started(model, clip, **options):
     return attack_on(model, clip, **options).search(PROMPTS, target_latents(model))
 
 
-def test_lbfgs_descends_its_objective(model, clip):
-    search = started(model, clip)
-    draws = [(search.timesteps(), search.noise()) for _ in range(4)]
-    rows, optimizer = search.table[search.tokens].requires_grad_(True), LBFGS(0.5)
-    before = search.objective(rows, draws)
-    for _ in range(6):
-        (gradient,) = torch.autograd.grad(search.objective(rows, draws), rows)
-        rows = (rows + optimizer.update(gradient.flatten(1)).view_as(rows)).detach().requires_grad_(True)
-    assert search.objective(rows, draws) < before
-    assert all((timesteps >= 500).all() and (timesteps < 900).all() for timesteps, _ in draws)
-
-
 def test_the_objective_is_the_diffusion_loss_of_the_whole_prompt(model, clip):
     search = started(model, clip)
-    draws = [(search.timesteps(), search.noise()) for _ in range(2)]
+    timesteps, noise = search.timesteps(), search.noise()
     total, end = 0.0, model.tokenizer.eos_token_id
     for row, tokens in enumerate(search.vocabulary[search.tokens].tolist()):
         ids = [model.tokenizer.bos_token_id, *tokens, *[end] * (model.tokenizer.model_max_length - 4)]
         embeds = model.encode(torch.tensor([ids]))
-        for timesteps, noise in draws:
-            t, eps = timesteps[row : row + 1], noise[row : row + 1]
-            noisy = model.add_noise(search.targets[row : row + 1], eps, t)
-            total += (model.predict_noise(noisy, t, embeds) - eps).square().mean().item() / 2
-    ours = search.objective(search.table[search.tokens], draws)
-    assert ours.item() == pytest.approx(total, rel=1e-4)
-
-
-def test_every_step_is_taken_at_the_nearest_rows(model, clip, monkeypatch):
-    """A plain loop from the same random numbers passes through the same points."""
-    search, begun, points = started(model, clip, steps=5), [], []
-    plain = search.objective
-    monkeypatch.setattr(ph2p, "RESTART", 3)
-    monkeypatch.setattr(ph2p, "LBFGS", lambda lr: begun.append(lr) or LBFGS(lr))
-    monkeypatch.setattr(
-        search, "objective", lambda rows, draws: points.append((rows, draws)) or plain(rows, draws)
+        t, eps = timesteps[row : row + 1], noise[row : row + 1]
+        noisy = model.add_noise(search.targets[row : row + 1], eps, t)
+        total += (model.predict_noise(noisy, t, embeds) - eps).square().mean().item()
+    assert search.objective(search.table[search.tokens], timesteps, noise).item() == pytest.approx(
+        total, rel=1e-4
     )
-    monkeypatch.setattr(search, "compare", lambda tokens: None)
-    e = search.table[search.tokens].clone()
-    search.advance(0)
-    assert begun == [0.5, 0.5] and len(points) == 5
-    for step, (rows, draws) in enumerate(points):
-        assert len(draws) == 3 and len({tuple(timesteps.tolist()) for timesteps, _ in draws}) > 1
-        nearest = torch.stack(
-            [search.table[(search.table - x).norm(dim=1).argmin()] for x in e.flatten(0, 1)]
-        ).view_as(e)
-        assert torch.equal(rows.detach(), nearest), step
-        if step % 3 == 0:
-            optimizer = LBFGS(0.5)
-        point = nearest.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(plain(point, draws), point)
-        e = e + optimizer.update(gradient.flatten(1)).view_as(e)
 
 
-def test_the_last_text_and_every_few_before_it_are_drawn(model, clip, monkeypatch):
-    search, drawn = started(model, clip, steps=7), []
+class Projected(torch.nn.Module):
+    """The official arrangement: L-BFGS owns the projection of a copy that knows of no optimiser."""
+
+    def __init__(self, start, table, lr):
+        super().__init__()
+        self.continuous, self.table, self.lr = start.clone(), table, lr
+        self.projected = torch.nn.Parameter(start.clone())
+        self.seen = []
+
+    @torch.no_grad()
+    def project(self):
+        for place, row in enumerate(self.continuous):
+            self.projected[place] = self.table[(self.table - row).norm(dim=1).argmin()]
+        self.seen.append(self.projected.detach().clone())
+
+    def step(self, optimizer, loss):
+        """One step of torch's own L-BFGS; every closure projects first and moves the copy last."""
+
+        def closure():
+            self.project()
+            optimizer.zero_grad()
+            value = loss(self.projected[None])
+            value.backward()
+            self.continuous = self.continuous - self.lr * self.projected.grad
+            return value
+
+        optimizer.step(closure)
+
+
+def test_the_points_are_those_of_the_official_lbfgs_whose_steps_are_overwritten(model, clip, monkeypatch):
+    """torch's L-BFGS on the projection, from the same random numbers, passes through the same points."""
+    attack = attack_on(model, clip, steps=2, lr=8.0)
+    run, other = (attack.search(PROMPTS[:1], target_latents(model)[:1]) for _ in range(2))
+    monkeypatch.setattr(ph2p, "CLOSURES", 4)
+    points, plain = [], run.objective
+    monkeypatch.setattr(
+        run, "objective", lambda rows, *draw: points.append((rows, *draw)) or plain(rows, *draw)
+    )
+    monkeypatch.setattr(run, "compare", lambda tokens: None)
+    run.advance(0)
+    assert len(points) == 8 and all(500 <= int(t) < 900 for _, t, _ in points)
+    assert len({int(t) for _, t, _ in points}) > 4  # each closure draws anew
+
+    theirs = Projected(other.table[other.tokens][0], other.table, 8.0)
+    lbfgs = torch.optim.LBFGS([theirs.projected], 8.0, max_iter=4, tolerance_grad=0, tolerance_change=0)
+    for _ in range(2):
+        theirs.step(lbfgs, lambda rows: other.objective(rows, other.timesteps(), other.noise()))
+    assert torch.equal(torch.stack(theirs.seen), torch.cat([rows.detach() for rows, _, _ in points]))
+    assert len(torch.stack(theirs.seen).flatten(1).unique(dim=0)) > 2  # it moves
+
+
+def test_the_text_of_the_last_closure_is_drawn_after_the_last_step_and_every_few(model, clip, monkeypatch):
+    search, drawn, nearest = started(model, clip, steps=7, lr=2.0), [], []
+    monkeypatch.setattr(ph2p, "CLOSURES", 2)
     monkeypatch.setattr(search, "compare", drawn.append)
-    nearest, plain = [], search.nearest
-    monkeypatch.setattr(search, "nearest", lambda e: nearest.append(e) or plain(e))
+    plain = search.nearest
+    monkeypatch.setattr(search, "nearest", lambda e: nearest.append(plain(e)) or nearest[-1])
+    monkeypatch.setattr(search, "objective", lambda rows, *draw: (rows * torch.randn_like(rows)).sum())
     monkeypatch.setattr(ph2p, "CANDIDATES", 3)
     search.advance(0)
-    assert len(drawn) == 3 and len(nearest) == 7 + 3
+    assert len(nearest) == 14 and all(map(torch.equal, drawn, (nearest[5], nearest[11], nearest[13])))
     drawn.clear()
     monkeypatch.setattr(ph2p, "CANDIDATES", 50)
     search.advance(0)
     assert len(drawn) == 7
+
+
+def test_a_step_has_twenty_closures():
+    assert ph2p.CLOSURES == torch.optim.LBFGS([torch.zeros(1)], lr=0.8).param_groups[0]["max_iter"] == 20
 
 
 class FakeClip:
@@ -143,9 +161,12 @@ def test_one_picture_is_judged_that_of_the_most_alike_text(model, clip, monkeypa
 
     monkeypatch.setattr(ph2p.InversionSearch, "compare", compare)
     targets = target_latents(model)
-    run = attack_on(model, clip, lambda images: judged.append(images) or never_right(images), steps=8, lr=5.0)
+    monkeypatch.setattr(ph2p, "CLOSURES", 2)
+    run = attack_on(
+        model, clip, lambda images: judged.append(images) or never_right(images), steps=4, lr=2.0
+    )
     results = run.run(PROMPTS, targets).prompts
-    assert len(passed) == 8 and len(judged) == 2  # the plain prompts, then one picture each
+    assert len(passed) == 4 and len(judged) == 2  # the plain prompts, then one picture each
     wanted = picture_features(clip, model.decode_latents(targets))
     pictures = [generate_pictures(model, PROMPTS, FAST, texts) for texts in passed]
     likeness = torch.stack([(picture_features(clip, images) * wanted).sum(-1) for images in pictures])
@@ -155,12 +176,12 @@ def test_one_picture_is_judged_that_of_the_most_alike_text(model, clip, monkeypa
         assert torch.allclose(judged[1][row], pictures[best][row], atol=1e-4)
 
 
-def test_the_batch_size_changes_nothing_beyond_a_restart_either(model, clip, monkeypatch):
-    monkeypatch.setattr(ph2p, "RESTART", 3)
+def test_the_batch_size_changes_nothing(model, clip, monkeypatch):
+    monkeypatch.setattr(ph2p, "CLOSURES", 2)
     targets = target_latents(model)
 
     def outcome(batch):
-        attack = attack_on(model, clip, steps=7, lr=5.0)
+        attack = attack_on(model, clip, steps=3, lr=2.0)
         attack.batch = batch
         return attack.run(PROMPTS, targets)
 

@@ -189,9 +189,12 @@ def test_a_clip_model_is_in_the_recipes_of_what_uses_it(tmp_path):
     assert scored.quality(ESD) != RECIPES.quality(ESD) == attacked.quality(ESD)
 
 
-def test_only_cce_depends_on_the_word_it_starts_from_and_its_templates():
+@pytest.mark.parametrize(
+    "changes", [{"word": "arms"}, {"initializer": "arms"}, {"templates": ("a {}",)}], ids=str
+)
+def test_only_cce_depends_on_its_word_the_one_it_starts_from_and_its_templates(changes):
     concepts = dict(POCKET.concepts)
-    concepts["nudity"] = concepts["nudity"].model_copy(update={"initializer": "arms", "templates": ("a {}",)})
+    concepts["nudity"] = concepts["nudity"].model_copy(update=changes)
     other = Recipes(POCKET.model_copy(update={"concepts": concepts}))
     for attack in ("CCE", "UnlearnDiffAtk", "P4D", "PEZ"):
         assert (other.attack(ESD, attack) != RECIPES.attack(ESD, attack)) == (attack == "CCE"), attack

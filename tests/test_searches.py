@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from advunlearn_lib.attacks.lbfgs import LBFGS
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
@@ -43,34 +42,6 @@ def test_nearest_row_is_found_as_a_plain_loop_finds_it(model):
     for row, index in zip(rows.flatten(0, 1), nearest_by_cosine(rows, table).flatten()):
         cosines = [float(row @ other / row.norm() / other.norm()) for other in table]
         assert cosines[index] == pytest.approx(max(cosines), abs=1e-6)
-
-
-def test_batched_lbfgs_is_torchs_row_by_row():
-    generator = torch.Generator().manual_seed(0)
-    curvature, start = torch.rand(3, 6, generator=generator) + 0.2, torch.randn(3, 6, generator=generator)
-
-    def loss(x, c):
-        return (c * x.square() + 0.05 * x.pow(4)).sum()
-
-    ours, optimizer = start.clone(), LBFGS(0.8)
-    for _ in range(8):
-        point = ours.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(loss(point, curvature), point)
-        ours = ours + optimizer.update(gradient)
-    for row in range(3):
-        x = start[row].clone().requires_grad_(True)
-        reference = torch.optim.LBFGS(
-            [x], lr=0.8, max_iter=8, history_size=10, tolerance_grad=0, tolerance_change=0
-        )
-
-        def closure(x=x, row=row, reference=reference):
-            reference.zero_grad()
-            value = loss(x, curvature[row])
-            value.backward()
-            return value
-
-        reference.step(closure)
-        assert torch.allclose(ours[row], x.detach(), atol=1e-5)
 
 
 def started(model, clip, name, rounds=1, **budget):
@@ -194,4 +165,4 @@ def test_each_prompt_begins_its_own_random_numbers_anew(model, clip):
 @pytest.mark.parametrize("name", ["PEZ", "PH2P", "CCE", "random", "none"])
 def test_other_attacks_have_no_quirks(model, clip, name):
     with pytest.raises(UserError, match="unknown quirk 'reseeded_evaluation'"):
-        started(model, clip, name, quirks=("reseeded_evaluation",))
+        started(model, clip, name, quirks=("reseeded_evaluation",), word="church")

@@ -1,15 +1,19 @@
 r"""CCE, Circumventing Concept Erasure (Pham et al., ICLR 2024): textual inversion against the erased model.
 
-    min over v of  E_{z_0, t, eps} || eps - eps_theta(z_t, t, T([v, prompt])) ||^2
+    min over v of  E_{z_0, t, eps} || eps - eps_theta(z_t, t, T(template with v)) ||^2
 
-One continuous token embedding v for all prompts, learned on pictures z_0 of the concept, then put before each
-prompt. The result is no text, so it is stronger than what a user could type. Timesteps are uniform, only v
-moves; the text encoder is the erased one. v starts from ``budget.initializer``. It is learned before the
-prompts themselves, as the official code does for I2P (its issue 2), or in ``budget.templates``, as it does
-for objects and styles. Official ``concept_inversion``.
+One continuous token embedding v for all prompts, put before each of them in the end. The result is no text,
+so it is stronger than what a user could type. z_0 are pictures that the original model draws of
+``budget.templates`` with ``budget.word`` in them, from seeds that no evaluation prompt has, mirrored at
+random; v starts from ``budget.initializer`` and is learned in the templates. Timesteps are uniform, only v
+moves; the text encoder is the erased one. Official ``concept_inversion``, which learns nudity before I2P
+prompts (its issue 2).
 """
 
 from __future__ import annotations
+
+from functools import partial
+from itertools import count, cycle, islice
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +25,8 @@ from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.progress import tqdm
-from advunlearn_lib.base.seeds import generator
+from advunlearn_lib.base.seeds import derived_seed, generator
 
-PICTURES = 25  # the official number of training pictures
 SAMPLES = 16  # pictures a step (official: batches of 4, accumulated over 4)
 
 
@@ -32,22 +35,24 @@ class CCE(Attack):
     """Learn v once, then judge."""
 
     LEARNS_A_WORD = True
+    NEEDS_ORIGINAL = True
 
     def rounds(self) -> int:
         """One picture a prompt."""
         return 1
 
     def prepare(self, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
-        """Learn v [1, d] by AdamW."""
-        model, count, rng = self.model, min(PICTURES, len(prompts)), generator(self.seed)
-        ids, places = self.texts(prompts[:count])
+        """Learn v [1, d] by AdamW; of the evaluation prompts only the seeds count, as those to be avoided."""
+        model, rng = self.model, generator(self.seed)
+        (ids, places), pictures = self.texts(), self.pictures({prompt.seed for prompt in prompts})
         v = self.start().requires_grad_(True)
         optimizer = torch.optim.AdamW([v], self.budget.lr, weight_decay=0.01)
         for _ in tqdm(range(self.budget.steps), desc="textual inversion", leave=False):
-            which = torch.randint(count, (SAMPLES,), generator=rng)
+            which, mirrored, text = (
+                torch.randint(size, (SAMPLES,), generator=rng) for size in (pictures.shape[1], 2, len(ids))
+            )
             timesteps = torch.randint(len(model.alphas_cumprod), (SAMPLES,), generator=rng).to(model.device)
-            text = which if not self.budget.templates else torch.randint(len(ids), (SAMPLES,), generator=rng)
-            z0 = targets[which]
+            z0 = pictures[mirrored, which]
             noise = torch.randn(z0.shape, generator=rng).to(z0)
             words = with_token(model.token_embeds(ids[text]), v, [places[i] for i in text.tolist()])
             noisy, embeds = model.add_noise(z0, noise, timesteps), model.encode(ids[text], words)
@@ -57,24 +62,32 @@ class CCE(Attack):
             optimizer.step()
         self.v = v.detach()
 
-    def texts(self, prompts: list[EvaluationPrompt]) -> tuple[Tensor, list[int]]:
-        """Ids [n, l] of what v is learned in, and where it
-        goes: before each prompt, or for a template's {}.
+    def pictures(self, taken: set[int]) -> Tensor:
+        """Latents z_0 [2, n, c, h, w] of the training pictures, and of the same mirrored.
+
+        The original model draws them, from seeds that are not ``taken``.
         """
-        model, templates = self.model, self.budget.templates
-        if not templates:
-            return model.tokenize([prompt.text for prompt in prompts]), [1] * len(prompts)
+        assert self.original is not None
+        texts = [template.replace("{}", self.budget.word) for template in self.budget.templates]
+        seeds = (seed for seed in map(partial(derived_seed, self.seed), count()) if seed not in taken)
+        prompts = list(map(EvaluationPrompt, islice(cycle(texts), self.budget.pictures), seeds))
+        images = generate_pictures(self.original, prompts, self.sampling, batch=self.batch)
+        parts = torch.cat([images, images.flip(-1)]).split(self.batch)
+        return torch.cat([self.model.encode_images(part) for part in parts]).unflatten(0, (2, -1))
+
+    def texts(self) -> tuple[Tensor, list[int]]:
+        """Ids [n, l] of the templates without their {}, and where v goes in each."""
+        templates = self.budget.templates
         before = [template.partition("{}")[0] for template in templates]
-        places = [1 + len(ids) for ids in model.tokenizer(before, add_special_tokens=False).input_ids]
-        return model.tokenize(
-            [" ".join(template.replace("{}", " ").split()) for template in templates]
-        ), places
+        places = [1 + len(ids) for ids in self.model.tokenizer(before, add_special_tokens=False).input_ids]
+        plain = [" ".join(template.replace("{}", " ").split()) for template in templates]
+        return self.model.tokenize(plain), places
 
     def start(self) -> Tensor:
-        """v [1, d] to begin with: the mean of the initializer's tokens, or of the vocabulary."""
-        table = self.model.embedding_table().detach()
-        ids = self.model.tokenizer(self.budget.initializer, add_special_tokens=False).input_ids
-        return (table[ids] if ids else table).mean(0, keepdim=True).clone()
+        """v [1, d] to begin with: the mean of the initializer's tokens, or of the word's."""
+        chosen = self.budget.initializer or self.budget.word
+        ids = self.model.tokenizer(chosen, add_special_tokens=False).input_ids
+        return self.model.embedding_table().detach()[ids].mean(0, keepdim=True)
 
     def search(self, prompts: list[EvaluationPrompt], targets: Tensor) -> Search:
         """One batch."""

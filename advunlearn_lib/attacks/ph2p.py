@@ -4,11 +4,13 @@ CVPR 2024): invert a picture through the diffusion loss.
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 
 A whole prompt of k tokens, read off the picture z_0 at late timesteps, where layout and subject
-live. n(e), the nearest vocabulary rows (L2), is taken in every forward pass; the gradient there
-moves e by L-BFGS, begun anew every 20 steps. Of the texts that e passes through, the one whose
-picture CLIP finds most like the target is judged. Official ``Prompting-Hard-Hardly-Prompting``;
-it starts from a fixed text and crops z_0 at random, here e starts from random rows and z_0 is whole;
-it draws each text, here at most ``CANDIDATES`` of them are drawn.
+live. n(e), the nearest vocabulary rows (L2), is taken in every forward pass; each gradient there moves
+e by -lr times itself. Official ``Prompting-Hard-Hardly-Prompting`` hands n(e) to L-BFGS, whose step
+the next projection overwrites: of L-BFGS nothing is left but the 20 gradients (closures) of one of
+its steps. Of the texts that the steps end with, the one whose picture CLIP finds most like the target
+is judged. There e starts from a fixed text, z_0 is cropped at random, L-BFGS may end a step early and
+every text is drawn; here e starts from random rows, z_0 is whole, a step has all its closures and at
+most ``CANDIDATES`` texts are drawn.
 """
 
 from __future__ import annotations
@@ -20,15 +22,13 @@ from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.clip_features import picture_features
-from advunlearn_lib.attacks.lbfgs import LBFGS
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.progress import tqdm
 
 EARLIEST, LATEST = 500, 900
-DRAWS = 3  # (t, eps) pairs a step
-RESTART = 20  # steps of one L-BFGS
+CLOSURES = 20  # gradients a step, each with a draw of (t, eps) of its own: L-BFGS's max_iter
 CANDIDATES = 50
 
 
@@ -71,19 +71,18 @@ class InversionSearch(Search):
         self.likeness, self.wanted = self.likeness[rows], self.wanted[rows]
 
     def advance(self, number: int) -> None:
-        """All steps; of every few the texts are drawn and compared with the target."""
+        """All steps; of every few the last text is drawn and compared with the target."""
         e, every = self.table[self.tokens].clone(), -(-self.budget.steps // CANDIDATES)
         for step in tqdm(range(self.budget.steps), desc="PH2P", leave=False):
-            if step % RESTART == 0:
-                optimizer = LBFGS(self.budget.lr)
-            chosen = self.nearest(e)
-            point = self.table[chosen].requires_grad_(True)
-            draws = [(self.timesteps(), self.noise()) for _ in range(DRAWS)]
-            (gradient,) = torch.autograd.grad(self.objective(point, draws), point)
-            self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
-            e = e + optimizer.update(gradient.flatten(1)).view_as(e)
+            for _ in range(CLOSURES):
+                chosen = self.nearest(e)
+                point = self.table[chosen].requires_grad_(True)
+                loss = self.objective(point, self.timesteps(), self.noise())
+                (gradient,) = torch.autograd.grad(loss, point)
+                self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
+                e = e - self.budget.lr * gradient
             if step % every == every - 1 or step == self.budget.steps - 1:
-                self.compare(self.nearest(e))
+                self.compare(chosen)
 
     def nearest(self, e: Tensor) -> Tensor:
         """Positions [b, k] in ``vocabulary`` of the rows nearest to ``e`` [b, k, d]."""
@@ -103,19 +102,16 @@ class InversionSearch(Search):
         steps = [torch.randint(EARLIEST, LATEST, (1,), generator=g) for g in self.generators]
         return torch.cat(steps).to(self.model.device)
 
-    def objective(self, rows: Tensor, draws: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The loss above at token embeddings ``rows`` [b, k, d], averaged over ``draws``.
+    def objective(self, rows: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """The loss above at token embeddings ``rows`` [b, k, d].
 
         It is summed over prompts: they do not mix.
         """
         around = self.model.token_embeds(self.frame).detach()
         words = torch.cat([around[:, :1], rows, around[:, 1 + rows.shape[1] :]], 1)
-        embeds, total = self.model.encode(self.frame, words), torch.zeros((), device=rows.device)
-        for timesteps, noise in draws:
-            noisy = self.model.add_noise(self.targets, noise, timesteps)
-            predicted = self.model.predict_noise(noisy, timesteps, embeds)
-            total = total + (predicted - noise).square().mean((1, 2, 3)).sum() / len(draws)
-        return total
+        noisy = self.model.add_noise(self.targets, noise, timesteps)
+        predicted = self.model.predict_noise(noisy, timesteps, self.model.encode(self.frame, words))
+        return (predicted - noise).square().mean((1, 2, 3)).sum()
 
     def decoded(self, tokens: Tensor) -> list[str]:
         """The texts of ``tokens`` [b, k]."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from advunlearn_lib.base.quirks import Quirks
 
+Template = Annotated[str, Field(pattern=r"\{\}")]
+TEMPLATES = ("a photo of a {}", "a picture of a {}", "an image of a {}")
 Judge = Callable[[Tensor], Tensor]
 """Pictures [b, 3, h, w] in [0, 1] -> does each show the concept? bool [b]."""
 
@@ -62,8 +65,12 @@ class Budget(BaseModel):
     steps: int = Field(40, ge=1, description="gradient steps a round")
     lr: float = Field(0.01, gt=0, description="learning rate")
     weight_decay: float = Field(0.1, ge=0)
-    initializer: str = Field("", description="the word that CCE's token starts from; empty: the mean token")
-    templates: tuple[str, ...] = Field((), description="texts with {} that CCE learns in; empty: the prompts")
+    word: str = Field("", description="CCE: the concept's word, which its training pictures are drawn of")
+    pictures: int = Field(25, ge=1, description="CCE: training pictures")
+    initializer: str = Field("", description="CCE: the word that its token starts from; empty: the same")
+    templates: tuple[Template, ...] = Field(
+        TEMPLATES, min_length=1, description="CCE: texts with {} that it draws and learns in"
+    )
     quirks: Quirks = frozenset()
 
 

@@ -58,6 +58,13 @@ class AdvUnlearnOptions(ESDOptions):
     # ours: 243 paths stand for fresh ones at each step
     retain_per_prompt: int = Field(1, ge=1, description="sampling paths kept for each retain prompt")
 
+    def official_quirks(self) -> frozenset[str]:
+        """Fast AT's buffer (K = 1) or the other attack's; no separate
+        retain step, which the README's command turns off (``reg``).
+        """
+        other = "accumulate_gradients" if self.attack_steps == 1 else "signed_buffer"
+        return super().official_quirks() - {other, "separate_retain_step"}
+
 
 @METHODS.register("advunlearn")
 class AdvUnlearn(ESD):

@@ -31,6 +31,10 @@ class Options(BaseModel):
     batch: int = Field(1, ge=1, description="samples a step, each with a prompt and a noise level of its own")
     quirks: Quirks = frozenset()
 
+    def official_quirks(self) -> frozenset[str]:
+        """Those with which the official code runs where it is set like this."""
+        return frozenset(self.QUIRKS)
+
 
 class Method:
     """One training run. A method overrides its :meth:`loss` and what else differs; ``loop.py`` trains it.

@@ -156,7 +156,8 @@ def run_attack(base: str, name: str) -> dict[str, Any]:
     model = load(base)
     model.micro_batch = 1
     clip = (TensorCLIP(CLIPConfig()).eval(), CLIPImageProcessor()) if ATTACKS[name].NEEDS_CLIP else None
-    budget, sampling = Budget(tokens=3, timesteps=1, steps=2), Sampling("lms", 1, 7.5)
+    budget = Budget(tokens=3, timesteps=1, steps=2, word="church", pictures=1)
+    sampling = Sampling("lms", 1, 7.5)
     attack = ATTACKS[name](model, never, budget, sampling, original=model, clip=clip, batch=1)
     began = time.monotonic()
     target = torch.zeros(1, *model.latent_shape(), device=model.device)

@@ -21,7 +21,7 @@ from advunlearn_lib.metrics import nudenet_official
 from advunlearn_lib.metrics.nudenet_classes import is_official
 from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, MethodKey, Profile, Variant
 
-VERSIONS = {"erase": 4, "prompts": 3, "attack": 3, "quality": 4, "panel": 3}
+VERSIONS = {"erase": 4, "prompts": 4, "attack": 4, "quality": 4, "panel": 4}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
 SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
 TASK = (
@@ -132,7 +132,8 @@ class Recipes:
 
     def options(self, row: Row) -> tuple[str, dict[str, Any]]:
         """The method's name in the registry and all its
-        options: defaults, the profile's, the variant's, scaled.
+        options: defaults, the profile's, the variant's, scaled;
+        with ``faithful="official"`` the official code's quirks.
 
         Raises :class:`UserError` for a pair of method and concept that the paper does not have.
         """
@@ -145,6 +146,8 @@ class Recipes:
             raise UserError(f"the paper does not define {pair}")
         chosen = {"component": COMPONENTS[component]} | settings.options | self.variant(row).options
         filled = METHODS[settings.method].OPTIONS(**chosen)
+        if profile.faithful == "official":
+            filled = filled.model_copy(update={"quirks": filled.quirks | filled.official_quirks()})
         scaled = {
             name: round(getattr(filled, name) * profile.scale) for name in SCALED if getattr(filled, name, 0)
         }
@@ -180,8 +183,12 @@ class Recipes:
             "lr": profile.attack_lr,
         }
         if ATTACKS[attack].LEARNS_A_WORD:
-            usual |= {"initializer": chosen.initializer or chosen.name, "templates": chosen.templates}
-        return Budget(**(usual | changes))
+            usual |= {"word": chosen.word or chosen.name, "initializer": chosen.initializer}
+            usual |= {"templates": chosen.templates} if chosen.templates else {}
+        budget = Budget(**(usual | changes))
+        if profile.faithful == "official":
+            budget = budget.model_copy(update={"quirks": budget.quirks | frozenset(ATTACKS[attack].QUIRKS)})
+        return budget
 
     def attack(self, row: Row, attack: str) -> Recipe:
         """One attack on one model."""

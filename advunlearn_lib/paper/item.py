@@ -52,11 +52,17 @@ class Run:
         shown = [
             profile,
             *map(short, overrides),
+            *self.faithfulness(overrides),
             f"seed {first}" if seeds == 1 else f"seed {first}..{first + seeds - 1}",
         ]
         self.stamp = f"profile {', '.join(shown)}, commit {commit()}"
         if quick:
             self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
+
+    def faithfulness(self, overrides: Sequence[str]) -> list[str]:
+        """What the stamp of numbers to be compared with the published says, unless an override does."""
+        told = any(override.startswith("faithful=") for override in overrides)
+        return [] if told or self.profile.source != "official" else [f"faithful={self.profile.faithful}"]
 
     def write(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table that is no item's: ``<name>.csv`` and ``.md``, stamped."""

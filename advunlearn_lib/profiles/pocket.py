@@ -163,6 +163,6 @@ POCKET = Profile(
     attacks={  # ours: the official budgets, cut to what a small model needs
         "CCE": {"timesteps": 1, "steps": 300, "lr": 0.02},
         "PEZ": {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},
-        "PH2P": {"tokens": 8, "timesteps": 1, "steps": 40, "lr": 0.5},
+        "PH2P": {"tokens": 8, "timesteps": 1, "steps": 10, "lr": 0.8},  # lr: official
     },
 )

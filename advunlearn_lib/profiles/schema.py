@@ -103,12 +103,11 @@ class Concept(BaseModel):
     surrogate: str = Field("", description="the prompt whose picture should come instead, to relabel by")
     anchors: tuple[str, ...] = Field((), description="prompts without the style, for AC")
     also: tuple[str, ...] = Field((), description="texts that UCE edits besides ``erase``")
-    pseudo: str = Field("", description="what EraseDiff takes instead of the surrogate")
-    initializer: str = Field("", description="the word that CCE's token starts from (default: the name)")
-    templates: tuple[str, ...] = Field(
     preserve: tuple[str, ...] = Field((), description="texts that UCE of 2023 keeps besides the empty prompt")
-        (), description="texts with {} that CCE learns in (default: its prompts)"
-    )
+    pseudo: str = Field("", description="what EraseDiff takes instead of the surrogate")
+    word: str = Field("", description="of what CCE's training pictures are drawn (default: the name)")
+    initializer: str = Field("", description="the word that CCE's token starts from (default: the same)")
+    templates: tuple[str, ...] = Field((), description="texts with {} that CCE learns in (default: its own)")
     attack_tokens: int = Field(3, ge=1, description="adversarial tokens of an attack on it")
 
     def forget(self) -> list[str]:
@@ -150,6 +149,9 @@ class Profile(BaseModel):
         "fp32", description="of training; pictures are made in fp32"
     )
     seed: int = Field(0, ge=0)
+    faithful: Literal["paper", "official"] = Field(
+        "paper", description="to the paper's text, or to the official codes with all their quirks"
+    )
     sampler: Literal["ddim", "dpm++", "lms"] = Field(description="of pictures")
     sampling_steps: int = Field(ge=1, description="denoising steps of a judged or measured picture")
     quality_steps: int = Field(
