@@ -36,9 +36,10 @@ def test_the_whole_training_loop(model, quirks):
     assert losses < 1e-4 and weights < 1e-4  # Adam steps by lr = 1e-4 even where g is noise
 
 
+@pytest.mark.parametrize("version", [2023, 2025])
 @pytest.mark.parametrize(("preserved", "guide"), [((), ""), (compare.RETAIN, "dog")])
-def test_uce(model, preserved, guide):
-    assert compare.uce(model, preserved, guide) < 1e-5
+def test_uce(model, version, preserved, guide):
+    assert compare.uce(model, version, preserved, guide) < 1e-5
 
 
 def test_fmn(model):

@@ -109,12 +109,17 @@ def training(model, quirks):
     return gap(ours.losses, losses), max(gap(a, b) for a, b in pairs)
 
 
-def uce(model, preserved=(), guide=""):
-    """The edited keys and values."""
-    options = {"guide": guide, "preserve": bool(preserved), "preserve_scale": 0.7}
-    method = prepare("uce", Task(model, [CHURCH, "tench"], list(preserved), also=["a chapel"]), options)
-    concepts = [CHURCH, "tench", "a chapel"]
-    theirs = plain_methods.uce_2025(model.pipeline, concepts, guide, preserved, 0.5, 1.0, 0.7)
+def uce(model, version, preserved=(), guide=""):
+    """The edited keys and values; ``preserved`` are the retain set of 2025, the artists of 2023."""
+    concepts, options = [CHURCH, "tench", "a chapel"], {"version": version, "guide": guide}
+    if version == 2025:
+        options |= {"preserve": bool(preserved), "preserve_scale": 0.7}
+        one = Task(model, concepts[:2], list(preserved), also=["a chapel"])
+        theirs = plain_methods.uce_2025(model.pipeline, concepts, guide, preserved, 0.5, 1.0, 0.7)
+    else:
+        one = Task(model, concepts[:2], also=["a chapel"], preserve=list(preserved))
+        theirs = plain_methods.uce_2023(model.pipeline, concepts, guide, preserved)
+    method = prepare("uce", one, options)
     assert set(theirs) == set(method.trained)
     return max(gap(parameter.detach(), theirs[name]) for name, parameter in method.trained.items())
 

@@ -20,21 +20,46 @@ def uce_2025(pipe, concepts, guide, preserved, lam, erase_scale, preserve_scale)
         ids = token_ids(pipe.tokenizer, text)
         return encode(pipe.text_encoder, ids)[true_count(ids, pipe.tokenizer)].double()
 
-    instead, edited = last_token(guide), {}
-    for name, layer in cross_attention(pipe.unet).items():
+    pairs = [(last_token(text), last_token(guide)) for text in concepts]
+    kept = [last_token(text) for text in preserved]
+    return edited(pipe.unet, pairs, kept, lam, erase_scale, preserve_scale)
+
+
+@torch.no_grad()
+def uce_2023(pipe, concepts, guide, preserved):
+    """The same from the last words on, side by side; the empty prompt and ``preserved`` at every position."""
+
+    def embeds(text):
+        ids = token_ids(pipe.tokenizer, text)
+        return true_count(ids, pipe.tokenizer), encode(pipe.text_encoder, ids).double()
+
+    pairs, (last_of_guide, instead) = [], embeds(guide or " ")
+    for text in concepts:
+        last, own = embeds(text)
+        place = 0
+        while last + place < len(own) and last_of_guide + place < len(instead):
+            pairs.append((own[last + place], instead[last_of_guide + place]))
+            place += 1
+    texts = ["", *preserved]
+    kept = [row for text in texts for row in embeds(text)[1]]
+    return edited(pipe.unet, pairs, kept, 0.5, 1.0, max(0.1, 1 / len(texts)))
+
+
+def edited(unet, pairs, kept, lam, erase_scale, preserve_scale):
+    """Keys and values that answer to each (c, g) of ``pairs`` as to g and to each of ``kept`` as before."""
+    made = {}
+    for name, layer in cross_attention(unet).items():
         for part in ("to_k", "to_v"):
             old = getattr(layer, part).weight.double()
             left, right = lam * old, lam * torch.eye(old.shape[1]).double()
-            for text in concepts:
-                c = last_token(text)
+            for c, instead in pairs:
                 left = left + erase_scale * torch.outer(old @ instead, c)
                 right = right + erase_scale * torch.outer(c, c)
-            for text in preserved:
-                p = last_token(text)
+            for p in kept:
                 left = left + preserve_scale * torch.outer(old @ p, p)
                 right = right + preserve_scale * torch.outer(p, p)
-            edited[f"{name}.{part}.weight"] = left @ torch.linalg.inv(right)
-    return edited
+            made[f"{name}.{part}.weight"] = left @ torch.linalg.inv(right)
+    return made
 
 
 def fmn_loss(unet, latents, timesteps, embeds, positions):

@@ -36,11 +36,10 @@ def rows(model):
         losses, weights = compare.training(model, quirks)
         yield f"AdvUnlearn, six iterations, {named(quirks)}: losses", losses
         yield f"AdvUnlearn, six iterations, {named(quirks)}: trained weights", weights
-    yield "UCE 2025: edited weights", compare.uce(model)
-    yield (
-        "UCE 2025 with preserved texts and a guide: edited weights",
-        compare.uce(model, compare.RETAIN, "dog"),
-    )
+    for version in (2023, 2025):
+        yield f"UCE {version}: edited weights", compare.uce(model, version)
+        what = f"UCE {version} with preserved texts and a guide: edited weights"
+        yield what, compare.uce(model, version, compare.RETAIN, "dog")
     loss, gradient = compare.fmn(model)
     yield "FMN: loss", loss
     yield "FMN: gradient, relative to its largest entry", gradient
