@@ -1,19 +1,30 @@
-"""What the tests of erasure methods share: a task that suits each, pictures made in no time."""
+"""What the tests of erasure methods share: a task that suits each, pictures made in no time.
+
+Its lists all differ, in texts and in lengths, so that a method that takes one for another is seen.
+"""
 
 import torch
 
 from advunlearn_lib.erasure.task import Task
 
 CHURCH, GUITAR = "a photo of a church", "a photo of a guitar"
+CONCEPT = ["church", CHURCH]
+FORGET = ["an image of a church", "a church at night", "two churches and a church by the sea"]
+INSTEAD = [GUITAR, "a guitar at night", "a drum"]
+REMAIN = ["a photo of a horse", "a castle", "a photo of an owl", "a chair", "a sunflower"]
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
-PICTURES = {"per_prompt": 6, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
+ANCHORS = ["a dog", "a bus", "a bed at night", "a cat", "a horse", "a pizza"]
+PICTURES = {"per_prompt": 4, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
 RELABELLING = PICTURES | {"remain_per_prompt": 2}
 
 
 def church(model, **changes):
     """A church is to become a guitar; all else remains."""
-    usual = {"retain_set": RETAIN, "surrogate": [GUITAR], "names": ["church"], "anchors": ["a dog", "a bus"]}
-    return Task(model, [CHURCH], **usual | changes)
+    usual = {
+        "concept": CONCEPT, "names": ["church"], "retain_set": RETAIN, "forget_prompts": FORGET,
+        "surrogate": INSTEAD, "remain_prompts": REMAIN, "anchors": ANCHORS, "also": ["a chapel"],
+    }  # fmt: skip
+    return Task(model, **usual | changes)
 
 
 def generator(seed=5):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tasks import CHURCH, GUITAR, RELABELLING, church, flat, generator
+from tasks import FORGET, INSTEAD, RELABELLING, church, flat, generator
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure import erasediff
@@ -45,8 +45,9 @@ def test_the_gradient_is_the_weighted_sum(model):
 
 def forget_loss(unet, model, batch):
     """|| eps(z_t, t, church) - sg[ eps(z_t, t, guitar) ] ||^2, one picture after the other."""
-    concept, instead, total = model.encode_prompts([CHURCH]), model.encode_prompts([GUITAR]), 0.0
-    for z, t in zip(batch.latents, batch.timesteps, strict=True):
+    total = 0.0
+    for z, t, number in zip(batch.latents, batch.timesteps, batch.prompt, strict=True):
+        concept, instead = (model.encode_prompts([texts[number]]) for texts in (FORGET, INSTEAD))
         with torch.no_grad():
             wanted = unet(z[None], t[None], instead).sample
         total = total + F.mse_loss(unet(z[None], t[None], concept).sample, wanted) / len(batch.latents)
@@ -133,11 +134,8 @@ def test_the_inner_rate_is_no_option_of_its_own():
 
 def test_a_pseudo_prompt_stands_in_for_the_surrogate(model):
     pseudo = "a photo of a penguin"
-    twice = {"forget_prompts": [CHURCH, "a church at night"], "surrogate": [GUITAR] * 2}
-    method = prepare("erasediff", church(model, **twice, pseudo=pseudo), OPTIONS)
-    assert torch.equal(method.instead, model.encode_prompts([pseudo] * 2))
-    assert torch.equal(prepare("erasediff", church(model, pseudo=pseudo), OPTIONS).instead,
-                       model.encode_prompts([pseudo]))  # fmt: skip
-    assert torch.equal(ed(model).instead, model.encode_prompts([GUITAR]))
+    method = prepare("erasediff", church(model, pseudo=pseudo), OPTIONS)
+    assert torch.equal(method.instead, model.encode_prompts([pseudo] * len(FORGET)))
+    assert torch.equal(ed(model).instead, model.encode_prompts(INSTEAD))
     with pytest.raises(UserError, match="EraseDiff needs a surrogate"):
         prepare("erasediff", church(model, surrogate=[]), OPTIONS)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import PICTURES, RELABELLING, church, flat, generator
+from tasks import CONCEPT, FORGET, PICTURES, RELABELLING, church, flat, generator
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_cosine_with_hard_restarts_schedule_with_warmup
 
@@ -13,23 +13,28 @@ SPM = {"steps": 8, "per_prompt": 6, "batch": 8, "lr": 2e-2, "anchors": 1, "ancho
 
 
 def test_fmn_loss_is_the_norm_of_the_concepts_attention(model):
-    method = prepare("fmn", church(model), PICTURES | {"batch": 2})
+    """In the prompts that are fed, which are other and more than those that name the concept."""
+    method = prepare("fmn", church(model), PICTURES | {"batch": 12})
     ours = method.loss(0, generator())
-    batch = method.forget.sample_batch(2, generator())
-    assert method.positions[0].nonzero().flatten().tolist() == [5]  # start, a, photo, of, a, church
+    batch = method.forget.sample_batch(12, generator())
+    assert len(FORGET) > len(CONCEPT) and set(batch.prompt.tolist()) == set(range(len(FORGET)))
+    (name,) = model.tokenizer("church", add_special_tokens=False).input_ids
+    places = [(ids == name).nonzero().flatten().tolist() for ids in model.tokenize(FORGET)]
+    assert places[:2] == [[5], [2]]  # start, an, image, of, a, church; start, a, church
+    assert [row.nonzero().flatten().tolist() for row in method.positions] == places
 
     def attention(module, args, kwargs, output):
         query, words = module.to_q(args[0]), module.to_k(kwargs["encoder_hidden_states"])
         q, k = (x[0].unflatten(-1, (module.heads, -1)).transpose(0, 1) for x in (query, words))
-        seen.append((module.scale * q @ k.transpose(-1, -2)).softmax(-1)[..., 5].flatten())
+        seen.append((module.scale * q @ k.transpose(-1, -2)).softmax(-1)[..., places[number]].flatten())
 
     layers = [module for key, module in model.unet.named_modules() if key.endswith("attn2")]
     hooks = [layer.register_forward_hook(attention, with_kwargs=True) for layer in layers]
-    embeds, total = model.encode_prompts(["a photo of a church"]), 0.0
-    for row in range(2):
+    total = 0.0
+    for z, t, number in zip(batch.latents, batch.timesteps, batch.prompt.tolist(), strict=True):
         seen = []
-        model.predict_noise(batch.latents[row : row + 1], batch.timesteps[row : row + 1], embeds)
-        total += torch.cat(seen).norm().item() / 2
+        model.predict_noise(z[None], t[None], model.encode_prompts([FORGET[number]]))
+        total += torch.cat(seen).norm().item() / 12
     for hook in hooks:
         hook.remove()
     assert ours.item() == pytest.approx(total, rel=1e-4)
@@ -96,7 +101,7 @@ def test_spms_rate_warms_up_and_falls_in_cosines(model, total, rise, cycles):
 
 
 def test_spms_quirk_tells_another_timestep(model):
-    steps, which = 7, torch.arange(6).repeat(20)
+    steps, which = 7, torch.arange(12).repeat(10)
     options = {"steps": steps, "per_prompt": 6}
     method = prepare("spm", church(model), options | {"quirks": {"told_timestep"}})
     batch = method.sample_points(which, generator())
@@ -105,11 +110,10 @@ def test_spms_quirk_tells_another_timestep(model):
     assert batch.timesteps.tolist() == [999 - 1000 * r // steps for r in step.tolist()]
     bank = method.bank.at(which, step)
     assert torch.equal(batch.latents, bank.latents) and (batch.timesteps - bank.timesteps).abs().min() > 0
-    for text, answer in (("", batch.eps_empty), ("a photo of a church", batch.eps_prompt)):
-        embeds = model.encode_prompts([text]).expand(len(which), -1, -1)
+    own = [CONCEPT[number] for number in which // 6]
+    for texts, answer in (([""] * len(which), batch.eps_empty), (own, batch.eps_prompt)):
         with torch.no_grad():
-            assert torch.allclose(
-                model.predict_noise(batch.latents, batch.timesteps, embeds), answer, atol=1e-4
-            )
+            told = model.predict_noise(batch.latents, batch.timesteps, model.encode_prompts(texts))
+        assert torch.allclose(told, answer, atol=1e-4)
     right = prepare("spm", church(model), options).sample_points(which, generator())
     assert torch.equal(right.timesteps, bank.timesteps) and torch.equal(right.eps_prompt, bank.eps_prompt)

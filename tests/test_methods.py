@@ -11,6 +11,7 @@ from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
+from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
 QUICK = {  # enough to erase a church, no more
@@ -70,6 +71,13 @@ def test_what_is_missing_is_named(model):
         prepare("salun", Task(model, ["church"], RETAIN), RELABELLING)
     with pytest.raises(UserError, match="EraseDiff needs a retain set"):
         prepare("erasediff", Task(model, ["church"], surrogate=["dog"]), RELABELLING)
+
+
+@pytest.mark.parametrize("profile", [PAPER, POCKET], ids=lambda one: one.name)
+def test_a_name_of_the_concept_stands_in_every_prompt_that_fmn_is_fed(profile):
+    for concept in profile.concepts.values():
+        for prompt in concept.forget():
+            assert any(f" {name.lower()} " in f" {prompt.lower()} " for name in concept.names), prompt
 
 
 def test_every_method_is_tested_here_or_in_test_erasure():

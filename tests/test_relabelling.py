@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import CHURCH, GUITAR, RELABELLING, RETAIN, church, generator
+from tasks import CONCEPT, GUITAR, RELABELLING, RETAIN, church, generator
 
 from advunlearn_lib.erasure import pictures
 from advunlearn_lib.erasure.loop import prepare, train
@@ -36,8 +36,9 @@ def test_pictures_are_of_what_is_forgotten_and_of_what_remains(model, drawn, met
     assert torch.equal(ready.remain.embeds, model.encode_prompts(REMAIN))
     assert torch.equal(ready.instead, model.encode_prompts(instead))  # one a forget prompt, in their order
     drawn.clear()
-    prepare(method, church(model), FEW | FIRST[method])
-    assert drawn == [([CHURCH], 4, 0), (RETAIN, 2, 1)]
+    bare = church(model, forget_prompts=[], remain_prompts=[], surrogate=instead)
+    prepare(method, bare, FEW | FIRST[method])
+    assert drawn == [(CONCEPT, 4, 0), (RETAIN, 2, 1)]
 
 
 def test_each_picture_is_relabelled_as_its_own_surrogate(model):

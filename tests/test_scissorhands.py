@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
-from tasks import CHURCH, PICTURES, RELABELLING, RETAIN, church, flat, generator
+from tasks import FORGET, INSTEAD, PICTURES, RELABELLING, REMAIN, church, flat, generator
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import prepare
@@ -39,10 +39,10 @@ def test_the_guided_cut_is_by_the_guided_prediction(model):
     method = sh(model, {"guided_cut": True})
     fresh = prepare("fmn", church(model), PICTURES)
     batch = fresh.sample_batch(generator(0))
-    words, empty = model.encode_prompts([CHURCH, ""])
     losses = []
-    for z, noise, t in zip(batch.latents, batch.noise, batch.timesteps, strict=True):
-        prompt, blank = (fresh.model.unet(z[None], t[None], c[None]).sample for c in (words, empty))
+    for z, noise, t, number in zip(batch.latents, batch.noise, batch.timesteps, batch.prompt, strict=True):
+        both = model.encode_prompts([FORGET[number], ""])
+        prompt, blank = (fresh.model.unet(z[None], t[None], c[None]).sample for c in both)
         losses.append(F.mse_loss((1 + 7.5) * prompt - 7.5 * blank, noise[None]))
     gradients = fresh.gradients(torch.stack(losses).mean())
     score = flat((g * p).abs() for g, p in zip(gradients, fresh.trained.values()))
@@ -74,7 +74,7 @@ def test_on_objects_it_ascends_the_concepts_own_loss(model):
     loss = method.backward(0, generator())
     remain, forget = draws(method)
     unet, weights = method.model.unet, list(method.trained.values())
-    wanted = denoising(unet, model, RETAIN, remain) - beta * denoising(unet, model, [CHURCH], forget)
+    wanted = denoising(unet, model, REMAIN, remain) - beta * denoising(unet, model, FORGET, forget)
     gradients = torch.autograd.grad(wanted, weights, allow_unused=True, materialize_grads=True)
     assert loss == pytest.approx(wanted.item(), rel=1e-4)
     for (name, parameter), gradient in zip(method.trained.items(), gradients, strict=True):
@@ -86,11 +86,11 @@ def test_on_nudity_it_relabels(model):
     ours = method.backward(0, generator())
     remain, forget = draws(method)
     unet, total = method.model.unet, 0.0
-    concept, instead = model.encode_prompts([CHURCH, "a photo of a guitar"])
     with torch.no_grad():
-        for z, t in zip(forget.latents, forget.timesteps, strict=True):
-            total += F.mse_loss(*(unet(z[None], t[None], c[None]).sample for c in (concept, instead)))
-        wanted = denoising(unet, model, RETAIN, remain) + 0.3 * total / len(forget.latents)
+        for z, t, number in zip(forget.latents, forget.timesteps, forget.prompt, strict=True):
+            both = model.encode_prompts([FORGET[number], INSTEAD[number]])
+            total += F.mse_loss(*(unet(z[None], t[None], c[None]).sample for c in both))
+        wanted = denoising(unet, model, REMAIN, remain) + 0.3 * total / len(forget.latents)
     assert ours == pytest.approx(wanted.item(), rel=1e-4)
 
 
@@ -111,7 +111,7 @@ def test_a_surrogate_is_needed_only_to_relabel(model):
     assert needs(ScissorHandsOptions(heal="ascend")) == ("remain_prompts",)
     for options in ({}, {"heal": "ascend"}):
         with pytest.raises(UserError, match="ScissorHands needs a retain set"):
-            sh(model, options, retain_set=[])
+            sh(model, options, retain_set=[], remain_prompts=[])
     with pytest.raises(UserError, match="ScissorHands needs a surrogate"):
         sh(model, {"heal": "relabel"}, surrogate=[])
     with pytest.raises(UserError, match=r"option heal=.descend."):

@@ -2,9 +2,9 @@ r"""FMN, Forget-Me-Not (Zhang et al., 2023): starve the concept's tokens of atte
 
     L = || A[:, concept tokens] ||_2,   A: cross-attention probabilities of all layers, heads and pixels
 
-on noised pictures of the concept; the UNet's output is not used. Official
-``forget-me-not`` ``patch_lora.py``, ``train_attn.py``. Its optional textual
-inversion of a concept that has no name is left out: ours have names.
+on noised pictures of the concept, whose prompts the UNet is fed; its output is not
+used. Official ``forget-me-not`` ``patch_lora.py``, ``train_attn.py``. Its optional
+textual inversion of a concept that has no name is left out: ours have names.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class FMN(PictureMethod):
 
     def __init__(self, task: Task, options: FMNOptions) -> None:
         super().__init__(task, options)
-        self.positions = torch.stack([self.concept_positions(row) for row in self.ids])
+        fed = task.frozen.tokenize(task.forget_prompts)
+        self.positions = torch.stack([self.concept_positions(row) for row in fed])
         self.seen: list[Tensor] = []
         processors = self.model.unet.attn_processors.items()
         # the fused one never forms A

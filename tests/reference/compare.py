@@ -18,7 +18,14 @@ from reference import noise as plain_noise
 from reference import text as plain_text
 
 DOG, CHURCH = "a photo of a dog", "a photo of a church"
-RETAIN = [DOG, "a photo of a cat", "a photo of a bus"]
+CONCEPT = ["tench", "an image of a tench", "two garbage trucks"]
+RETAIN = [DOG, "a photo of a cat", "a photo of a bus", "a bed", "an owl"]
+FORGET = ["a church at night", "two churches and a church by the sea", CHURCH, "an image of a church"]
+REMAIN = ["a castle", "a photo of a horse"]
+OTHERS = {
+    "forget_prompts": FORGET, "remain_prompts": REMAIN, "surrogate": ["a guitar"] * 4,
+    "names": ["church"], "anchors": ["a bus at night", "a drum"], "also": ["a chapel"],
+}  # fmt: skip
 OPTIONS = {
     "iterations": 6, "lr": 1e-4, "batch": 1, "steps": 5, "guidance_scale": 3.0, "per_prompt": 3, "eta": 1.0,
     "attack_steps": 3, "attack_lr": 1e-2, "attack_tokens": 1, "warm_up": 0,
@@ -42,6 +49,11 @@ def gap(ours, theirs):
 def relative_gap(ours, theirs):
     """The largest difference of two lists of tensors, relative to the largest entry."""
     return max(map(gap, ours, theirs)) / max(other.abs().max().item() for other in theirs)
+
+
+def task(model, concept, retain=RETAIN):
+    """A task whose lists all differ, in texts and lengths."""
+    return Task(model, concept, list(retain), **OTHERS)
 
 
 def advunlearn(model, **changes):
@@ -125,15 +137,17 @@ def uce(model, version, preserved=(), guide=""):
 
 
 def fmn(model):
-    """The loss, and the gradient of all weights, relative to its largest."""
-    options = {"per_prompt": 3, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 3}
-    method = prepare("fmn", Task(model, [CHURCH], names=["church"]), options)
+    """The loss on prompts of different lengths, and the
+    gradient of all weights, relative to its largest.
+    """
+    options = {"per_prompt": 1, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 6}
+    method = prepare("fmn", task(model, ["church"]), options)
     ours = method.loss(0, generator(7))
     ours.backward()
-    batch = method.forget.sample_batch(3, generator(7))
+    batch = method.forget.sample_batch(6, generator(7))
     unet = copy.deepcopy(model.unet).requires_grad_(True)
-    embeds = plain_text.encode(model.text_encoder, plain_text.token_ids(model.tokenizer, CHURCH)).detach()
-    theirs = plain_methods.fmn_loss(unet, batch.latents, batch.timesteps, embeds, [5])
+    texts = [FORGET[number] for number in batch.prompt]
+    theirs = plain_methods.fmn_loss(model.pipeline, unet, batch.latents, batch.timesteps, texts, "church")
     theirs.backward()
     others = dict(unet.named_parameters())
     gradients = [(p.grad, others[n].grad) for n, p in method.trained.items() if p.grad is not None]
@@ -142,7 +156,7 @@ def fmn(model):
 
 def spm(model, quirks=()):
     """The loss with an adapter that already does something, and its share of the anchors."""
-    method = prepare("spm", Task(model, [CHURCH]), SPM | {"resample": True, "quirks": set(quirks)})
+    method = prepare("spm", task(model, [CHURCH]), SPM | {"resample": True, "quirks": set(quirks)})
     rng = generator(1)
     with torch.no_grad():
         for parameter in method.trained.values():

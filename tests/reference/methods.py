@@ -62,8 +62,20 @@ def edited(unet, pairs, kept, lam, erase_scale, preserve_scale):
     return made
 
 
-def fmn_loss(unet, latents, timesteps, embeds, positions):
-    """|| cross-attention to ``positions`` ||_2 of all layers, heads and pixels, averaged over samples."""
+def positions_of(tokenizer, name, text):
+    """Where the tokens of ``name`` stand in ``text``, the start token being 0; "churches" is no "church"."""
+    ids, own = (tokenizer(one, add_special_tokens=False).input_ids for one in (text, name))
+    found = []
+    for first in range(len(ids)):
+        if ids[first : first + len(own)] == own:
+            found += range(1 + first, 1 + first + len(own))
+    return found
+
+
+def fmn_loss(pipe, unet, latents, timesteps, texts, name):
+    """|| cross-attention to ``name`` in the text that is fed ||_2
+    of all layers, heads and pixels, averaged over samples.
+    """
     seen, hooks = [], []
 
     def attention(module, arguments, named, output):
@@ -76,8 +88,10 @@ def fmn_loss(unet, latents, timesteps, embeds, positions):
     for layer in cross_attention(unet).values():
         hooks.append(layer.register_forward_hook(attention, with_kwargs=True))
     total = 0.0
-    for z, t in zip(latents, timesteps):
+    for z, t, text in zip(latents, timesteps, texts, strict=True):
         seen.clear()
+        positions = positions_of(pipe.tokenizer, name, text)
+        embeds = encode(pipe.text_encoder, token_ids(pipe.tokenizer, text)).detach()
         predict(unet, z, int(t), embeds)
         total = total + (torch.cat(seen) ** 2).sum() ** 0.5 / len(latents)
     for hook in hooks:
