@@ -40,7 +40,7 @@ def training(method: str, options: dict) -> float:
     """F of one training run, its sampling paths or pictures included."""
     o = defaultdict(int, options)
     step = TEXT if o["component"] == "text_encoder" else WEIGHTS
-    paths = 2 * o["steps"] * (o["per_prompt"] + (237 if o["retain_weight"] else 0))
+    paths = 2 * o["steps"] * (o["per_prompt"] + (243 * o["retain_per_prompt"] if o["retain_weight"] else 0))
     if method == "advunlearn":
         attacked = o["iterations"] - o["warm_up"]
         retained = step * o["retain_batch"] if o["retain_weight"] else 0

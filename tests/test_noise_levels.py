@@ -13,7 +13,7 @@ CONCEPT = ["church", "a photo of a church"]
 
 
 def advunlearn(model, **options):
-    own = {"retain_per_prompt": 2, "retain_batch": 8, "attack_steps": 0}
+    own = {"retain_per_prompt": 2, "retain_batch": 4, "attack_steps": 0, "same_path": True}
     return prepare("advunlearn", Task(model, CONCEPT, RETAIN), SMALL | own | options)
 
 
@@ -49,14 +49,14 @@ def test_the_concepts_points(model, method):
 
 def test_the_retain_batch(model, monkeypatch):
     method, seen = advunlearn(model), []
-    for seed in range(12):
-        which = torch.randperm(len(method.retain), generator=generator(seed))[:8]
+    for seed in range(24):
+        which = method.retain.paths_of(method.retain_prompts(seed), generator(seed))
         monkeypatch.setattr(
             method,
             "predict",
             lambda batch, embeds, which=which: seen.append((batch, which)) or batch.eps_prompt,
         )
-        assert method.retain_loss(generator(seed)).item() == 0
+        assert method.retain_loss(seed, generator(seed)).item() == 0
     columns = ("latents", "timesteps", "eps_empty", "eps_prompt", "prompt")
     joined = {name: torch.cat([getattr(batch, name) for batch, _ in seen]) for name in columns}
     check(model, method.retain, RETAIN, type(seen[0][0])(**joined), torch.cat([which for _, which in seen]))
@@ -64,8 +64,8 @@ def test_the_retain_batch(model, monkeypatch):
 
 def test_the_retain_loss_is_of_the_told_timesteps(model):
     method = advunlearn(model, retain_batch=3)
-    ours, rng = method.retain_loss(generator()), generator()
-    which = torch.randperm(len(method.retain), generator=rng)[:3]
+    ours, rng = method.retain_loss(0, generator()), generator()
+    which = method.retain.paths_of(method.retain_prompts(0), rng)
     batch = method.points_on(method.retain, method.retain_ids, which, rng)
     total = 0.0
     with torch.no_grad():

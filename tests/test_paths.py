@@ -34,3 +34,11 @@ def test_a_path_starts_from_noise_and_is_kept(model, tmp_path, monkeypatch):
     assert torch.equal(one.latents, two.latents)
     (kept,) = tmp_path.glob("[!.]*")
     assert kept.name.startswith("bank-")
+
+
+def test_paths_of_a_prompt_are_drawn_from_its_own(model):
+    bank = Resampler(model, ["church", "dog", "cat"], 4, 5, 3.0, 0)
+    prompts = torch.tensor([2, 0, 2]).repeat(40)
+    drawn = bank.paths_of(prompts, torch.Generator().manual_seed(1))
+    assert torch.equal(bank.prompt_of(drawn), prompts)
+    assert drawn.unique().tolist() == [0, 1, 2, 3, 8, 9, 10, 11] and len(bank) == 12

@@ -30,7 +30,12 @@ def test_the_inner_attack(model, quirks, steps):
     assert compare.inner_attack(model, quirks, steps) < 1e-5
 
 
-@pytest.mark.parametrize("quirks", [(), compare.OFFICIAL])
+@pytest.mark.parametrize("changes", [compare.GRADIENT, {"same_path": True}], ids=["gradient", "same_path"])
+def test_the_inner_attacks_options(model, changes):
+    assert compare.inner_attack(model, (), 3, **changes) < 1e-5
+
+
+@pytest.mark.parametrize("quirks", [(), compare.OFFICIAL, ("separate_retain_step",)])
 def test_the_whole_training_loop(model, quirks):
     losses, weights = compare.training(model, quirks)
     assert losses < 1e-4 and weights < 1e-4  # Adam steps by lr = 1e-4 even where g is noise

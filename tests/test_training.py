@@ -13,12 +13,15 @@ from advunlearn_lib.profiles.pocket import POCKET
 
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
 SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4, "batch": 8, "lr": 1e-4}
-ADVERSARIAL = SMALL | {"attack_steps": 2, "attack_lr": 1.25e-2, "warm_up": 0, "retain_batch": 4}
+SIGNED = {"attack_step": "sign", "attack_lr": 1.25e-2}
+ADVERSARIAL = SMALL | SIGNED | {"attack_steps": 2, "warm_up": 0, "retain_batch": 4}
 
 
-@pytest.mark.parametrize("component", ["text_encoder", "unet"])
-def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component):
-    options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest"}
+@pytest.mark.parametrize(("component", "quirks"), [
+    ("text_encoder", ()), ("unet", ()), ("text_encoder", ("separate_retain_step",)),
+])  # fmt: skip
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component, quirks):
+    options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest", "quirks": set(quirks)}
     task = Task(model, ["church"], RETAIN)
     whole = train(prepare("advunlearn", task, options), seed=3)
 
@@ -67,6 +70,28 @@ def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkey
         for one in (tight, easy)
     )
     assert (ours - theirs).norm() < 1e-3 * theirs.norm()
+
+
+def test_where_memory_runs_out_between_two_steps_the_first_is_not_done_again(model, monkeypatch):
+    options = ADVERSARIAL | {"lr": 1e-3, "iterations": 3, "quirks": {"separate_retain_step"}}
+    task = Task(model, ["church"], RETAIN)
+    whole = train(prepare("advunlearn", task, options), seed=3)
+    disturbed, calls = prepare("advunlearn", task, options), []
+    plain = disturbed.retain_loss
+
+    def retain_loss(iteration, generator):
+        calls.append(iteration)
+        if len(calls) == 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return plain(iteration, generator)
+
+    monkeypatch.setattr(disturbed, "retain_loss", retain_loss)
+    monkeypatch.setattr(model, "micro_batch", None)  # put back at the end
+    erased = train(disturbed, seed=3)
+    assert calls == [0, 1, 1, 2]
+    assert erased.losses == pytest.approx(whole.losses, rel=1e-3) and len(erased.losses) == 3
+    ours, theirs = (flat(one.model.text_encoder.parameters()) for one in (erased, whole))
+    assert (ours - theirs).abs().max() < 1e-4
 
 
 def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):

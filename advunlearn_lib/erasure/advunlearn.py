@@ -3,9 +3,10 @@ r"""AdvUnlearn (Zhang et al., NeurIPS 2024): erase against adversarial prompts, 
     upper level  min_theta  L_ESD(theta, c*)  +  gamma  E_r || eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2
     lower level  c* = argmin over d of  || eps(z_t, t, T(c + d)) - eps_0(z_t, t, c) ||^2
 
-d is one free token embedding (prefix), moved K steps against the sign of its gradient from a random
-vocabulary row: PGD, and for K = 1 FGSM, the paper's Fast AT. gamma = 0 is AT-ESD. Paper: equations 4-6,
-algorithm 1; official ``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
+d is one free token embedding (prefix), moved K steps against its gradient from a random vocabulary row, or
+for the paper's Fast AT one step against the gradient's sign (FGSM). Each step, and the loss after them, sees
+another z_t. gamma = 0 is AT-ESD. Paper: equations 4-6, algorithm 1; official
+``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.base.seeds import derived_seed
+from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.method import Options
+from advunlearn_lib.erasure.method import Options, Part
+from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
@@ -32,7 +36,7 @@ class AdvUnlearnOptions(ESDOptions):
         "drop_last_update": "the attack returns the prompt from before its last update",
         "accumulate_gradients": "the attack sums its gradients over the K steps",
         "signed_buffer": "Fast AT, K > 1: a gradient's sign replaces it in the buffer of the next",
-        "adam_attack": "the attack takes Adam's steps instead of the gradient's sign",
+        "adam_attack": "the attack takes Adam's steps",
         "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
     }
 
@@ -41,7 +45,11 @@ class AdvUnlearnOptions(ESDOptions):
     # paper, set-up of training
     attack_steps: int = Field(30, ge=0, description="K of the inner attack; 1 is Fast AT, 0 no attack")
     # paper, set-up of training
-    attack_lr: float = Field(1e-3, gt=0, description="step of the inner attack in each coordinate")
+    attack_lr: float = Field(1e-3, gt=0, description="rate of the inner attack")
+    # paper: gradient descent for K = 30, the gradient's sign for Fast AT alone
+    attack_step: Literal["gradient", "sign"] = Field(
+        "gradient", description="what the rate multiplies: the gradient, or its sign in each coordinate"
+    )
     # paper, set-up of training: one prefix token
     attack_tokens: int = Field(1, ge=1, description="adversarial tokens")
     # paper, table A4
@@ -55,8 +63,12 @@ class AdvUnlearnOptions(ESDOptions):
         0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
     )
     retain_batch: int = Field(5, ge=1, description="retain prompts a step")  # paper, set-up of training
-    # ours: 243 paths stand for fresh ones at each step
-    retain_per_prompt: int = Field(1, ge=1, description="sampling paths kept for each retain prompt")
+    # ours: a prompt is drawn 20 times in 1000 iterations, each time with new noise in the official code
+    retain_per_prompt: int = Field(2, ge=1, description="sampling paths kept for each retain prompt")
+    # official: new noise at each step of the attack, and again for the loss
+    same_path: bool = Field(
+        False, description="the attack's steps and the loss after it walk one sampling path of the prompt"
+    )
 
     def official_quirks(self) -> frozenset[str]:
         """Fast AT's buffer (K = 1) or the other attack's; no separate
@@ -97,24 +109,46 @@ class AdvUnlearn(ESD):
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """Attack, then the upper level's loss."""
         options = self.options
-        if "separate_retain_step" in options.quirks and iteration % 2 == 1:
-            return self.retain_loss(generator)
         which = self.choose_paths(generator)
         attacked = iteration >= options.warm_up and options.attack_steps > 0
-        ids = self.ids[self.bank.prompt_index[which]]
+        ids = self.ids[self.bank.prompt_of(which)]
         words = self.attack(which, generator) if attacked else self.model.token_embeds(ids)
-        total = self.erase_loss(which, self.model.encode(ids, words), generator)
-        if options.retain_weight > 0 and "separate_retain_step" not in options.quirks:
-            total = total + options.retain_weight * self.retain_loss(generator)
+        total = self.erase_loss(self.sample_points(which, generator), self.model.encode(ids, words))
+        if self.retain is not None and "separate_retain_step" not in options.quirks:
+            total = total + options.retain_weight * self.retain_loss(iteration, generator)
         return total
 
-    def retain_loss(self, generator: torch.Generator) -> Tensor:
-        """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over retain prompts drawn without replacement."""
+    def parts(self) -> tuple[Part, ...]:
+        """One step on :meth:`loss`; with the quirk a second one, on the retain loss."""
+        apart = self.retain is not None and "separate_retain_step" in self.options.quirks
+        return (self.backward, self.backward_of_retaining) if apart else (self.backward,)
+
+    def backward_of_retaining(self, iteration: int, generator: torch.Generator) -> float:
+        """The retain loss's gradient."""
+        return self.leave_gradient(self.retain_loss(iteration, generator))
+
+    def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
+        """A random point on another path of each one's prompt; with ``same_path`` on ``which`` themselves."""
+        if not self.options.same_path:
+            which = self.bank.paths_of(self.bank.prompt_of(which), generator)
+        return super().sample_points(which, generator)
+
+    def retain_loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over the iteration's retain prompts."""
         assert self.retain is not None
-        which = torch.randperm(len(self.retain), generator=generator)[: self.options.retain_batch]
+        which = self.retain.paths_of(self.retain_prompts(iteration), generator)
         batch = self.points_on(self.retain, self.retain_ids, which, generator)
         embeds = self.model.encode(self.retain_ids[batch.prompt])
         return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
+
+    def retain_prompts(self, iteration: int) -> Tensor:
+        """The next prompts of the retain set in random order; a
+        new round begins where fewer than a batch are left.
+        """
+        count, batch = len(self.retain_ids), min(self.options.retain_batch, len(self.retain_ids))
+        rounds, number = divmod(iteration, count // batch)
+        order = torch.randperm(count, generator=seeded(derived_seed(self.task.seed + 2, rounds)))
+        return order[number * batch :][:batch]
 
     def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
         """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place.
@@ -122,7 +156,7 @@ class AdvUnlearn(ESD):
         Not differentiable.
         """
         options, quirks = self.options, self.options.quirks
-        prompts = self.bank.prompt_index[which]
+        prompts = self.bank.prompt_of(which)
         ids, counts = self.attacked_ids[prompts], [self.counts[prompt] for prompt in prompts]
         words = self.model.token_embeds(ids)
         d = self.start(prompts, max(counts) if options.layout == "add" else options.attack_tokens, generator)
@@ -131,7 +165,7 @@ class AdvUnlearn(ESD):
         for _ in range(options.attack_steps):
             batch = self.sample_points(which, generator)
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
-            loss = F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
+            loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # a prompt's own
             gradient = torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale()
             piled = {"accumulate_gradients", "signed_buffer"} & quirks
             total = total + gradient if piled else gradient
@@ -141,7 +175,7 @@ class AdvUnlearn(ESD):
                 d.grad = total.clone()
                 optimizer.step()
             else:
-                d.data -= options.attack_lr * total.sign()
+                d.data -= options.attack_lr * (total.sign() if options.attack_step == "sign" else total)
         final = before if "drop_last_update" in quirks else d.detach()
         self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), final, strict=True)}
         return place(words, final, counts, options.layout)

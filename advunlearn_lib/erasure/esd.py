@@ -18,7 +18,7 @@ from torch import Tensor
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.parameters import select
-from advunlearn_lib.erasure.paths import Bank, PathBatch, Resampler
+from advunlearn_lib.erasure.paths import FRESH, Bank, PathBatch, Resampler
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
@@ -41,7 +41,9 @@ class ESDOptions(Options):
     # ours: 100 paths of 50 states stand for fresh ones at each of 1000 steps
     per_prompt: int = Field(100, ge=1, description="sampling paths kept for each concept prompt")
     # official ESD (2025) samples from the frozen model too
-    resample: bool = Field(False, description="sample from scratch at each draw, as the official code does")
+    resample: bool = Field(
+        False, description="sample from fresh noise at each draw, as the official code does; no path is kept"
+    )
 
 
 @METHODS.register("esd")
@@ -57,14 +59,15 @@ class ESD(Method):
         self.bank = self.paths(task.concept, options.per_prompt, task.seed)
 
     def paths(self, prompts: list[str], per_prompt: int, seed: int) -> Resampler:
-        """Sampling paths of ``prompts``; with ``resample`` those
+        """Sampling paths of ``prompts``; with ``resample`` fresh ones,
         of the UNet in training, as the official code's are.
         """
         options = self.options
-        arguments = (self.frozen, prompts, per_prompt, options.steps, options.guidance_scale, seed)
+        settings = (options.steps, options.guidance_scale, seed)
         if options.resample:
-            return Resampler(*arguments, model=self.model if options.component == "unet" else None)
-        return Bank(*arguments, tensors=self.task.tensors)
+            current = self.model if options.component == "unet" else None
+            return Resampler(self.frozen, prompts, FRESH, *settings, model=current)
+        return Bank(self.frozen, prompts, per_prompt, *settings, tensors=self.task.tensors)
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The parameters of the group."""
@@ -78,17 +81,15 @@ class ESD(Method):
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """L above for a batch of paths."""
-        which = self.choose_paths(generator)
-        ids = self.ids[self.bank.prompt_index[which]]
-        return self.erase_loss(which, self.model.encode(ids), generator)
+        batch = self.sample_points(self.choose_paths(generator), generator)
+        return self.erase_loss(batch, self.model.encode(self.ids[batch.prompt]))
 
     def choose_paths(self, generator: torch.Generator) -> Tensor:
         """A batch of sampling paths [b], and with them of concept prompts."""
         return torch.randint(len(self.bank), (self.options.batch,), generator=generator)
 
-    def erase_loss(self, which: Tensor, prompt_embeds: Tensor, generator: torch.Generator) -> Tensor:
-        """L above on paths ``which``, whose prompts the current model sees as ``prompt_embeds`` [b, l, d]."""
-        batch = self.sample_points(which, generator)
+    def erase_loss(self, batch: PathBatch, prompt_embeds: Tensor) -> Tensor:
+        """L above on ``batch``, whose prompts the current model sees as ``prompt_embeds`` [b, l, d]."""
         target = batch.eps_empty - self.options.eta * (batch.eps_prompt - batch.eps_empty)
         return F.mse_loss(self.predict(batch, prompt_embeds), target)
 

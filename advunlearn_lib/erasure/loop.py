@@ -20,7 +20,7 @@ from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.token_edit import check_room
 from advunlearn_lib.diffusion.weights import save_part
-from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.method import Method, Options, Part
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
@@ -132,6 +132,7 @@ class Run:
         self.losses: list[float] = []
         self.seconds: list[float] = []
         self.numbers: dict[str, list[float]] = {}
+        self.now: list[float] = []  # losses of the steps that the iteration under way has done
         if path is not None and path.exists():
             meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
             self.losses, self.seconds, self.numbers = meta["losses"], meta["seconds"], meta["numbers"]
@@ -155,10 +156,19 @@ class Run:
                 saved = time.monotonic()
 
     def step(self, iteration: int) -> float:
-        """One iteration; its loss."""
+        """One iteration, a step for each of the method's parts; the sum of their losses."""
+        parts = self.method.parts()
+        for number in range(len(self.now), len(parts)):  # memory may run out between two steps
+            rng = generator(derived_seed(number, derived_seed(self.seed, iteration)))
+            self.now.append(self.descend(iteration, parts[number], rng))
+        loss, self.now = sum(self.now), []
+        return loss
+
+    def descend(self, iteration: int, part: Part, rng: torch.Generator) -> float:
+        """One step of the optimiser; its loss."""
         method = self.method
         self.optimizer.zero_grad()
-        loss = method.backward(iteration, generator(derived_seed(self.seed, iteration)))
+        loss = part(iteration, rng)
         if method.MAX_GRADIENT_NORM is not None and method.accelerator is not None:
             method.accelerator.clip_grad_norm_(method.trained.values(), method.MAX_GRADIENT_NORM)
         for group in self.optimizer.param_groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 from advunlearn_lib.base.quirks import Quirks
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.task import Task
+
+Part = Callable[[int, torch.Generator], float]
+"""(iteration, generator) -> loss, whose gradient it leaves in the trained parameters."""
 
 
 class Options(BaseModel):
@@ -79,9 +83,16 @@ class Method:
         """The loss of one iteration; all randomness comes from ``generator``."""
         raise NotImplementedError
 
+    def parts(self) -> tuple[Part, ...]:
+        """What leaves the gradient of each optimiser step of an iteration, in their order."""
+        return (self.backward,)
+
     def backward(self, iteration: int, generator: torch.Generator) -> float:
         """Leave the iteration's gradient in the trained parameters and return the loss."""
-        loss = self.loss(iteration, generator)
+        return self.leave_gradient(self.loss(iteration, generator))
+
+    def leave_gradient(self, loss: Tensor) -> float:
+        """Leave the gradient of ``loss`` in the trained parameters and return its value."""
         (loss * self.loss_scale()).backward()
         return loss.item()
 

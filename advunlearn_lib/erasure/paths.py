@@ -28,6 +28,7 @@ from advunlearn_lib.diffusion.sampling import make_sampler
 Tensors = Callable[[str, Recipe, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
 """(kind, recipe, make) -> tensors: keeps what ``make`` gives, as :meth:`Task.tensors` does."""
 VERSION = 2  # raised when the same recipe comes to mean another bank
+FRESH = 1 << 20  # paths of a prompt, where none is kept: no draw meets the same noise again
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,26 @@ class Resampler:
         model: LatentDiffusion | None = None,
     ) -> None:
         self.frozen, self.model = frozen, model or frozen
-        self.prompts = [prompt for prompt in prompts for _ in range(per_prompt)]
-        self.prompt_index = torch.arange(len(prompts)).repeat_interleave(per_prompt)
+        self.prompts, self.per_prompt = list(prompts), per_prompt
         self.steps, self.guidance_scale, self.seed = steps, guidance_scale, seed
         self.empty = frozen.unconditional()
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.prompts) * self.per_prompt
+
+    def prompt_of(self, which: Tensor) -> Tensor:
+        """The index of each path's prompt; a prompt's paths stand side by side."""
+        return which // self.per_prompt
+
+    def paths_of(self, prompts: Tensor, generator: torch.Generator) -> Tensor:
+        """A random path of each of ``prompts`` (indices)."""
+        drawn = torch.randint(self.per_prompt, prompts.shape, generator=generator)
+        return prompts * self.per_prompt + drawn
 
     def start(self, which: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Initial noise and frozen prompt embeddings of paths ``which``."""
         noise = self.frozen.noise([derived_seed(self.seed, index) for index in which])
-        return noise, self.frozen.encode_prompts([self.prompts[index] for index in which])
+        return noise, self.frozen.encode_prompts([self.prompts[index // self.per_prompt] for index in which])
 
     def at(self, which: Tensor, step: Tensor) -> PathBatch:
         """Path ``which[i]`` at grid point ``step[i]`` (0 is pure noise)."""
@@ -126,7 +135,7 @@ class Resampler:
                 ).chunk(2)
             points.append((states[-1], timestep, empty, prompt))
         latents, timesteps, empties, prompts = (torch.cat(column) for column in zip(*points, strict=True))
-        return PathBatch(latents, timesteps, empties, prompts, self.prompt_index[which])
+        return PathBatch(latents, timesteps, empties, prompts, self.prompt_of(which))
 
     def sample_batch(self, batch: int, generator: torch.Generator) -> PathBatch:
         """A random batch: path and grid point uniform."""
@@ -174,4 +183,4 @@ class Bank(Resampler):
         names = ("latents", "eps_empty", "eps_prompt")
         latents, empty, prompt = (self.table[name][which, step].to(device) for name in names)
         timesteps = ddim(self.frozen, self.steps).timesteps[step].to(device)
-        return PathBatch(latents, timesteps, empty, prompt, self.prompt_index[which])
+        return PathBatch(latents, timesteps, empty, prompt, self.prompt_of(which))

@@ -14,7 +14,7 @@ USUAL = ("AT (30 steps)", "Prefix", "COCO object, LLM filter", "Original", "Tran
 VARIANTS: dict[str, Variant] = {
     **{name: Variant() for name in USUAL},
     "N=12": Variant(label="12"),
-    "Fast AT (1 step)": Variant(options={"attack_steps": 1}),
+    "Fast AT (1 step)": Variant(options={"attack_steps": 1, "attack_step": "sign"}),  # FGSM
     "Replace": Variant(options={"layout": "replace"}),
     "Add": Variant(options={"layout": "add"}),
     "ImageNet, no filter": Variant(retain=RetainList("imagenet", False)),
