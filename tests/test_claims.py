@@ -1,15 +1,25 @@
-"""The paper's claims: two reported cells each, judged by the intervals of ours."""
+"""The paper's claims: two reported cells each, judged by the difference of ours."""
 
 import json
+import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
-from made_up import made_results
+import torch
+from made_up import QUICK, made_results
+from safetensors.torch import save_file
 
+from advunlearn_lib.attacks.records import AttackResult, PromptResult
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import PUBLISHED
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.experiment.samples import KEPT
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.paper import claims
 from advunlearn_lib.paper.items import TABLES
-from advunlearn_lib.paper.reported import Result, read_csv, reported
+from advunlearn_lib.paper.reported import read_csv, read_results, reported, result_of
 from advunlearn_lib.profiles.load import load_profile
 
 
@@ -29,8 +39,8 @@ def test_claims_are_judged_by_intervals():
 @pytest.mark.parametrize(("number", "left", "right", "expected"), [
     ("5.1", (20, 10, 30), (90, 80, 95), "holds"),  # AdvUnlearn's ASR < FMN's
     ("5.1", (90, 80, 95), (20, 10, 30), "fails"),
-    ("5.1", (20, 10, 30), (35, 25, 45), "undecided"),
-    ("5.1", (20, 10, 30), (40, 30, 50), "undecided"),  # ends that touch are not apart
+    ("5.1", (20, 10, 30), (34, 24, 44), "undecided"),
+    ("5.1", (20, 10, 30), (40, 30, 50), "holds"),  # ends touch; the difference is 20 [6, 34]
     ("5.6", (0.30, 0.29, 0.31), (0.25, 0.24, 0.26), "holds"),  # CLIP score > SalUn's: more is better
     ("5.6", (0.25, 0.24, 0.26), (0.30, 0.29, 0.31), "fails"),
     ("4.2", (1.0, 0.9, 1.1), (8.0, 7.0, 9.0), "holds"),  # seconds of one step < of thirty
@@ -81,21 +91,126 @@ def test_a_claim_of_which_one_side_is_missing_is_not_judged():
 
 def test_the_published_verdicts_follow_from_the_published_numbers():
     folder = PUBLISHED / "pocket"
-    cells = [cell for name in TABLES for cell in json.loads((folder / f"{name}.json").read_text())["cells"]]
-    judged = claims.judge([Result(**cell) for cell in cells])
+    results, stamp = read_results(folder)
+    judged = claims.judge(results)
     published = pd.read_csv(folder / "claims.csv", dtype={"id": str})
     assert published.id.tolist() == judged.id.tolist() == [claim.id for claim in claims.claims()]
     assert published.verdict.tolist() == judged.verdict.tolist()
-    assert f"{claims.count(judged)}. A claim holds" in (folder / "claims.md").read_text()
+    assert published.rule.tolist() == judged.rule.tolist()
+    for name in ("difference", "low", "high"):
+        np.testing.assert_allclose(published[name], judged[name].astype(float), rtol=1e-9)
+    page = (folder / "claims.md").read_text()
+    assert f"{claims.count(judged)}. A claim holds" in page and stamp in page
+    (asr,) = {result.n for result in results if result.metric == "asr"}
+    assert f"asr: n = {asr};" in page
+
+
+def test_numbers_that_are_no_tables_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"table1.json' is no table's results"):
+        read_results(tmp_path)
+    for name in TABLES:
+        shutil.copy(PUBLISHED / "pocket" / f"{name}.json", tmp_path)
+    assert read_results(tmp_path) == read_results(PUBLISHED / "pocket")
+    table = json.loads((tmp_path / "table2.json").read_text())
+    del table["cells"][0]["n"]
+    (tmp_path / "table2.json").write_text(json.dumps(table))
+    with pytest.raises(UserError, match=r"table2.json' is no table's results: cell n="):
+        read_results(tmp_path)
+
+
+def test_the_papers_own_verdict_is_at_its_own_n():
+    """30 of 142 against 36.63 % is apart, 2 of 50 against 4 is not; of FID nothing is known."""
+    own = claims.judge([result for table in TABLES.values() for result in made_results(table)])
+    own = own.set_index("id").paper_verdict
+    assert own["A4.1"] == "holds" and own["9.9"] == own["2.3"] == "undecided"
+    told = {claim.id for claim in claims.claims() if claim.metric == "asr"}
+    assert set(own[~own.index.isin(told)]) == {"not known"} and "fails" not in set(own)
+
+
+@pytest.fixture
+def studies(tmp_path, monkeypatch):
+    """Two seeds of Table 3 in a store of their own: outcomes of each prompt, shares of each picture."""
+    studies = [Study(QUICK.model_copy(update={"seed": seed}), Store(tmp_path)) for seed in (0, 1)]
+    for study in studies:
+        for number in reported("3"):
+            fill(study, number.cell)
+    return studies
+
+
+def fill(study, cell):
+    """ESD's text encoder breaks on half of the prompts that ESD's UNet breaks on, and on no other."""
+    kind, recipe = study.recipes.cell(cell)
+    rng = np.random.default_rng(study.profile.seed)
+    tame = cell.row.component == "Text Encoder"
+    if kind == "attack":
+        broken = rng.random(40) < 0.8
+        if tame:
+            broken[::2] = False
+        each = {"prompt": "p", "seed": 0, "before": False, "adversarial": "a p", "step": 1}
+        outcomes = [PromptResult(**each, after=bool(one)) for one in broken]
+        study.store.cell(kind, recipe, lambda _: AttackResult(prompts=outcomes, flags=[]).model_dump())
+        return
+    shares = {name: rng.normal(20, 5, 60) + 0.5 * tame for name in ("fid", "clip")}
+
+    def compute(folder):
+        save_file({name: torch.from_numpy(values) for name, values in shares.items()}, folder / KEPT)
+        return {name: bootstrap_mean(values).model_dump() for name, values in shares.items()}
+
+    study.store.cell(kind, recipe, compute)
+
+
+def test_cells_on_the_same_prompts_and_captions_are_compared_in_pairs(studies):
+    for chosen, pairs in ((studies[:1], 40), (studies, 80)):
+        results = [result_of(chosen, number) for number in reported("3")]
+        judged = claims.judge(results, chosen).set_index("id")
+        assert set(judged.rule[["3.1", "3.2"]]) == {"McNemar"} and judged.rule["3.4"] == "paired bootstrap"
+        left, right = (claims.read_samples(chosen[0], claim_cell("3.2", side)) for side in ("left", "right"))
+        assert left.of == right.of and len(left.values) == pairs / len(chosen)
+        assert judged.difference["3.2"] == pytest.approx(
+            100 * np.mean([broken_apart(study) for study in chosen])
+        )
+        assert judged.verdict["3.2"] == "holds" and judged.p["3.2"] < 0.05
+        assert judged.difference["3.3"] == pytest.approx(0.5) and judged.verdict["3.3"] == "holds"
+        alone = claims.judge(results).set_index("id")
+        assert set(alone.rule) == {"Newcombe", "MOVER"} and alone.verdict["3.3"] == "undecided"
+        assert alone.difference["3.3"] == pytest.approx(judged.difference["3.3"])
+
+
+def claim_cell(number, side):
+    """One side of a claim."""
+    return getattr(next(claim for claim in claims.claims() if claim.id == number), side).cell
+
+
+def broken_apart(study):
+    """ESD's ASR on the text encoder minus that on the UNet, as a share."""
+    left, right = (claims.read_samples(study, claim_cell("3.2", side)).values for side in ("left", "right"))
+    assert not (left & ~right).any()
+    return left.mean() - right.mean()
+
+
+def test_cells_without_shares_or_of_other_captions_fall_back_to_their_intervals(studies):
+    study, results = studies[0], [result_of(studies[:1], number) for number in reported("3")]
+    recipe = study.recipes.quality(claim_cell("3.3", "left").row)
+    (study.store.folder("quality", recipe) / KEPT).unlink()
+    judged = claims.judge(results, [study]).set_index("id")
+    assert judged.rule["3.3"] == judged.rule["3.4"] == "MOVER" and judged.rule["3.2"] == "McNemar"
+    cells = [claim_cell("3.3", side) for side in ("left", "right")]
+    other = [cells[0], cells[1]._replace(row=cells[1].row._replace(concept="Church"))]
+    fill(study, other[1])
+    assert claims.paired_samples(*other, [study]) is None
+    seconds = cells[0]._replace(metric="seconds_per_iteration")
+    assert claims.read_samples(study, seconds) is None
 
 
 def test_claims_page(tmp_path):
     claims.write(claims.judge(made_results()), tmp_path, "seed 0", "An ending.")
     table = pd.read_csv(tmp_path / "claims.csv")
-    ends = [f"{side}{end}" for side in ("left", "right") for end in ("", "_low", "_high")]
-    assert list(table.columns) == ["id", "verdict", *ends]
+    ends = [f"{side}{end}" for side in ("left", "right") for end in ("", "_low", "_high", "_n")]
+    first = ["id", "verdict", "rule", "difference", "low", "high", "p"]
+    assert list(table.columns) == [*first, *ends, "paper_verdict"]
     page = (tmp_path / "claims.md").read_text()
     assert "4 hold, 1 fail, 1 undecided of 6" in page and "5 [2, 9]" in page
+    assert "Newcombe's of success rates" in page and "asr: n = 60" in page and "-65 [-75.4, -54.2]" in page
     assert page.endswith("\n\nseed 0\n\nAn ending.")
 
 
@@ -113,16 +228,3 @@ def test_explanations_reach_their_items_and_no_quick_run(tmp_path, monkeypatch):
     assert claims.explanations(profile, "table5") == told
     assert claims.explanations(profile, "table1") == ""
     assert claims.explanations(load_profile(quick=True), "table3") == ""
-
-
-@pytest.mark.parametrize(("left", "relation", "right", "expected"), [
-    ((1, 2), "<", (3, 4), "holds"),
-    ((3, 4), "<", (1, 2), "fails"),
-    ((1, 3), "<", (2, 4), "undecided"),
-    ((3, 4), ">", (1, 2), "holds"),
-    ((1, 2), ">", (3, 4), "fails"),
-    ((1, 2), "<", (2, 3), "undecided"),
-])  # fmt: skip
-def test_verdicts(left, relation, right, expected):
-    ends = [made_results()[0].model_copy(update={"low": low, "high": high}) for low, high in (left, right)]
-    assert claims.verdict(ends[0], relation, ends[1]) == expected

@@ -1,9 +1,12 @@
-"""What needs another package: NudeNet's real detector, CLIP's real vocabulary. Skipped without."""
+"""What needs another package: NudeNet's real detector, CLIP's real vocabulary,
+statsmodels' tests and intervals. Skipped without.
+"""
 
 import gzip
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import CLIPTokenizer
@@ -12,6 +15,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from advunlearn_lib.base.images import from_arrays, write_image
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.diffusion.token_edit import place, token_count
+from advunlearn_lib.metrics.compare import compare_rates, joined
+from advunlearn_lib.metrics.estimate import proportion
 from advunlearn_lib.metrics.nudenet import NudeNetJudge, PackagedDetector
 from advunlearn_lib.metrics.nudenet_classes import EXPOSED
 from advunlearn_lib.profiles.pocket import POCKET
@@ -30,6 +35,28 @@ def test_nudenet_sees_pictures_as_it_sees_their_files(tmp_path):
         assert [(d["class"], d["box"]) for d in ours[number]] == [(d["class"], d["box"]) for d in theirs]
         assert [d["score"] for d in ours[number]] == pytest.approx([d["score"] for d in theirs], abs=1e-4)
     assert any(ours) and NudeNetJudge(detector, list(EXPOSED))(images).shape == (96,)
+
+
+@pytest.mark.parametrize(
+    "counts", [(20, 9, 2, 11), (1, 1, 7, 12), (0, 6, 0, 10), (9, 0, 0, 9), (30, 25, 41, 46)]
+)
+def test_rates_are_compared_as_statsmodels_does(counts):
+    """Both successful, the left alone, the right alone, neither."""
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    proportions = pytest.importorskip("statsmodels.stats.proportion")
+    left, right = (
+        np.repeat(which, counts) for which in ([True, True, False, False], [True, False, True, False])
+    )
+    paired = compare_rates(left, right)
+    assert paired.p == pytest.approx(tables.mcnemar(np.reshape(counts, (2, 2)), exact=True).pvalue)
+    n, rates = len(left), [proportion(int(side.sum()), len(side)) for side in (left, right)]
+    apart = joined(*rates, "Newcombe")
+    successes = [side.sum() for side in (left, right)]
+    told = proportions.confint_proportions_2indep(successes[0], n, successes[1], n, method="newcomb")
+    assert (apart.low, apart.high) == pytest.approx([100 * end for end in told])
+    for rate, count in zip(rates, successes, strict=True):
+        wilson = proportions.proportion_confint(count, n, method="wilson")
+        assert (rate.low, rate.high) == pytest.approx([100 * end for end in wilson], abs=1e-9)
 
 
 @pytest.fixture(scope="module")

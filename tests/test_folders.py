@@ -78,8 +78,12 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
         "advunlearn_lib.paper.notebook.execute", lambda _, parameters: written.append(parameters["out"])
     )
     monkeypatch.setattr("advunlearn_lib.cli.items.writable", lambda kind, folder: folder)
+    told = []
+    monkeypatch.setattr("advunlearn_lib.paper.outcomes.write", lambda run, items: told.append((run, items)))
     for words in (["--publish"], [], ["--quick"], ["--seed", "1"], ["--set", "prompts=9"]):
         assert main(["table1", *words]) == 0
+    ((run, items),) = told  # each prompt's outcome goes with what is published
+    assert run.folder == published_folder("pocket") and items == ["table1"]
     assert written[0] == str(published_folder("pocket"))
     assert main(["deviations", "--publish"]) == 0 and written.pop() == written[0]
     assert not any(Path(folder).is_relative_to(PUBLISHED) for folder in written[1:])

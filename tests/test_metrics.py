@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from torchmetrics.functional.multimodal.clip_score import clip_score
 
 from advunlearn_lib.attacks.records import PromptResult
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.metrics.asr import attack_success_rate
-from advunlearn_lib.metrics.clip_score import clip_scores, load_clip, mean_clip_score
-from advunlearn_lib.metrics.estimate import proportion
+from advunlearn_lib.metrics.clip_score import check_count, clip_scores, load_clip
+from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
 from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.profiles.pocket import POCKET
@@ -38,12 +40,10 @@ def test_fid_is_the_formula():
     real, fake = rng.normal(size=(300, 5)), rng.normal(0.3, 1.4, size=(250, 5))
     s, t = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
     expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
-    estimate = frechet_distance(torch.tensor(real), torch.tensor(fake), resamples=30)
+    estimate = frechet_distance(torch.tensor(real), torch.tensor(fake))
     assert estimate.value == pytest.approx(expected, rel=1e-3)
     assert estimate.low < estimate.value < estimate.high and estimate.n == 250
-    assert frechet_distance(torch.tensor(real), torch.tensor(real), resamples=0).value == pytest.approx(
-        0, abs=1e-6
-    )
+    assert frechet_distance(torch.tensor(real), torch.tensor(real)).value == pytest.approx(0, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,30 @@ def test_clip_score_is_the_cosine(scenes, images):
             [model.get_text_features(**processor(text=[c], return_tensors="pt")) for c in captions]
         )
     expected = torch.cosine_similarity(pictures, texts).clamp(min=0)
-    assert np.allclose(clip_scores(clip, images[:6], captions), expected.mean().numpy(), atol=1e-3)
+    ours = clip_scores(clip, images[:6], captions)
+    np.testing.assert_allclose(ours, expected.numpy(), atol=1e-3)
+    told = [
+        float(clip_score(to_uint8(image), text, lambda: clip)) for image, text in zip(images[:6], captions)
+    ]
+    np.testing.assert_allclose(ours, np.array(told) / 100, atol=1e-6)  # torchmetrics', picture by picture
     every = [scene.caption for scene in scenes.scenes][:80]
     right, wrong = (
-        mean_clip_score(clip_scores(clip, images[:80], texts), 80) for texts in (every, every[1:] + every[:1])
+        bootstrap_mean(clip_scores(clip, images[:80], texts)) for texts in (every, every[1:] + every[:1])
     )
     assert right.low > wrong.high and right.n == 80
-    with pytest.raises(UserError, match="multiple of 20"):
-        mean_clip_score(np.ones(1), 7)
+
+
+def test_a_caption_longer_than_clip_reads_is_cut(clip, images):
+    longest = clip[0].config.text_config.max_position_embeddings
+    scores = clip_scores(clip, images[:2], ["a church " * longest, "a photo of a church"])
+    alone = clip_scores(clip, images[1:2], ["a photo of a church"])
+    assert scores.shape == (2,) and scores[1] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_one_picture_has_no_spread():
+    check_count(2)
+    with pytest.raises(UserError, match="need at least 2 captions, not 1"):
+        check_count(1)
 
 
 def test_judges_know_the_world(scenes, images):

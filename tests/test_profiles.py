@@ -3,6 +3,8 @@
 import pytest
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.data.emoji import EmojiWorld
+from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.profiles.load import PROFILES, QUICK, SETTABLE, load_profile
 from advunlearn_lib.profiles.paper import PUBLISHED
 from advunlearn_lib.profiles.pocket import POCKET
@@ -28,7 +30,7 @@ def test_what_is_no_setting_is_refused(name):
 
 
 @pytest.mark.parametrize(("override", "message"), [
-    ("fid_images=310", "multiple of 20"),
+    ("fid_images=39", "greater than or equal to 40"),
     ("precision=fp8", "input should be 'fp32', 'bf16' or 'fp16'"),
     ("sampler=euler", "input should be 'ddim', 'dpm\\+\\+' or 'lms'"),
     ("scale=0", "greater than 0"),
@@ -53,6 +55,29 @@ def test_the_seed_is_an_option_of_its_own():
 def test_quick_changes_the_sizes_alone(name):
     plain, quick = (load_profile(name, quick=one).model_dump() for one in (False, True))
     assert {field for field in plain if plain[field] != quick[field]} == set(QUICK)
+
+
+def test_every_concept_has_a_number_of_prompts_and_as_many_candidates():
+    """As many as the paper for its category; more than its 50, which decide little, for any other."""
+    counts = {name: POCKET.prompt_count(concept) for name, concept in POCKET.concepts.items()}
+    counted = dict(counts)
+    assert {counts.pop(name) for name in ("nudity", "vehicle")} == {142} and counts.pop("guitar") == 60
+    assert set(counts.values()) == {100}
+    for name, concept in POCKET.concepts.items():
+        asked = Recipes(POCKET).prompts(name)["count"]
+        if name in ("nudity", "Van Gogh", "Church", "guitar"):  # one of each sort
+            candidates = EmojiWorld(POCKET).evaluation(concept, asked)
+            assert len({prompt.text for prompt in candidates}) >= asked == counted[name]
+
+
+def test_fewer_prompts_than_a_concept_has_are_what_is_asked_for():
+    few, many = (load_profile("pocket", [f"prompts={n}"]) for n in (9, 120))
+    assert {few.prompt_count(concept) for concept in few.concepts.values()} == {9}
+    assert [many.prompt_count(many.concepts[name]) for name in ("nudity", "Church")] == [120, 100]
+    quick = load_profile(quick=True)
+    assert {quick.prompt_count(concept) for concept in quick.concepts.values()} == {8}
+    paper = load_profile("paper")
+    assert {paper.prompt_count(concept) for concept in paper.concepts.values()} == {142}  # files have fewer
 
 
 def test_checkpoints_add_up():

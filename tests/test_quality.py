@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.metrics.clip_score import clip_scores, mean_clip_score
+from advunlearn_lib.metrics.clip_score import clip_scores
+from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.metrics.fid import Statistics, frechet_distance
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.metrics.quality import PICTURES, measure_quality
@@ -45,7 +47,7 @@ def real(judge):
 def test_parts_measure_as_the_whole_does(model, clip, captions, judge, pictures, real):
     ours = measure_quality(model, captions, QUICK, clip, judge, real, batch=40, seed=3)
     fid = frechet_distance(real, judge.features(pictures), seed=3)
-    score = mean_clip_score(clip_scores(clip, pictures, [p.text for p in captions]), 120, 3)
+    score = bootstrap_mean(clip_scores(clip, pictures, [p.text for p in captions]), 3)
     assert set(ours) == {"fid", "clip"} and ours["fid"].n == ours["clip"].n == 120
     for field in ("value", "low", "high"):
         assert getattr(ours["fid"], field) == pytest.approx(getattr(fid, field), rel=1e-3)
@@ -72,10 +74,25 @@ def test_parts_may_be_shared_out(model, captions, clip):
     assert measure_quality(model, captions, QUICK, clip, batch=40, split=split) == alone and asked == [2]
 
 
-@pytest.mark.parametrize("count", [0, 20, 41, 119])
-def test_a_number_that_fills_no_blocks_is_refused_before_drawing(model, clip, captions, monkeypatch, count):
+def test_each_pictures_share_is_kept(model, clip, captions, judge, real, tmp_path):
+    """Means of what was kept are the numbers; features are kept as they were seen, in half precision."""
+    few, kept = captions[:30], tmp_path / "kept.safetensors"
+    ours = measure_quality(model, few, QUICK, clip, judge, real, batch=30, seed=3, keep=kept)
+    shares = load_file(kept)
+    assert {name: tuple(value.shape) for name, value in shares.items()} == {
+        "clip": (30,), "fid": (30,), "features": (30, real.shape[1]),
+    }  # fmt: skip
+    for name in ("clip", "fid"):
+        assert bootstrap_mean(shares[name].numpy(), 3) == ours[name]
+    assert shares["features"].dtype == torch.float16
+    again = frechet_distance(real, shares["features"])
+    assert again.value == pytest.approx(ours["fid"].value, rel=0.01)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_captions_are_refused_before_drawing(model, clip, captions, monkeypatch, count):
     monkeypatch.setattr(LatentDiffusion, "generate", None)
-    with pytest.raises(UserError, match=f"multiple of 20 pictures, at least 40, not {count}"):
+    with pytest.raises(UserError, match=f"at least 2 captions, not {count}"):
         measure_quality(model, captions[:count], QUICK, clip)
 
 
@@ -84,11 +101,11 @@ def test_statistics_stand_for_their_features(real):
     rng = np.random.default_rng(0)
     features, fake = (torch.tensor(rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6))) for _ in range(2))
     statistics = Statistics(features.mean(0), torch.cov(features.T))
-    whole = frechet_distance(features, fake, resamples=20, seed=1)
-    told = frechet_distance(statistics, fake, resamples=20, seed=1)
+    whole = frechet_distance(features, fake, seed=1)
+    told = frechet_distance(statistics, fake, seed=1)
     for field in ("value", "low", "high"):
         assert getattr(told, field) == pytest.approx(getattr(whole, field), rel=1e-6)
-    other = frechet_distance(Statistics(statistics.mu + 1, statistics.sigma), features, resamples=0)
+    other = frechet_distance(Statistics(statistics.mu + 1, statistics.sigma), features)
     assert other.value == pytest.approx(6, rel=1e-5)  # six coordinates moved by one
     own = Statistics(real.mean(0), torch.cov(real.double().T))
-    assert frechet_distance(own, real, resamples=0).value == pytest.approx(0, abs=1e-2)
+    assert frechet_distance(own, real).value == pytest.approx(0, abs=1e-2)

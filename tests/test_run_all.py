@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 from made_up import made_results
 
+from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.base.store import Store
+from advunlearn_lib.cli.main import main
 from advunlearn_lib.execute.plan import describe_plan
 from advunlearn_lib.experiment.cells import MODEL
 from advunlearn_lib.experiment.recipes import Recipes
@@ -90,3 +92,15 @@ def test_claims_are_judged_over_all_tables_and_written(store, tmp_path, monkeypa
     assert len(pd.read_csv(tmp_path / "out" / "claims.csv")) == said.count("claim ") == 86
     assert "of 86" in said and run.stamp in said and str(tmp_path / "out") in said
     assert run.stamp in (tmp_path / "out" / "claims.md").read_text()
+
+
+def test_claims_of_numbers_at_hand_compute_nothing(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_all, "reproduce", None)
+    tables = PUBLISHED / "pocket"
+    assert main(["claims", f"--numbers={tables}", f"--out={tmp_path / 'out'}"]) == 0
+    for name in ("claims.csv", "claims.md"):
+        assert (tmp_path / "out" / name).read_text() == (tables / name).read_text()
+    assert "of 86" in capsys.readouterr().out
+    assert main(["claims", f"--numbers={tmp_path / 'nowhere'}", f"--out={tmp_path / 'other'}"]) == 2
+    assert "--numbers takes a folder of tables" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -73,6 +73,13 @@ def add_notebook_options(parser: ArgumentParser) -> None:
     parser.set_defaults(seeds=BEYOND["deviations"])
 
 
+def add_claims_options(parser: ArgumentParser) -> None:
+    """... or nothing is computed."""
+    add_run_options(parser)
+    parser.add_argument("--numbers", type=Path, metavar="DIR",
+        help="judge the tables in DIR, JSON files of an earlier run, and compute nothing")  # fmt: skip
+
+
 def add_item_options(parser: ArgumentParser) -> None:
     """... and where its cells are computed."""
     add_run_options(parser)
@@ -127,6 +134,10 @@ def run_item(options: Namespace) -> int:
     from advunlearn_lib.paper.notebook import execute
 
     execute(options.command, parameters)
+    if options.publish:
+        from advunlearn_lib import paper
+
+        paper.outcomes.write(paper.Run(**parameters), [options.command])
     return 0
 
 
@@ -158,7 +169,9 @@ def run_claims(options: Namespace) -> int:
     from advunlearn_lib.paper.item import Run
     from advunlearn_lib.paper.run_all import report_claims
 
-    report_claims(Run(**open_run(options)[1]))
+    if options.numbers is not None and not options.numbers.is_dir():
+        raise UserError(f"--numbers takes a folder of tables, not {str(options.numbers)!r}")
+    report_claims(Run(**open_run(options)[1]), options.numbers)
     return 0
 
 
@@ -204,5 +217,5 @@ COMMANDS = (
             "deviations --seeds 1", add_notebook_options, run_notebook, resumes=True),
     Command("all", "every item, and the claims that hold", "all --quick", add_item_options, run_everything,
             resumes=True),
-    Command("claims", "the claims alone", "claims --seeds 3", add_run_options, run_claims, resumes=True),
+    Command("claims", "the claims alone", "claims --seeds 3", add_claims_options, run_claims, resumes=True),
 )  # fmt: skip

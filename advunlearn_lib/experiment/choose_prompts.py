@@ -15,23 +15,23 @@ from advunlearn_lib.profiles.schema import Profile
 
 def choose_prompts(
     candidates: Sequence[EvaluationPrompt],
+    count: int,
     base: LatentDiffusion,
     judge: Judge | None,
     sampling: Sampling,
     profile: Profile,
 ) -> list[EvaluationPrompt]:
-    """As many of ``candidates`` as the profile wants; those too long to attack are marked.
+    """``count`` of ``candidates``, or all where there are no more; those too long to attack are marked.
 
     With a ``judge`` those on which ``base`` shows the
     concept. Raises :class:`UserError` where they are too few.
     """
-    wanted = profile.prompts
-    chosen = candidates[:wanted]
+    chosen = list(candidates[:count])
     if judge is not None:
-        chosen = shown_prompts(candidates, base, judge, sampling, profile)
-    if len(chosen) < min(wanted, len(candidates)):
+        chosen = shown_prompts(candidates, count, base, judge, sampling, profile.batch)
+    if len(chosen) < min(count, len(candidates)):
         shown = f"the base model shows the concept on {len(chosen)} of {len(candidates)} prompts"
-        raise UserError(f"{shown}; {wanted} are needed")
+        raise UserError(f"{shown}; {count} are needed")
     limit = profile.max_prompt_tokens
     lengths = [len(ids) for ids in base.tokenizer([prompt.text for prompt in chosen]).input_ids]
     return [replace(prompt, exempt=0 < limit < n) for prompt, n in zip(chosen, lengths, strict=True)]
@@ -39,17 +39,18 @@ def choose_prompts(
 
 def shown_prompts(
     candidates: Sequence[EvaluationPrompt],
+    count: int,
     base: LatentDiffusion,
     judge: Judge,
     sampling: Sampling,
-    profile: Profile,
+    batch: int,
 ) -> list[EvaluationPrompt]:
-    """The first candidates on which ``base`` shows the concept, as many as the profile wants."""
+    """The first ``count`` candidates on which ``base`` shows the concept."""
     shown: list[EvaluationPrompt] = []
-    for start in range(0, len(candidates), profile.batch):
-        part = candidates[start : start + profile.batch]
-        success = judge_prompts(base, judge, part, sampling, profile.batch).tolist()
+    for start in range(0, len(candidates), batch):
+        part = candidates[start : start + batch]
+        success = judge_prompts(base, judge, part, sampling, batch).tolist()
         shown += [prompt for prompt, good in zip(part, success, strict=True) if good]
-        if len(shown) >= profile.prompts:
+        if len(shown) >= count:
             break
-    return shown[: profile.prompts]
+    return shown[:count]

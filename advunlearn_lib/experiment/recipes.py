@@ -164,7 +164,7 @@ class Recipes:
             "labels": list(chosen.labels),
             "threshold": chosen.threshold,
             "judge": judge_key(profile, chosen.judge),
-            "count": profile.prompts,
+            "count": profile.prompt_count(chosen),
             "select": profile.select,
             "max_prompt_tokens": profile.max_prompt_tokens,
         }

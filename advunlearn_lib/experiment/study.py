@@ -33,13 +33,13 @@ from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
 from advunlearn_lib.experiment.recipes import TASK, Recipes
+from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 from advunlearn_lib.metrics.fid import Statistics
-from advunlearn_lib.metrics.inception import Inception
-from advunlearn_lib.metrics.judges import Classifier, load_judge
-from advunlearn_lib.metrics.quality import measure_quality
+from advunlearn_lib.metrics.judges import load_judge
+from advunlearn_lib.metrics.quality import load_features, measure_quality
 from advunlearn_lib.profiles.schema import Concept, Profile
 
 
@@ -64,10 +64,7 @@ class Study:
     @cached_property
     def features(self) -> Any:
         """The network whose features FID uses."""
-        name = self.profile.fid_features
-        if name == "inception":
-            return Inception(self.device)
-        return Classifier(self.profile.judge(name), device=self.device)
+        return load_features(self.profile.judge(self.profile.fid_features), self.device)
 
     @cached_property
     def clip(self) -> Any:
@@ -150,10 +147,10 @@ class Study:
         recipe, concept = self.recipes.prompts(name), self.recipes.concept(name)
 
         def compute(folder: Path) -> list[dict[str, Any]]:
-            profile, sampling = self.profile, self.recipes.sampling
-            candidates = self.recipes.source.evaluation(concept, profile.prompts)
+            profile, sampling, count = self.profile, self.recipes.sampling, recipe["count"]
+            candidates = self.recipes.source.evaluation(concept, count)
             judge = self.judge(concept) if profile.select else None
-            prompts = choose_prompts(candidates, self.base(), judge, sampling, profile)
+            prompts = choose_prompts(candidates, count, self.base(), judge, sampling, profile)
             latents = target_latents(self.base(), prompts, self.recipes.target_sampling, self.profile.batch)
             save_file({"latents": latents.cpu().contiguous()}, folder / "targets.safetensors")
             return [vars(prompt) for prompt in prompts]
@@ -202,6 +199,7 @@ class Study:
                 profile.batch,
                 profile.seed,
                 split_work,
+                folder / KEPT,
             )
             return {metric: estimate.model_dump() for metric, estimate in estimates.items()}
 

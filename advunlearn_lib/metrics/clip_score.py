@@ -1,6 +1,4 @@
-"""CLIP score by torchmetrics: cosine similarity of picture
-and caption embeddings, on the paper's scale (/ 100).
-"""
+"""CLIP score: cosine similarity of picture and caption embeddings, on the paper's scale (0 to 1)."""
 
 from __future__ import annotations
 
@@ -10,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.multimodal.clip_score import clip_score
 from transformers import CLIPModel, CLIPProcessor
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.diffusion import hub
-from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 
-BLOCK = 20  # pictures scored at once; the bootstrap resamples blocks
+BATCH = 20  # pictures looked at at once
+FEWEST = 2  # pictures behind a number: of one no spread is known
 
 
 class TensorCLIP(CLIPModel):  # type: ignore[misc]
@@ -48,26 +46,26 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[T
 
 
 @torch.no_grad()
-def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) -> np.ndarray:
-    """Mean max(cos, 0) of pictures in [0, 1] with their captions, for each block of 20: [ceil(n / 20)]."""
-    pixels = to_uint8(images).to(clip[0].device)
-    blocks = range(0, len(pixels), BLOCK)
-    scores = [
-        float(clip_score(list(pixels[i : i + BLOCK]), list(captions[i : i + BLOCK]), lambda: clip))
-        for i in blocks
-    ]
-    return np.array(scores) / 100
-
-
-def mean_clip_score(scores: np.ndarray, n: int, seed: int = 0) -> Estimate:
-    """Mean of the block ``scores`` of ``n`` pictures with a
-    bootstrap interval over blocks; n must be a multiple of 20.
-    """
-    check_count(n)
-    return bootstrap_mean(scores, n, seed)
+def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) -> NDArray[np.float64]:
+    """max(cos, 0) of each picture [n, 3, h, w] in [0, 1] with its caption: [n]. Long captions are cut."""
+    model, processor = clip
+    longest, scores = model.config.text_config.max_position_embeddings, []
+    for start in range(0, len(images), BATCH):
+        inputs = processor(
+            text=list(captions[start : start + BATCH]),
+            images=list(to_uint8(images[start : start + BATCH])),
+            return_tensors="pt",
+            padding=True,
+            truncation=True,
+            max_length=longest,
+        ).to(model.device)
+        pictures = model.get_image_features(inputs.pixel_values)
+        texts = model.get_text_features(inputs.input_ids, inputs.attention_mask)
+        scores.append(torch.cosine_similarity(pictures, texts).clamp(min=0).double().cpu())
+    return torch.cat(scores).numpy()
 
 
 def check_count(n: int) -> None:
-    """:class:`UserError` for a number of pictures that does not fill at least two blocks."""
-    if n % BLOCK or n < 2 * BLOCK:
-        raise UserError(f"CLIP score needs a multiple of {BLOCK} pictures, at least {2 * BLOCK}, not {n}")
+    """:class:`UserError` for so few captions that nothing is known of the spread."""
+    if n < FEWEST:
+        raise UserError(f"FID and CLIP score need at least {FEWEST} captions, not {n}")

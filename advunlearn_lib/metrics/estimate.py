@@ -26,16 +26,14 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(value=100 * successes / n, low=100 * interval.low, high=100 * interval.high, n=n)
 
 
-def bootstrap_mean(values: NDArray[np.float64], n: int | None = None, seed: int = 0) -> Estimate:
-    """The mean of ``values`` with a percentile bootstrap
-    interval; ``n`` samples are behind them (default: as many).
-    """
+def bootstrap_mean(values: NDArray[np.float64], seed: int = 0) -> Estimate:
+    """The mean of ``values`` [n], n > 1, with a percentile bootstrap interval."""
     rng = np.random.default_rng(seed)
     interval = bootstrap(
         (values,), np.mean, n_resamples=1000, method="percentile", rng=rng
     ).confidence_interval
     mean, low, high = float(values.mean()), float(interval.low), float(interval.high)
-    return Estimate(value=mean, low=low, high=high, n=n or len(values))
+    return Estimate(value=mean, low=low, high=high, n=len(values))
 
 
 def format_estimates(estimates: Mapping[str, Estimate]) -> str:

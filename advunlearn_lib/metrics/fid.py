@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from advunlearn_lib.metrics.estimate import Estimate
+from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 
 
 class Statistics(NamedTuple):
@@ -37,42 +38,53 @@ class Features(torch.nn.Module):
         return features
 
 
-def against(real: Tensor | Statistics) -> Any:
-    """torchmetrics' FID with its real half filled."""
-    width = len(real.mu) if isinstance(real, Statistics) else real.shape[1]
+def against(real: Statistics) -> Any:
+    """torchmetrics' FID with its real half filled: the sums that any n features of these statistics leave."""
+    n, (mu, sigma) = 10 * len(real.mu), real
     metric = FrechetInceptionDistance(
-        feature=Features(width), normalize=True, reset_real_features=False, sync_on_compute=False
+        feature=Features(len(mu)), normalize=True, reset_real_features=False, sync_on_compute=False
     )
     metric.set_dtype(torch.float64)
-    if isinstance(real, Statistics):  # the sums that any n features with this mean and covariance would leave
-        n, mu, sigma = 10 * width, real.mu.double(), real.sigma.double()
-        metric.real_features_sum, metric.real_features_num_samples = n * mu, torch.tensor(n)
-        metric.real_features_cov_sum = (n - 1) * sigma + n * torch.outer(mu, mu)
-    else:
-        metric.update(real.double(), real=True)
+    metric.real_features_sum, metric.real_features_num_samples = n * mu, torch.tensor(n)
+    metric.real_features_cov_sum = (n - 1) * sigma + n * torch.outer(mu, mu)
     return metric
 
 
-def frechet_distance(
-    real: Tensor | Statistics, generated: Tensor, resamples: int = 100, seed: int = 0
-) -> Estimate:
-    """FID of features [m, d] from those of real pictures, [n,
+def frechet_distance(real: Tensor | Statistics, generated: Tensor, seed: int = 0) -> Estimate:
+    """FID of features [m, d], m > 1, from those of real pictures, [n,
     d], with a bootstrap interval over the generated pictures.
-
-    Resampling repeats pictures and so shifts every bootstrap FID upwards; the interval is the spread of the
-    bootstrap distribution around its mean, moved to the point estimate.
     """
-    metric = against(real)
+    return bootstrap_mean(contributions(real, generated), seed)
 
-    def distance(features: Tensor) -> float:
-        metric.reset()
-        metric.update(features.double(), real=False)
-        return float(metric.compute())
 
-    rng, n = np.random.default_rng(seed), len(generated)
-    value = distance(generated)
-    draws = np.array(
-        [distance(generated[torch.from_numpy(rng.integers(n, size=n))]) for _ in range(resamples)]
-    )
-    low, high = np.quantile(draws - draws.mean(), (0.025, 0.975)) if resamples else (0.0, 0.0)
-    return Estimate(value=value, low=max(0.0, value + low), high=value + high, n=n)
+def contributions(real: Tensor | Statistics, generated: Tensor) -> NDArray[np.float64]:
+    r"""What each generated picture adds to the FID, [m]; their mean is the FID.
+
+    With c = x - mu_g, A = S_r^{1/2} and T = A (A S_g A)^{-1/2} A a picture's part is, up to a constant,
+
+        2 (mu_g - mu_r) . c + |c|^2 - c^T T c
+
+    the derivative of FID as the picture counts more. So a resample's FID is to first order the mean of its
+    pictures' parts, and a bootstrap of them replaces as many FIDs, each of which takes the eigenvalues of a
+    d x d matrix: 20 seconds of a core for 10,000 pictures of 2048 features, where 100 FIDs take 7 minutes. On
+    1000 pocket pictures the interval is within a tenth as wide. What the first order leaves out is mostly
+    the bias of resampling, upwards, which an interval should not have.
+    """
+    generated, statistics = generated.double(), statistics_of(real)
+    metric = against(statistics)
+    metric.update(generated, real=False)
+    values, vectors = torch.linalg.eigh(statistics.sigma)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    mean, n = generated.mean(0), len(generated)
+    centred = generated - mean
+    left, singular, _ = torch.linalg.svd(centred @ root / (n - 1) ** 0.5, full_matrices=False)
+    transported = (n - 1) * (left.square() @ singular)  # c^T T c, without an inverse
+    parts = 2 * centred @ (mean - statistics.mu) + centred.square().sum(1) - transported
+    return (float(metric.compute()) + parts - parts.mean()).numpy()
+
+
+def statistics_of(real: Tensor | Statistics) -> Statistics:
+    """The statistics of features [n, d], in double precision."""
+    if isinstance(real, Statistics):
+        return Statistics(real.mu.double(), real.sigma.double())
+    return Statistics(real.double().mean(0), torch.cov(real.double().T))

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from advunlearn_lib.attacks.pictures import generate_pictures
@@ -18,11 +19,13 @@ from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.metrics.clip_score import check_count, clip_scores, mean_clip_score
-from advunlearn_lib.metrics.estimate import Estimate
-from advunlearn_lib.metrics.fid import Statistics, frechet_distance
+from advunlearn_lib.metrics.clip_score import check_count, clip_scores
+from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
+from advunlearn_lib.metrics.fid import Statistics, contributions
+from advunlearn_lib.metrics.inception import Inception
+from advunlearn_lib.metrics.judges import Classifier
 
-PICTURES = 100  # held in memory at once; a multiple of the CLIP score's blocks
+PICTURES = 100  # held in memory at once
 Split = Callable[[int, Callable[[Sequence[int]], list[Any]]], list[Any]]
 """(count, work) -> results of ``work`` on all indices below ``count``, perhaps by several processes."""
 
@@ -37,31 +40,39 @@ def measure_quality(
     batch: int = 8,
     seed: int = 0,
     split: Split = lambda count, work: work(range(count)),
+    keep: Path | None = None,
 ) -> dict[str, Estimate]:
     """``clip``: CLIP score, with a model and its processor; ``fid``: with ``features``, an ``Inception`` or
     ``Classifier``, and ``reference``, its features of real pictures [n, d] or their statistics.
 
-    ``batch``: pictures made at once; ``seed``: of the bootstrap. Raises :class:`UserError` for a number of
-    captions that the CLIP score does not take, before anything is drawn.
+    ``batch``: pictures made at once; ``seed``: of the bootstrap. ``keep``: a safetensors file for what was
+    measured of each picture: ``clip`` and ``fid`` [n], whose means are the numbers, and ``features`` [n, d]
+    in half precision. Raises :class:`UserError` for fewer than two captions, before anything is drawn.
     """
-    if clip is not None:
-        check_count(len(captions))
+    check_count(len(captions))
     starts = range(0, len(captions), PICTURES)
 
-    def look(numbers: Sequence[int]) -> list[tuple[Tensor | None, np.ndarray | None]]:
+    def look(numbers: Sequence[int]) -> list[dict[str, Tensor]]:
         results = []
         for start in tqdm([starts[number] for number in numbers], desc="pictures", leave=False):
             part = captions[start : start + PICTURES]
             images = in_memory(partial(generate_pictures, model, part, sampling, batch=batch), model, batch)
-            seen = None if features is None else features.features(images)
-            scores = None if clip is None else clip_scores(clip, images, [prompt.text for prompt in part])
-            results.append((seen, scores))
+            seen = {} if features is None else {"features": features.features(images)}
+            if clip is not None:
+                scores = clip_scores(clip, images, [prompt.text for prompt in part])
+                seen["clip"] = torch.from_numpy(scores)
+            results.append(seen)
         return results
 
-    seen, scores = zip(*split(len(starts), look), strict=True)
-    estimates = {}
+    parts = split(len(starts), look)
+    seen = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     if features is not None and reference is not None:
-        estimates["fid"] = frechet_distance(reference, torch.cat(seen), seed=seed)
-    if clip is not None:
-        estimates["clip"] = mean_clip_score(np.concatenate(scores), len(captions), seed)
-    return estimates
+        seen = {"fid": torch.from_numpy(contributions(reference, seen["features"])), **seen}
+    if keep is not None:
+        save_file({name: value.half() if name == "features" else value for name, value in seen.items()}, keep)
+    return {name: bootstrap_mean(value.numpy(), seed) for name, value in seen.items() if name != "features"}
+
+
+def load_features(name: str, device: str | torch.device) -> Any:
+    """The network whose features FID uses: "inception", or a judge's folder or hub id."""
+    return Inception(torch.device(device)) if name == "inception" else Classifier(name, device=device)

@@ -152,7 +152,7 @@ class Item:
 
     def claims(self) -> pd.DataFrame:
         """The verdicts on the paper's claims about these cells."""
-        return claims.judge(self.results)
+        return claims.judge(self.results, self.run.studies)
 
     def explanations(self) -> str:
         """What was found to explain the published results of this profile, as Markdown."""

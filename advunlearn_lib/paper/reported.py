@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import statistics
 from collections.abc import Sequence
 from functools import cache
@@ -11,12 +12,14 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from advunlearn_lib.base.errors import choose
+from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.estimate import Estimate
+from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.profiles.schema import Profile
 
 HERE = Path(__file__).parent
@@ -65,6 +68,11 @@ class Result(BaseModel):
         return Row(self.concept, self.method, self.component, self.variant)
 
     @property
+    def estimate(self) -> Estimate:
+        """Our value with its interval."""
+        return Estimate(value=self.reproduced, low=self.low, high=self.high, n=self.n)
+
+    @property
     def cell(self) -> Cell:
         """The cell."""
         return Cell(self.row, self.attack, self.metric)
@@ -106,6 +114,24 @@ def reproduce(studies: Sequence[Study], table: str) -> list[Result]:
     """One result for each reported cell, computed or read from the store, over the seeds of ``studies``."""
     compute(jobs_of([study.profile for study in studies], table), studies[0].store, f"table {table}")
     return [result_of(studies, number) for number in reported(table)]
+
+
+def read_results(folder: Path) -> tuple[list[Result], str]:
+    """All tables' cells from the JSON files that a run left in ``folder``, and their stamps.
+
+    Raises :class:`UserError` for a file that is not there or no table's.
+    """
+    results: list[Result] = []
+    stamps: dict[str, None] = {}
+    for name in TABLES:
+        path = folder / f"{name}.json"
+        try:
+            table = json.loads(path.read_text())
+            stamps[table["stamp"]] = None
+            results += [validated("cell", Result, cell) for cell in table["cells"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{str(path)!r} is no table's results: {error}") from error
+    return results, "; ".join(stamps)
 
 
 def result_of(studies: Sequence[Study], number: Reported) -> Result:

@@ -10,16 +10,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.execute.plan import Job, describe_plan
 from advunlearn_lib.execute.pool import compute
-from advunlearn_lib.paper import claims
+from advunlearn_lib.paper import claims, outcomes
 from advunlearn_lib.paper.item import Run
 from advunlearn_lib.paper.items import ITEMS, TABLES
-from advunlearn_lib.paper.reported import jobs_of, reproduce
+from advunlearn_lib.paper.reported import jobs_of, read_results, reproduce
 
 MAIN_TABLES = ("5", "6", "7")  # their models also under random tokens: what luck alone finds
 
@@ -42,6 +43,7 @@ def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
     print(describe_plan(jobs, run.study.store), flush=True)
     compute(jobs, run.study.store, "all cells")
     failed = execute_notebooks(parameters)
+    outcomes.write(run, list(TABLES))
     report_claims(run)
     if failed:
         raise UserError(f"{len(failed)} of {len(ITEMS)} notebooks failed; " + "; ".join(failed))
@@ -66,10 +68,17 @@ def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
     return failed
 
 
-def report_claims(run: Run) -> None:
-    """Judge every claim, write the page, print the verdicts."""
-    results = [result for table in TABLES.values() for result in reproduce(run.studies, table)]
-    judged = claims.judge(results)
-    claims.write(judged, run.folder, run.stamp, claims.explanations(run.profile))
-    print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{run.stamp}")
+def report_claims(run: Run, numbers: Path | None = None) -> None:
+    """Judge every claim, write the page, print the verdicts.
+
+    ``numbers``: a folder of tables computed before; then nothing is computed, and intervals alone decide.
+    """
+    if numbers is not None:
+        results, stamp = read_results(numbers)
+        judged = claims.judge(results)
+    else:
+        results, stamp = [r for table in TABLES.values() for r in reproduce(run.studies, table)], run.stamp
+        judged = claims.judge(results, run.studies)
+    claims.write(judged, run.folder, stamp, claims.explanations(run.profile))
+    print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{stamp}")
     print(f"written to {run.folder}: claims.csv, claims.md")

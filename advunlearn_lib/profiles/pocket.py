@@ -15,6 +15,7 @@ from advunlearn_lib.profiles.schema import Concept, Kind, MethodKey, MethodSetti
 from advunlearn_lib.profiles.variants import VARIANTS
 from advunlearn_lib.world.things import THINGS, plain_prompt, with_article
 
+PROMPTS = 100  # ours: of a style or an object the paper has 50
 SURE = 0.9  # 95 % of the original model's pictures of weapons have more; broken pictures seldom do
 PAINTED = ("dog", "cat", "horse", "boat", "pizza", "umbrella")  # shown in the style that is erased
 REMAIN = tuple(
@@ -44,6 +45,7 @@ def style(name: str, paper: str) -> Concept:
     bare = (name, f"a painting by {name}", f"a painting in the style of {name}")
     erase = (*bare, *(plain_prompt(thing, name) for thing in PAINTED))
     judged: dict[str, Any] = {"judge": "judge-style", "labels": (name,), "threshold": SURE}
+    judged |= {"prompt_count": PROMPTS}
     return Concept(
         name=name,
         paper=paper,
@@ -56,9 +58,10 @@ def style(name: str, paper: str) -> Concept:
     )
 
 
-def thing(name: str, paper: str, surrogate: str) -> Concept:
+def thing(name: str, paper: str, surrogate: str, prompts: int = PROMPTS) -> Concept:
     """One object."""
     judged: dict[str, Any] = {"judge": "judge-object", "labels": (name,), "threshold": SURE}
+    judged |= {"prompt_count": prompts}
     erase = (name, plain_prompt(name))
     pictures: dict[str, Any] = {"forget_prompts": erase[1:], "remain_prompts": REMAIN}
     pictures |= {"surrogate": plain_prompt(surrogate)}
@@ -76,7 +79,7 @@ CONCEPTS = {
     "Garbage Truck": thing("garbage truck", "Garbage Truck", "camera"),
     "vehicle": broad("vehicle", "", VEHICLES, "chair"),
     "monet": style("monet", ""),
-    "guitar": thing("guitar", "", "drum"),
+    "guitar": thing("guitar", "", "drum", prompts=60),  # it has no more than 65 captions
 }
 BASES = {"SD v1.4": "v1-4", "SD v1.5": "v1-5", "DreamShaper": "dreamshaper", "Protogen": "protogen"}
 
@@ -155,7 +158,7 @@ POCKET = Profile(
     guidance_scale=5.0,
     batch=50,
     fid_images=1000,
-    prompts=60,
+    prompts=142,  # of a category, as the paper's; of any other concept PROMPTS
     attack_timesteps=6,  # figures/published/pocket/tuning/budget.csv
     attack_steps=4,  # the same
     concepts=CONCEPTS,

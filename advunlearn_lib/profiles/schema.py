@@ -91,6 +91,7 @@ class Concept(BaseModel):
     prompts: str = Field(
         "", description="the file of its evaluation prompts, where the profile's source has files"
     )
+    prompt_count: int = Field(0, ge=0, description="evaluation prompts (0: the profile's number)")
     labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
     threshold: float = Field(
         0.0, ge=0, le=1, description="... with at least this probability, all labels together"
@@ -170,7 +171,7 @@ class Profile(BaseModel):
     gpu_gb: float = Field(0, ge=0, description="GPU memory a run needs; 0: a CPU will do")
     gpu_unet_gb: float = Field(0, ge=0, description="the same where a UNet is trained")
     batch: int = Field(ge=1, description="pictures made at once")
-    fid_images: int = Field(ge=40, multiple_of=20, description="pictures behind FID and CLIP score")
+    fid_images: int = Field(ge=40, description="pictures behind FID and CLIP score")
     prompts: int = Field(ge=4, description="evaluation prompts of a concept, at most")
     select: bool = Field(True, description="evaluate on prompts for which the base model shows the concept")
     max_prompt_tokens: int = Field(
@@ -198,6 +199,10 @@ class Profile(BaseModel):
             return PACKAGED if self.nudity_detector == "nudenet" else self.detector or OFFICIAL
         folder = Path(self.judges) / name
         return str(folder) if folder.is_dir() else name
+
+    def prompt_count(self, concept: Concept) -> int:
+        """How many prompts the concept is evaluated on, at most."""
+        return min(self.prompts, concept.prompt_count or self.prompts)
 
     def is_local(self) -> bool:
         """Is every model a folder here, so that no network is needed?"""

@@ -1,0 +1,51 @@
+"""What a number is the mean of, prompt by prompt or picture by picture: two models can be compared by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from advunlearn_lib.attacks.records import AttackResult
+from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.experiment.cells import Cell
+
+if TYPE_CHECKING:
+    from advunlearn_lib.experiment.study import Study
+
+KEPT = "pictures.safetensors"  # beside a quality cell's numbers
+OUTCOME = {"asr": "after", "pre_asr": "before"}
+
+
+class Samples(NamedTuple):
+    """``values`` [n]: successes (bool), or what each picture adds to FID or CLIP score.
+
+    ``of`` is the key of the prompts or captions: two cells with the same one can be compared pair by pair.
+    """
+
+    of: str
+    values: NDArray[np.bool_] | NDArray[np.float64]
+
+
+def read_samples(study: Study, cell: Cell) -> Samples | None:
+    """The samples behind a finished cell; None where the store
+    has none, or where the number is of another sort.
+    """
+    kind, recipe = study.recipes.cell(cell)
+    if (record := study.store.read(kind, recipe)) is None:
+        return None
+    if kind == "attack":
+        outcomes = AttackResult(**record["result"]).prompts
+        values = np.array([getattr(one, OUTCOME[cell.metric]) for one in outcomes], bool)
+        return Samples(key_of(recipe["prompts"]), values)
+    if kind != "quality":
+        return None
+    try:
+        kept = load_file(study.store.folder(kind, recipe) / KEPT)
+    except (OSError, SafetensorError):
+        return None
+    captions = {name: value for name, value in recipe.items() if name != "model"}
+    return Samples(key_of(captions), kept[cell.metric].double().numpy())
