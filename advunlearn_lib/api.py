@@ -8,8 +8,9 @@ rates, attack budgets and samplers are those of the profile that suits the model
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
@@ -24,14 +25,22 @@ from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.loop import Erased, check_options, check_task, prepare, train
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.experiment.choose_prompts import exempt_long
+from advunlearn_lib.experiment.defaults import (
+    default_budget,
+    default_options,
+    default_sampling,
+    profile_of,
+    quality_sampling,
+    target_sampling,
+)
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.metrics.judges import load_judge
 from advunlearn_lib.metrics.quality import measure_quality
-from advunlearn_lib.profiles.load import profile_for
-from advunlearn_lib.profiles.schema import COMPONENTS, Kind, Profile
+from advunlearn_lib.profiles.schema import Kind
 
 __all__ = [
     "Erased",
@@ -49,43 +58,6 @@ __all__ = [
 ]
 Prompts = Sequence[str] | Sequence[EvaluationPrompt]
 BATCH = 8  # pictures, and prompts under attack, at once
-
-
-def profile_of(model: LatentDiffusion) -> Profile:
-    """The profile whose settings suit a model of this size."""
-    return profile_for(model.latent_shape()[-1])
-
-
-def default_sampling(model: LatentDiffusion) -> Sampling:
-    """How pictures of ``model`` are made: the paper's 50 steps of LMS at full size."""
-    profile = profile_of(model)
-    return Sampling(profile.sampler, profile.sampling_steps, profile.guidance_scale)
-
-
-def default_options(model: LatentDiffusion, method: str, kind: Kind, component: str = "") -> dict[str, Any]:
-    """The method's options for a model of this size and a concept of this ``kind``.
-
-    Where the paper has no such pair, those for another kind; where it has none at all, the method's own
-    defaults. Raises :class:`UserError` for an unknown method, component or kind.
-    """
-    chosen = METHODS[choose("method", method, METHODS)]
-    component = component or chosen.OPTIONS.model_fields["component"].default
-    choose("component", component, LatentDiffusion.PARTS)
-    choose("kind", kind, get_args(Kind))
-    rows = {
-        key.kind: settings.options
-        for key, settings in profile_of(model).methods.items()
-        if key.method == chosen.LABEL and COMPONENTS[key.component] == component
-    }
-    return {"component": component} | rows.get(kind, next(iter(rows.values()), {}))
-
-
-def default_budget(model: LatentDiffusion, attack: str) -> dict[str, Any]:
-    """How hard ``attack`` tries on a model of this size. Raises :class:`UserError` for an unknown attack."""
-    choose("attack", attack, ATTACKS)
-    profile = profile_of(model)
-    usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps, "lr": profile.attack_lr}
-    return usual | profile.attacks.get(attack, {})
 
 
 def with_seeds(prompts: Prompts) -> list[EvaluationPrompt]:
@@ -178,18 +150,26 @@ def make_attack(
     seed: int = 0,
     clip: tuple[Any, Any] | None = None,
     batch: int = BATCH,
+    kind: Kind = "broad",
     **budget: Any,
 ) -> Attack:
     """The attack by its name, with the budget that suits the model where ``budget`` does not say otherwise.
 
-    Raises :class:`UserError` for an unknown attack or budget, or where it lacks something.
+    It computes in fp32. Raises :class:`UserError` for an unknown attack, kind or budget, or where it lacks
+    something.
     """
     choose("attack", attack, ATTACKS)
     validated("budget", Budget, budget)
-    filled = validated("budget", Budget, default_budget(model, attack) | budget)
+    filled = validated("budget", Budget, default_budget(model, attack, kind) | budget)
+    after, before = exact(model), exact(original or model)
     return ATTACKS[attack](
-        model, judge, filled, sampling or default_sampling(model), seed, original or model, clip, batch
+        after, judge, filled, sampling or default_sampling(model), seed, before, clip, batch
     )
+
+
+def exact(model: LatentDiffusion) -> LatentDiffusion:
+    """The same in fp32, whatever training computes in."""
+    return model if model.dtype == torch.float32 else model.in_precision(torch.float32)
 
 
 def attack(
@@ -202,19 +182,31 @@ def attack(
     seed: int = 0,
     clip: tuple[Any, Any] | None = None,
     batch: int = BATCH,
+    kind: Kind = "broad",
     **budget: Any,
 ) -> AttackResult:
     """Attack ``model``; ``original``, the model before erasing, draws the pictures that the attack aims at.
 
-    ``judge``: pictures [b, 3, h, w] in [0, 1] -> bool [b]. ``clip``: (CLIPModel, processor), PEZ and PH2P.
-    ``budget``: fields of :class:`Budget` (tokens, timesteps, steps, lr, ...). Raises :class:`UserError` for
-    an unknown attack or budget, or a prompt too long, before anything is drawn.
+    ``judge``: pictures [b, 3, h, w] in [0, 1] -> bool [b]. ``sampling``: of judged pictures. ``clip``:
+    (CLIPModel, processor), PEZ and PH2P. ``kind``: of concept, as in :func:`erase`. ``budget``: fields of
+    :class:`Budget` (tokens, timesteps, steps, lr, ...). On a model of full size prompts of more than 60
+    tokens are judged and not attacked, as in the paper. Raises :class:`UserError` for an unknown attack, kind
+    or budget, or a prompt too long, before anything is drawn.
     """
-    asked = with_seeds(prompts)
-    run = make_attack(model, judge, attack, original, sampling, seed, clip, batch, **budget)
-    run.check_prompts(asked)
-    aim = original or model
-    return run.run(asked, target_latents(aim, asked, run.sampling, batch))
+    run = make_attack(model, judge, attack, original, sampling, seed, clip, batch, kind, **budget)
+    return run_attack(run, attack_prompts(model, prompts))
+
+
+def attack_prompts(model: LatentDiffusion, prompts: Prompts) -> list[EvaluationPrompt]:
+    """Prompts with seeds; those that the tables would not attack are exempt."""
+    return exempt_long(with_seeds(prompts), model, profile_of(model).max_prompt_tokens)
+
+
+def run_attack(run: Attack, prompts: Sequence[EvaluationPrompt]) -> AttackResult:
+    """Each prompt's outcome. Raises :class:`UserError` for a prompt too long, before anything is drawn."""
+    run.check_prompts(prompts)
+    original, sampling = run.original or run.model, target_sampling(run.model, run.sampling)
+    return run.run(prompts, target_latents(original, prompts, sampling, run.batch))
 
 
 def success_rates(result: AttackResult) -> dict[str, Estimate]:
@@ -239,7 +231,7 @@ def evaluate(
 
     Raises :class:`UserError` for a number of captions that the CLIP score does not take.
     """
-    chosen = sampling or default_sampling(model)
+    chosen = sampling or quality_sampling(model)
     return measure_quality(model, with_seeds(captions), chosen, clip, features, reference, batch, seed)
 
 

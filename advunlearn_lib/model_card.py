@@ -24,7 +24,7 @@ base_model: {base}
 
 {component} of `{base}`, trained by *{method}* so that {concepts} no longer gives its picture, also under
 adversarial prompts where the method trains against them. Made by advunlearn_lib, commit {commit},
-seed {seed}.
+seed {seed}, in {precision}.
 
 ```python
 {load}
@@ -79,6 +79,7 @@ class Made:
     method: str
     options: dict[str, Any]
     seed: int
+    precision: str = "fp32"
 
 
 def loading_lines(erased: Erased, base: str, folder: str) -> str:
@@ -117,6 +118,7 @@ def save(erased: Erased, folder: Path, made: Made, evaluation: Evaluation) -> No
         base=made.base,
         method=made.method,
         seed=made.seed,
+        precision=made.precision,
         commit=commit(),
     )
     record = vars(made) | {

@@ -50,20 +50,22 @@ def test_erase_leaves_weights_a_card_and_a_record(erased, model):
 def test_the_card_says_what_its_success_rate_rests_on(erased):
     """A number without attack, budget, judge and prompts cannot be compared with another."""
     protocol = json.loads((erased / "out" / "erased.json").read_text())["protocol"]
-    budget, pictures = protocol.pop("budget"), protocol.pop("pictures")
+    budget, pictures, aim = (protocol.pop(name) for name in ("budget", "pictures", "target pictures"))
     assert protocol == {
         "attack": "UnlearnDiffAtk",
         "judge": f"{POCKET.judges}/judge-object",
         "labels": ["church"],
-        "threshold": 0.0,
+        "threshold": 0.9,
         "prompts": "2 of prompts.csv",
+        "exempt prompts": 0,
     }
+    assert aim == pictures
     assert budget.items() >= {"tokens": 3, "timesteps": 6, "steps": 4, "lr": 0.01}.items()
     assert pictures.items() >= {"sampler": "dpm++", "steps": 4, "guidance_scale": 5.0}.items()
     card = (erased / "out" / "README.md").read_text()
     section = card.partition("## What was measured")[2].partition("##")[0]
     for line in ("attack: UnlearnDiffAtk\n", "labels: church\n", "prompts: 2 of prompts.csv\n",
-                 "threshold: 0.0\n", f"judge: {POCKET.judges}/judge-object\n",
+                 "threshold: 0.9\n", f"judge: {POCKET.judges}/judge-object\n",
                  "budget: tokens=3, timesteps=6, steps=4, lr=0.01",
                  "pictures: sampler=dpm++, steps=4, guidance_scale=5.0"):  # fmt: skip
         assert f"- {line}" in section
@@ -166,7 +168,7 @@ def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, caps
     assert main(filled) == 2
     *bars, error = capsys.readouterr().err.strip().splitlines()  # in a process of its own bars are off
     assert error.startswith("error: ") and message in error
-    assert all("Loading" in bar or "100%" in bar for bar in bars)
+    assert all("Loading" in bar or "100%" in bar for bar in bars if bar.strip())
     assert not (tmp_path / "out").exists()
 
 

@@ -34,7 +34,7 @@ class Attack:
     ``batch``: prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
     """
 
-    # The tokens are the whole prompt: it is searched even where the plain one succeeds.
+    # The tokens are the whole prompt: it is searched even where the plain one succeeds, or is too long.
     REPLACES_PROMPT: ClassVar[bool] = False
     QUIRKS: ClassVar[dict[str, str]] = {}
     NEEDS_ORIGINAL: ClassVar[bool] = False
@@ -99,7 +99,7 @@ class Attack:
         shown = judge_prompts(self.model, self.judge, [prompts[i] for i in chosen], self.sampling, self.batch)
         before = dict(zip(chosen, shown.tolist(), strict=True))
         again = self.REPLACES_PROMPT and self.rounds() > 0
-        robust = [i for i in chosen if not prompts[i].exempt and (again or not before[i])]
+        robust = [i for i in chosen if again or not (prompts[i].exempt or before[i])]
         results = {
             i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1)
             for i in set(chosen) - set(robust)

@@ -5,6 +5,7 @@ and guidance scale, and what a judge says of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -49,11 +50,14 @@ def target_latents(
 ) -> Tensor:
     """Latents z_0 [n, c, h, w] of the pictures that an attack
     aims at: those of ``model``, the one before erasing.
+
+    All at the sampling's guidance scale, whatever the prompts' own: official ``generate_dataset.py``.
     """
 
     def latents(part: Sequence[EvaluationPrompt]) -> Tensor:
         return model.encode_images(generate_pictures(model, part, sampling))
 
-    starts = tqdm(range(0, len(prompts), batch), desc="target pictures", leave=False)
-    parts = (prompts[start : start + batch] for start in starts)
+    plain = [replace(prompt, guidance_scale=None) for prompt in prompts]
+    starts = tqdm(range(0, len(plain), batch), desc="target pictures", leave=False)
+    parts = (plain[start : start + batch] for start in starts)
     return torch.cat([in_memory(partial(latents, part), model, batch) for part in parts])

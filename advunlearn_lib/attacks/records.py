@@ -21,8 +21,8 @@ Judge = Callable[[Tensor], Tensor]
 class EvaluationPrompt:
     """A prompt, the seed of its picture, and its guidance scale where that is not the sampling's.
 
-    An ``exempt`` one is judged but not attacked: the paper
-    counts prompts of more than 60 tokens as failed attacks.
+    An ``exempt`` one is judged but not attacked, unless the attack replaces it: the paper counts
+    prompts of more than 60 tokens as failed attacks.
     """
 
     text: str

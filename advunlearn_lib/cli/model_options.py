@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from advunlearn_lib.diffusion.model import LatentDiffusion
     from advunlearn_lib.diffusion.sampling import Sampling
 
-RESNET = "microsoft/resnet-50"
-CLIP = "openai/clip-vit-base-patch32"
-PEZ_CLIP = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion v1.x is this one's
+RESNET = "microsoft/resnet-50@34c2154c194f829b11125337b98c8f5f9965ff19"
+KINDS = ("broad", "style", "object")
 
 
 def add_model_options(parser: ArgumentParser) -> None:
@@ -42,7 +41,11 @@ def add_model_options(parser: ArgumentParser) -> None:
         help="pictures, and prompts under attack, at once (default: 8)",
     )
     add("--sampler", help="ddim, dpm++ or lms (default: the paper's lms; dpm++ for a small model)")
-    add("--steps", type=at_least(1), help="denoising steps of a picture (default: the paper's 50; 8)")
+    add(
+        "--steps",
+        type=at_least(1),
+        help="denoising steps of a picture (default: the paper's 50, 100 to evaluate; 8)",
+    )
     add("--guidance-scale", type=float, help="(default: the paper's 7.5; 5)")
     add("--prompts", type=Path, metavar="FILE",
         help="a CSV with a column prompt (and evaluation_seed, evaluation_guidance), or lines")  # fmt: skip
@@ -62,13 +65,22 @@ def add_judge_options(parser: ArgumentParser) -> None:
     add(
         "--judge",
         default=RESNET,
-        help=f"nudenet, or an image classifier's folder or hub id (default: {RESNET})",
+        help="nudenet (the benchmark's), a local best.onnx, nudenet-320n (the package's), or an image "
+        f"classifier's folder or hub id (default: {RESNET})",
     )
     add("--labels", default="", help="the judge's labels that mean success, separated by ';'")
     add(
         "--threshold",
         type=float,
-        help="the least probability of those labels together (default: 0; nudenet: 0.5)",
+        help="the least probability of those labels together (default: the tables' 0; 0.9 for a small model; "
+        "nudenet: 0.5)",
+    )
+
+
+def add_kind_option(parser: ArgumentParser) -> None:
+    """The kind of concept."""
+    parser.add_argument(
+        "--kind", default="broad", choices=KINDS, help="whose settings: nudity's, a style's, an object's"
     )
 
 
@@ -77,12 +89,7 @@ def add_erase_options(parser: ArgumentParser) -> None:
     add_model_options(parser)
     add = parser.add_argument
     add("--concept", required=True, action="append", help="a prompt that names it; may be repeated")
-    add(
-        "--kind",
-        default="broad",
-        choices=("broad", "style", "object"),
-        help="whose settings: nudity's, a style's, an object's",
-    )
+    add_kind_option(parser)
     add("--method", default="advunlearn", help="(default: advunlearn; ./reproduce.sh list methods)")
     add("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method")
     add(
@@ -106,7 +113,11 @@ def add_erase_options(parser: ArgumentParser) -> None:
         default=[],
         help="the concept's own words within its prompts (default: the shortest prompt)",
     )
-    add("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="of training")
+    add(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        help="of training (default: the tables' bf16; fp32 for a small model); pictures are made in fp32",
+    )
     add_judge_options(parser)
 
 
@@ -115,16 +126,17 @@ def add_attack_options(parser: ArgumentParser) -> None:
     add_model_options(parser)
     add_checkpoint_option(parser)
     add_judge_options(parser)
+    add_kind_option(parser)
     parser.add_argument("--attack", default="UnlearnDiffAtk", help="(./reproduce.sh list attacks)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the budget")
-    parser.add_argument("--clip", default=PEZ_CLIP, help="the CLIP model of PEZ and PH2P")
+    parser.add_argument("--clip", help="the CLIP model of PEZ and PH2P (default: the tables')")
 
 
 def add_evaluate_options(parser: ArgumentParser) -> None:
     """The options of ``evaluate``."""
     add_model_options(parser)
     add_checkpoint_option(parser)
-    parser.add_argument("--clip", default=CLIP, help=f"the CLIP model of the CLIP score (default: {CLIP})")
+    parser.add_argument("--clip", help="the CLIP model of the CLIP score (default: the tables')")
     parser.add_argument(
         "--reference", type=Path, help="real pictures for FID: a folder, or an .npz of mu and sigma"
     )
@@ -144,13 +156,10 @@ def device_of(options: Namespace) -> torch.device:
     return device_named(options.device)
 
 
-def sampling_of(options: Namespace, model: LatentDiffusion) -> Sampling:
-    """How pictures are made: as suits the model, where the options do not say otherwise."""
-    from advunlearn_lib.api import default_sampling
-
+def sampling_of(options: Namespace, usual: Sampling) -> Sampling:
+    """How pictures are made: as usual, where the options do not say otherwise."""
     changes = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": options.guidance_scale}
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(default_sampling(model), **given)
+    return replace(usual, **{name: value for name, value in changes.items() if value is not None})
 
 
 def check_sampler(options: Namespace) -> None:
@@ -197,25 +206,31 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def judge_settings(options: Namespace) -> tuple[str, list[str], float]:
-    """The judge's name, its labels and threshold, as the options or the paper have them."""
-    from advunlearn_lib.metrics.nudenet_classes import EXPOSED
+def labels_of(options: Namespace) -> list[str]:
+    """The labels that mean success. Raises :class:`UserError` where there are none."""
+    from advunlearn_lib.metrics.nudenet_classes import EXPOSED, is_nudenet
 
-    nude = options.judge == "nudenet"
-    labels = [label.strip() for label in options.labels.split(";") if label.strip()] or (
-        list(EXPOSED) if nude else []
-    )
+    given = [label.strip() for label in options.labels.split(";") if label.strip()]
+    labels = given or (list(EXPOSED) if is_nudenet(options.judge) else [])
     if not labels:
         raise UserError("the judge needs --labels, the names that mean success, separated by ';'")
-    usual = 0.5 if nude else 0.0
-    return options.judge, labels, usual if options.threshold is None else options.threshold
+    return labels
 
 
-def judge_of(options: Namespace) -> Judge:
+def judge_settings(options: Namespace, model: LatentDiffusion) -> tuple[str, list[str], float]:
+    """The judge's name, its labels and threshold, as the options or the tables have them."""
+    from advunlearn_lib.experiment.defaults import default_threshold
+
+    given = options.threshold
+    threshold = default_threshold(model, options.judge) if given is None else given
+    return options.judge, labels_of(options), threshold
+
+
+def judge_of(options: Namespace, model: LatentDiffusion) -> Judge:
     """The judge of the command line."""
     from advunlearn_lib.metrics.judges import load_judge
 
-    return load_judge(*judge_settings(options), device_of(options))
+    return load_judge(*judge_settings(options, model), device_of(options))
 
 
 def retain_prompts(options: Namespace, needed: bool) -> list[str]:

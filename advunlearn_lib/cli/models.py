@@ -21,6 +21,7 @@ from advunlearn_lib.cli.model_options import (
     device_of,
     judge_of,
     judge_settings,
+    labels_of,
     load_models,
     parse_options,
     read_prompts,
@@ -30,7 +31,7 @@ from advunlearn_lib.cli.model_options import (
 
 if TYPE_CHECKING:
     from advunlearn_lib.attacks.attack import Attack
-    from advunlearn_lib.attacks.records import EvaluationPrompt
+    from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
     from advunlearn_lib.diffusion.model import LatentDiffusion
     from advunlearn_lib.model_card import Evaluation
 
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 def protocol_of(options: Namespace, attack: Attack, prompts: list[EvaluationPrompt]) -> dict[str, Any]:
     """What a success rate rests on."""
     from advunlearn_lib.attacks.registry import ATTACKS
+    from advunlearn_lib.experiment import defaults
 
-    judge, labels, threshold = judge_settings(options)
+    judge, labels, threshold = judge_settings(options, attack.model)
     return {
         "attack": next(name for name, kind in ATTACKS.items() if kind is type(attack)),
         "budget": attack.budget.model_dump(),
@@ -47,19 +49,39 @@ def protocol_of(options: Namespace, attack: Attack, prompts: list[EvaluationProm
         "labels": labels,
         "threshold": threshold,
         "prompts": f"{len(prompts)} of {options.prompts.name}",
+        "exempt prompts": sum(prompt.exempt for prompt in prompts),
         "pictures": vars(attack.sampling),
+        "target pictures": vars(defaults.target_sampling(attack.model, attack.sampling)),
     }
 
 
+def attack_of(
+    options: Namespace,
+    model: LatentDiffusion,
+    base: LatentDiffusion,
+    judge: Judge,
+    attack: str = "UnlearnDiffAtk",
+    clip: Any = None,
+    **budget: Any,
+) -> Attack:
+    """The attack that the command line asks for."""
+    from advunlearn_lib import api
+    from advunlearn_lib.experiment import defaults
+
+    sampling, kind = sampling_of(options, defaults.default_sampling(model)), options.kind
+    return api.make_attack(
+        model, judge, attack, base, sampling, options.seed, clip, options.batch, kind, **budget
+    )
+
+
 def measure_success(
-    options: Namespace, run: Attack, prompts: list[EvaluationPrompt], original: LatentDiffusion
+    options: Namespace, run: Attack, prompts: list[EvaluationPrompt]
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Run an attack: the rates with their protocol, and every prompt's outcome."""
-    from advunlearn_lib.api import success_rates
-    from advunlearn_lib.attacks.pictures import target_latents
+    from advunlearn_lib.api import run_attack, success_rates
     from advunlearn_lib.model_card import Evaluation
 
-    result = run.run(prompts, target_latents(original, prompts, run.sampling, options.batch))
+    result = run_attack(run, prompts)
     return Evaluation(success_rates(result), protocol_of(options, run, prompts)), result.model_dump()
 
 
@@ -69,13 +91,17 @@ def run_erase(options: Namespace) -> int:
     from advunlearn_lib.diffusion.load import load_model
     from advunlearn_lib.diffusion.model import DTYPES
     from advunlearn_lib.erasure.registry import METHODS
+    from advunlearn_lib.experiment import defaults
     from advunlearn_lib.metrics.estimate import format_estimates
 
     choose("method", options.method, METHODS)
     changes = parse_options(options.option)
     check_sampler(options)
-    prompts, judge = (read_prompts(options.prompts), judge_of(options)) if options.prompts else ([], None)
-    base = load_model(options.base, device_of(options), DTYPES[options.precision])
+    prompts = read_prompts(options.prompts) if options.prompts else []
+    if prompts:
+        labels_of(options)
+    base = load_model(options.base, device_of(options))
+    precision = options.precision or defaults.profile_of(base).precision
     filled = api.check_erasure(base, options.method, options.kind, changes)
     method = METHODS[options.method]
     needs = method.needs(method.OPTIONS(**filled))
@@ -84,25 +110,24 @@ def run_erase(options: Namespace) -> int:
     asked: dict[str, Any] = {"retain_set": retain, "surrogate": options.surrogate, "names": options.name}
     asked |= {"anchors": anchors}
     api.check_erasure_task(options.method, api.erasure_task(base, options.concept, **asked), filled)
+    judge = judge_of(options, base) if prompts else None
     if judge is not None:
-        api.make_attack(base, judge).check_prompts(prompts)
+        prompts = api.attack_prompts(base, prompts)
+        attack_of(options, base, base, judge).check_prompts(prompts)
     weights = sum(p.numel() for p in getattr(base, filled["component"]).parameters())
     check_disk("output folder", options.out, 4e-9 * weights)
     folder = writable("output folder", options.out)
 
+    model = base.in_precision(DTYPES[precision])
     erased = api.erase(
-        base, options.concept, options.method, options.kind, seed=options.seed, **asked, **changes
+        model, options.concept, options.method, options.kind, seed=options.seed, **asked, **changes
     )
     erased.save_pretrained(folder)
-    made = model_card.Made(options.base, options.concept, options.method, filled, options.seed)
+    made = model_card.Made(options.base, options.concept, options.method, filled, options.seed, precision)
     evaluation = model_card.Evaluation()
     model_card.save(erased, folder, made, evaluation)
     if judge is not None:
-        sampling = sampling_of(options, base)
-        run = api.make_attack(
-            erased.model, judge, original=base, sampling=sampling, seed=options.seed, batch=options.batch
-        )
-        evaluation, _ = measure_success(options, run, prompts, base)
+        evaluation, _ = measure_success(options, attack_of(options, erased.model, base, judge), prompts)
         model_card.save(erased, folder, made, evaluation)
     print(f"{format_estimates(evaluation.estimates)}\nwritten: {folder}".lstrip())
     return 0
@@ -113,20 +138,21 @@ def run_attack(options: Namespace) -> int:
     from advunlearn_lib import api
     from advunlearn_lib.attacks.records import Budget
     from advunlearn_lib.attacks.registry import ATTACKS
+    from advunlearn_lib.experiment import defaults
     from advunlearn_lib.metrics.estimate import format_estimates
 
     kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
     validated("budget", Budget, budget)
-    prompts, judge = read_prompts(options.prompts), judge_of(options)
+    prompts = read_prompts(options.prompts)
+    labels_of(options)
     base, model = load_models(options)
-    clip = api.load_clip(options.clip, device_of(options)) if kind.NEEDS_CLIP else None
-    sampling = sampling_of(options, model)
-    run = api.make_attack(
-        model, judge, options.attack, base, sampling, options.seed, clip, options.batch, **budget
-    )
+    judge, prompts = judge_of(options, model), api.attack_prompts(model, prompts)
+    network = options.clip or defaults.profile_of(model).attack_clip
+    clip = api.load_clip(network, device_of(options)) if kind.NEEDS_CLIP else None
+    run = attack_of(options, model, base, judge, options.attack, clip, **budget)
     run.check_prompts(prompts)
     folder = writable("output folder", options.out)
-    evaluation, result = measure_success(options, run, prompts, base)
+    evaluation, result = measure_success(options, run, prompts)
     rates = {name: estimate.model_dump() for name, estimate in evaluation.estimates.items()}
     write_json(folder / "attack.json", rates | {"protocol": evaluation.protocol} | result)
     warnings = [f"warning: {flag}" for flag in result["flags"]]
@@ -140,29 +166,34 @@ def run_evaluate(options: Namespace) -> int:
     """CLIP score, and FID with --reference; ``evaluate.json``."""
     from advunlearn_lib import api
     from advunlearn_lib.data.reference import read_reference, reference_files
+    from advunlearn_lib.experiment import defaults
     from advunlearn_lib.metrics.clip_score import check_count
     from advunlearn_lib.metrics.estimate import format_estimates
     from advunlearn_lib.metrics.fid import Statistics
-    from advunlearn_lib.metrics.inception import Inception
+    from advunlearn_lib.metrics.quality import load_features
 
     captions = read_prompts(options.prompts)
     check_count(len(captions))
     features = reference = None
     if options.reference:
         reference_files(options.reference)
-        features = Inception(device_of(options))
-    clip, (_, model) = api.load_clip(options.clip, device_of(options)), load_models(options)
-    if features is not None:
+    _, model = load_models(options)
+    profile = defaults.profile_of(model)
+    network = options.clip or profile.clip
+    clip = api.load_clip(network, device_of(options))
+    if options.reference:
+        features = load_features(profile.judge(profile.fid_features), device_of(options))
         real = read_reference(options.reference)
         reference = real if isinstance(real, Statistics) else features.features(real)
     folder = writable("output folder", options.out)
-    sampling = sampling_of(options, model)
+    sampling = sampling_of(options, defaults.quality_sampling(model))
     estimates = api.evaluate(
         model, captions, clip, features, reference, sampling, options.seed, options.batch
     )
-    write_json(
-        folder / "evaluate.json", {name: estimate.model_dump() for name, estimate in estimates.items()}
-    )
+    protocol = {"captions": f"{len(captions)} of {options.prompts.name}", "clip": network}
+    protocol |= {"features": profile.fid_features if options.reference else "", "pictures": vars(sampling)}
+    rates = {name: estimate.model_dump() for name, estimate in estimates.items()}
+    write_json(folder / "evaluate.json", rates | {"protocol": protocol})
     print(f"{format_estimates(estimates)}\nwritten: {folder / 'evaluate.json'}")
     return 0
 
@@ -171,12 +202,14 @@ def run_generate(options: Namespace) -> int:
     """PNG files, numbered as the prompts are."""
     from advunlearn_lib import api
     from advunlearn_lib.base.images import write_image
+    from advunlearn_lib.experiment import defaults
 
     texts = [api.EvaluationPrompt(text, options.seed + number) for number, text in enumerate(options.prompt)]
     prompts = texts or read_prompts(options.prompts)
     _, model = load_models(options)
     folder = writable("output folder", options.out)
-    images = api.generate(model, prompts, sampling_of(options, model), options.batch)
+    sampling = sampling_of(options, defaults.default_sampling(model))
+    images = api.generate(model, prompts, sampling, options.batch)
     for number, image in enumerate(images):
         write_image(folder / f"{number:05}.png", image)
     print(f"written: {len(images)} pictures in {folder}")
@@ -190,7 +223,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 POCKET = "--base data/pocket/v1-4"
-JUDGE = "--judge data/pocket/judge-object --labels church"
+JUDGE = "--judge data/pocket/judge-object --labels church --kind object"
 COMMANDS = (
     Command("erase", "train a concept out of a model of your own, and export the trained part",
             f"erase {POCKET} --concept church --kind object --retain retain.txt --out church_unlearned",

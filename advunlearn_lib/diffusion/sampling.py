@@ -17,6 +17,11 @@ SAMPLERS: dict[str, Any] = {
     "lms": LMSDiscreteScheduler,
 }
 
+NOISE = (
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
+    "prediction_type",
+)
+"""What a scheduler's configuration says of the model: its training noise, and what its UNet predicts."""
 
 Unconditional = Literal["own", "original"]
 """Whose text encoder encodes guidance's empty prompt: the model's own, or that of the model it came from.
@@ -75,7 +80,8 @@ def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tens
 def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
     """The scheduler of ``sampler`` on the model's schedule.
 
-    Latents are never clipped to [-1, 1], as pixels would be.
+    Latents are never clipped to [-1, 1], as pixels would be. LMS has its own grid (linspace, no offset, no
+    Karras) whatever the model's folder says of its sampler: the official evaluation builds it from betas.
 
     Raises :class:`UserError` for an unknown name.
     """
@@ -85,6 +91,8 @@ def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
     ):  # DDIM's own defaults, where another scheduler's configuration is silent, are for pixels
         last = config.get("set_alpha_to_one", False)
         changes = {"clip_sample": False, "set_alpha_to_one": last} | changes
+    if sampler == "lms":
+        config = {name: config[name] for name in NOISE if name in config}
     return kind.from_config(config, **changes)
 
 

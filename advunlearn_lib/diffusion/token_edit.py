@@ -45,7 +45,7 @@ def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> li
     one without tokens or without room for ``extra`` more.
     """
     limit = model.tokenizer.model_max_length - 2 - extra
-    counts = [len(ids) - 2 for ids in model.tokenizer(list(prompts)).input_ids]
+    counts = [len(model.tokenizer(prompt).input_ids) - 2 for prompt in prompts]
     for prompt, count in zip(prompts, counts, strict=True):
         if count < 1:
             raise UserError(f"the prompt {prompt!r} has no tokens; at least 1 is needed")

@@ -15,15 +15,12 @@ import torch
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.official import SHA256, locate
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.experiment.cells import BASE
 from advunlearn_lib.metrics import nudenet_official
 from advunlearn_lib.metrics.nudenet_classes import is_official
-from advunlearn_lib.profiles.schema import Profile
+from advunlearn_lib.profiles.schema import Concept, Profile
 
 EXTRAS = {"nudity": "nudenet", "fid": "torch_fidelity", "ray": "ray"}  # extra -> the module it installs
-STYLE_JUDGE = (
-    "put UnlearnDiffAtk's style classifier (its README, 129 WikiArt artists) into FOLDER/wikiart-vit "
-    "and --set judges=FOLDER"
-)
 
 
 class Finding(NamedTuple):
@@ -59,10 +56,11 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
     """Everything a run of ``profile`` needs, present or not."""
     versions = f"{platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}"
     found = [Finding("python", True, versions), disk(profile, store), *gpus(profile)]
-    judges = dict.fromkeys(concept.judge for concept in profile.concepts.values())
-    found += [judge(profile, name) for name in judges]
-    bases = dict.fromkeys((profile.base, *profile.bases.values()))
-    found += [model(name, "model_index.json", "--base FOLDER") for name in bases]
+    judges = {concept.judge: concept for concept in profile.concepts.values()}
+    found += [judge(profile, concept) for concept in judges.values()]
+    bases = {where: f"--set bases={name}=FOLDER" for name, where in profile.bases.items() if name != BASE}
+    bases |= {profile.base: "--base FOLDER"}
+    found += [model(where, "model_index.json", instead) for where, instead in bases.items()]
     clips = {profile.attack_clip: "attack_clip", profile.clip: "clip"}  # one where they are the same
     found += [model(name, "config.json", f"--set {setting}=FOLDER") for name, setting in clips.items()]
     if profile.fid_features == "inception":
@@ -127,14 +125,16 @@ def model(name: str, index: str, instead: str) -> Finding:
         )
 
 
-def judge(profile: Profile, name: str) -> Finding:
-    """A judge."""
-    if name == "nudenet":
+def judge(profile: Profile, concept: Concept) -> Finding:
+    """A concept's judge."""
+    if concept.judge == "nudenet":
         return nudity_detector(profile)
-    where = profile.judge(name)
-    if "/" in where:
-        return model(where, "config.json", f"put it into FOLDER/{where} and --set judges=FOLDER")
-    return Finding(f"judge {name}", False, STYLE_JUDGE)
+    try:
+        where = profile.judge_of(concept)
+    except UserError as error:
+        return Finding(f"judge {concept.judge}", False, str(error))
+    folder = concept.judge.partition("@")[0]
+    return model(where, "config.json", f"put it into FOLDER/{folder} and --set judges=FOLDER")
 
 
 def nudity_detector(profile: Profile) -> Finding:

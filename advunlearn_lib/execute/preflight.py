@@ -16,11 +16,14 @@ from advunlearn_lib.experiment.recipes import Recipes
 
 
 def preflight(jobs: Sequence[Job], store: Store) -> None:
-    """:class:`UserError` where there is too little disk, no
-    such device, no GPU or a GPU too small for ``jobs``.
+    """:class:`UserError` where there is too little disk, a judge
+    lacks, or there is no such device or a GPU too small for ``jobs``.
     """
     profile = jobs[0].profile
     check_disk("store", store.root, profile.disk_gb)
+    for job in jobs:
+        if job.cell.metric in ("asr", "pre_asr"):
+            job.profile.judge_of(job.profile.concepts[job.cell.row.concept])
     if not profile.gpu_gb or profile.device == "cpu":
         device_named(profile.device)
         return

@@ -32,9 +32,18 @@ def choose_prompts(
     if len(chosen) < min(count, len(candidates)):
         shown = f"the base model shows the concept on {len(chosen)} of {len(candidates)} prompts"
         raise UserError(f"{shown}; {count} are needed")
-    limit = profile.max_prompt_tokens
-    lengths = [len(ids) for ids in base.tokenizer([prompt.text for prompt in chosen]).input_ids]
-    return [replace(prompt, exempt=0 < limit < n) for prompt, n in zip(chosen, lengths, strict=True)]
+    return exempt_long(chosen, base, profile.max_prompt_tokens)
+
+
+def exempt_long(
+    prompts: Sequence[EvaluationPrompt], model: LatentDiffusion, limit: int
+) -> list[EvaluationPrompt]:
+    """``prompts``, those of more than ``limit`` tokens, start
+    and end among them, marked as exempt; none where it is 0.
+    """
+    lengths = [len(model.tokenizer(prompt.text).input_ids) for prompt in prompts]
+    rows = zip(prompts, lengths, strict=True)
+    return [replace(prompt, exempt=prompt.exempt or 0 < limit < length) for prompt, length in rows]
 
 
 def shown_prompts(

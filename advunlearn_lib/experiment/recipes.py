@@ -63,7 +63,8 @@ class Recipes:
 
     def base(self, row: Row) -> str:
         """The folder or hub id of the model that the row starts from."""
-        return self.profile.bases.get(row.method, self.profile.base)
+        bases, own = self.profile.bases, self.profile.base
+        return own if row.method == BASE else bases.get(row.method, own)
 
     def variant(self, row: Row) -> Variant:
         """What the row's variant changes."""

@@ -78,7 +78,7 @@ class Study:
 
     def judge(self, concept: Concept) -> Judge:
         """The concept's success test."""
-        folder = self.profile.judge(concept.judge)
+        folder = self.profile.judge_of(concept)
         pinned = self.profile.detector_sha256
         return load_judge(folder, list(concept.labels), concept.threshold, self.device, pinned)
 
@@ -95,6 +95,8 @@ class Study:
                 self._bases[folder] = self.base().with_parts(unet=unet)
             else:
                 self._bases[folder] = load_model(folder, self.device)
+            if folder != self.profile.base:  # Table 8's all draw at one size
+                self._bases[folder].unet.register_to_config(sample_size=self.base().latent_shape()[-1])
         return self._bases[folder]
 
     def model(self, row: Row) -> LatentDiffusion:

@@ -37,7 +37,7 @@ SETTABLE = tuple(
 def load_profile(
     name: str = "pocket", overrides: Sequence[str] = (), quick: bool = False, seed: int | None = None
 ) -> Profile:
-    """The named profile with ``name=value`` overrides, each a setting or ``checkpoint=WHAT``.
+    """The named profile with ``name=value`` overrides: settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``.
 
     Raises :class:`UserError` for what is unknown or out of range, and for folders that do not exist.
     """
@@ -50,6 +50,8 @@ def load_profile(
             raise UserError(f"--set takes name=value, not {override!r}")
         if field == "checkpoint":
             changes["checkpoints"] = changes.get("checkpoints", {}) | parse_checkpoint(value)
+        elif field == "bases":
+            changes["bases"] = changes.get("bases", chosen.bases) | parse_base(value, chosen)
         else:
             changes[choose("setting", field, SETTABLE)] = value
     profile = validated("setting", Profile, dict(chosen) | changes)
@@ -72,6 +74,15 @@ def parse_checkpoint(text: str) -> dict[CheckpointKey, str]:
     if len(parts) != len(CheckpointKey._fields) or not where:
         raise UserError(f"--checkpoint takes 'concept:method:component=WHERE' or 'published', not {text!r}")
     return {CheckpointKey(*parts): where}
+
+
+def parse_base(text: str, profile: Profile) -> dict[str, str]:
+    """``NAME=WHERE``: one of Table 8's base models, a folder or a hub id with its revision."""
+    name, separator, where = text.partition("=")
+    if not separator:
+        raise UserError(f"--set bases takes NAME=WHERE, not {text!r}")
+    hub.source(where)
+    return {choose("base model", name, profile.bases): where}
 
 
 def profile_for(latent_side: int) -> Profile:

@@ -22,9 +22,11 @@ from advunlearn_lib.profiles.texts import (
 )
 from advunlearn_lib.profiles.variants import VARIANTS
 
-RESNET = "microsoft/resnet-50"
-STYLE_JUDGE = (
-    "wikiart-vit"  # the attack paper's ViT, fine-tuned on WikiArt's 129 artists: a folder under ``judges``
+RESNET = "microsoft/resnet-50@34c2154c194f829b11125337b98c8f5f9965ff19"
+STYLE_JUDGE = "wikiart-vit"  # the attack paper's ViT: a folder under ``judges``
+STYLE_JUDGE_FROM = (
+    "the classifier of WikiArt's 129 artists that Diffusion-MU-Attack's README links to, "
+    "https://drive.google.com/file/d/1me_MOrXip1Xa-XaUrPZZY7i49pgFe1po"
 )
 
 POKEMON = "a photo of a pokemon"  # EraseDiff's official pseudo prompt
@@ -41,6 +43,7 @@ def style(name: str, paper: str, label: str, prompts: str) -> Concept:
         anchors=ANCHORS,
         preserve=tuple(artist for artist in ARTISTS if artist.lower() != name.lower()),
         judge=STYLE_JUDGE,
+        judge_from=STYLE_JUDGE_FROM,
         labels=(label,),  # top 1; which k the paper took is *unknown*
         prompts=prompts,
         initializer="art",  # CCE's official style script
@@ -171,12 +174,13 @@ PAPER = Profile(
     bases={
         "SD v1.4": BASE,
         "SD v1.5": "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
-        "DreamShaper": "Lykon/DreamShaper",
+        "DreamShaper": "Lykon/DreamShaper",  # revision *unknown*, as the next: --set bases=DreamShaper=...
         "Protogen": "darkstorm2150/Protogen_v2.2_Official_Release",
     },
     judges="",
-    clip="openai/clip-vit-base-patch32",  # official code
-    attack_clip="openai/clip-vit-large-patch14",  # the text encoder of Stable Diffusion v1.x is this one's
+    clip="openai/clip-vit-base-patch32@3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",  # official code
+    # the text encoder of Stable Diffusion v1.x is this one's
+    attack_clip="openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41",
     fid_features="inception",  # paper
     precision="bf16",  # ours, for speed; official: fp32
     gpus=1,  # ours, as the three below: computed, docs/scaling.md

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
@@ -92,6 +93,7 @@ class Concept(BaseModel):
         "", description="the file of its evaluation prompts, where the profile's source has files"
     )
     prompt_count: int = Field(0, ge=0, description="evaluation prompts (0: the profile's number)")
+    judge_from: str = Field("", description="where the judge is to be had, if no hub has it")
     labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
     threshold: float = Field(
         0.0, ge=0, le=1, description="... with at least this probability, all labels together"
@@ -197,8 +199,16 @@ class Profile(BaseModel):
         """Where the judge ``name`` is: its folder if there is one, else the name, a hub id."""
         if name == OFFICIAL:
             return PACKAGED if self.nudity_detector == "nudenet" else self.detector or OFFICIAL
-        folder = Path(self.judges) / name
+        folder = Path(self.judges) / name.partition("@")[0]
         return str(folder) if folder.is_dir() else name
+
+    def judge_of(self, concept: Concept) -> str:
+        """Where a concept's judge is. Raises :class:`UserError` for one that neither is here nor on a hub."""
+        where = self.judge(concept.judge)
+        if concept.judge_from and not Path(where).exists():
+            remedy = f"get {concept.judge_from}, put it into FOLDER/{where} and --set judges=FOLDER"
+            raise UserError(f"the judge of {concept.name!r} is not here: {remedy}")
+        return where
 
     def prompt_count(self, concept: Concept) -> int:
         """How many prompts the concept is evaluated on, at most."""

@@ -21,7 +21,7 @@ def noised(z0, eps, t):
 
 def predict(unet, z, t, embeds):
     """eps(z_t, t, c) of one latent [c, h, w]."""
-    return unet(z[None], torch.tensor([t]), embeds[None]).sample[0]
+    return unet(z[None], torch.tensor([t], dtype=torch.float32), embeds[None]).sample[0]
 
 
 def guided(unet, z, t, embeds, empty, scale):
@@ -51,12 +51,12 @@ def ddim_states(unet, noise, embeds, empty, steps, scale, stop):
 
 @torch.no_grad()
 def lms(unet, noise, embeds, empty, steps, scale, order=4):
-    """Linear multistep sampling (Katherine Crowson's k-diffusion): z_0."""
+    """Linear multistep sampling (Katherine Crowson's k-diffusion) at timesteps evenly from 999 to 0: z_0."""
     abar = alpha_bars().double().numpy()
     every = ((1 - abar) / abar) ** 0.5
-    timesteps = [k * (T // steps) + 1 for k in reversed(range(steps))]
+    timesteps = np.linspace(T - 1, 0, steps)
     sigmas = np.append(np.interp(timesteps, np.arange(T), every), 0.0)
-    x, slopes = noise * float((sigmas[0] ** 2 + 1) ** 0.5), []
+    x, slopes = noise * float(sigmas[0]), []
     for i, t in enumerate(timesteps):
         z = x / float((sigmas[i] ** 2 + 1) ** 0.5)
         slopes.append(guided(unet, z, t, embeds, empty, scale))
