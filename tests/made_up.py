@@ -4,6 +4,7 @@ Models are the base model's own parts, prompts are real, numbers are drawn from 
 """
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,23 +20,29 @@ from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.paper.deviations import DEVIATIONS, cells_of, changed
-from advunlearn_lib.paper.items import TABLES
+from advunlearn_lib.paper.items import BEYOND, TABLES
 from advunlearn_lib.paper.reported import Result, jobs_of, reported
 from advunlearn_lib.profiles.load import load_profile
 
 QUICK = load_profile(quick=True)
 
 
-def fill_store(root: Path, tables=None) -> None:
-    """Every cell of ``tables`` (default: of all notebooks) in a quick run, into the store in ``root``."""
-    jobs = [job for table in tables or TABLES.values() for job in jobs_of([QUICK], table)]
-    if tables is None:
-        jobs += [
-            Job(changed(QUICK, deviation), cell)
-            for deviation in DEVIATIONS
-            for cell in cells_of(deviation).values()
-        ]
+def fill_store(root: Path) -> None:
+    """Every cell of all notebooks in a quick run, into the store in ``root``."""
+    jobs = [job for table in TABLES.values() for job in jobs_of([QUICK], table)]
+    seeds = [QUICK.model_copy(update={"seed": seed}) for seed in range(BEYOND["deviations"])]
+    jobs += [
+        Job(changed(profile, deviation), cell)
+        for profile in seeds
+        for deviation in DEVIATIONS
+        for cell in cells_of(deviation).values()
+    ]
     fill_cells(root, jobs)
+
+
+def copy_store(store: Path, folder: Path) -> Path:
+    """A store's files, linked: a cell is replaced whole, never written into."""
+    return shutil.copytree(store, folder, copy_function=os.link)
 
 
 def fill_cells(root: Path, jobs: Sequence[Job]) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_up import fill_store
+from made_up import copy_store
 
 from advunlearn_lib.base.paths import FIGURES, PUBLISHED, ROOT
 from advunlearn_lib.cli.main import main
@@ -126,8 +126,8 @@ def clone(tmp_path_factory):
     return folder
 
 
-def test_a_quick_run_in_a_clone_changes_nothing_that_is_committed(clone):
-    fill_store(clone / "store", ["1"])
+def test_a_quick_run_in_a_clone_changes_nothing_that_is_committed(clone, quick_store):
+    copy_store(quick_store, clone / "store")
     environment = {name: value for name, value in os.environ.items() if name != "ADVUNLEARN_STORE"}
     environment |= {"PYTHONPATH": str(clone)}
     command = [sys.executable, "-m", "advunlearn_lib.cli", "table1", "--quick"]
