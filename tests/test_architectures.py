@@ -121,8 +121,12 @@ def test_a_prefix_moves_the_end_of_the_prompt(tiny):
     assert torch.allclose(tiny.encode(ids, padded), tiny.encode(wanted), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["advunlearn", "esd"])
-@pytest.mark.parametrize("component", ["text_encoder", "unet"])
+@pytest.mark.parametrize(("method", "component"), [
+    ("advunlearn", "text_encoder"),
+    ("esd", "unet"),
+    pytest.param("advunlearn", "unet", marks=pytest.mark.slow),
+    pytest.param("esd", "text_encoder", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, component, tmp_path):
     own = {"advunlearn": {"attack_steps": 1, "retain_weight": 0.1, "retain_per_prompt": 1}, "esd": {}}[method]
     group = "full" if component == "text_encoder" else "noxattn"

@@ -1,6 +1,5 @@
-"""Bad input through the real door: one line, exit code 2, no traceback, nothing written."""
+"""Bad input: one line, exit code 2, no traceback, nothing written."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,12 +9,6 @@ import pytest
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.profiles.pocket import POCKET
-
-
-def run(*words, store=None):
-    environment = os.environ | ({"ADVUNLEARN_STORE": str(store)} if store else {})
-    command = [sys.executable, "-m", "advunlearn_lib.cli", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -43,25 +36,35 @@ def test_one_line_and_exit_code_2(words, message, capsys):
     assert error.count("\n") == 1 and error.startswith("error: ") and message in error
 
 
-def test_an_unwritable_output_folder(tmp_path):
+def test_an_unwritable_output_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    done = run("table3", "--out", str(tmp_path / "file" / "x"))
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "cannot write the output folder" in done.stderr
+    assert main(["table3", "--out", str(tmp_path / "file" / "x")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "cannot write the output folder" in error
 
 
-def test_a_damaged_model_folder(tmp_path):
+def test_a_damaged_model_folder(tmp_path, monkeypatch, capfd):
     """The worker's own complaint, through pool, kernel and papermill: still one line."""
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("ADVUNLEARN_PLAIN_PROGRESS", "1")  # both are set for the kernel, and put back then
+    monkeypatch.setenv("PYTHONPATH", "")
     shutil.copytree(POCKET.base, tmp_path / "model")
     (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
     words = ["table3", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model"]
-    done = run(*words, store=tmp_path / "store")
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "cannot load a text-to-image pipeline" in done.stderr
+    assert main(words) == 2
+    error = capfd.readouterr().err
+    assert "Traceback" not in error and "cannot load a text-to-image pipeline" in error
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_settings_description_is_what_list_shows():
-    done = run("list", "settings")
+def test_the_real_door():
+    """In a process of its own, and what ``list`` shows: a setting's description."""
+    command = [sys.executable, "-m", "advunlearn_lib.cli"]
+    done, wrong = (
+        subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        for words in (["list", "settings"], ["tabel3"])
+    )
     assert done.returncode == 0 and f"fid_images={POCKET.fid_images}" in done.stdout
     assert "pictures behind FID and CLIP score" in done.stdout and "Traceback" not in done.stderr
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and wrong.stdout == ""
+    assert wrong.stderr.startswith("error: unknown command 'tabel3'")

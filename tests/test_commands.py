@@ -54,11 +54,18 @@ def test_every_command_of_the_documents_is_one(document):
             )  # the reference is the reader's
 
 
-def test_words_for_pytest_reach_it_as_they_are(monkeypatch):
+@pytest.mark.parametrize(("words", "given"), [
+    (["-k", "attack"], ["-m", "not slow", "-k", "attack"]),
+    (["--all"], []),
+    (["--all", "-n", "0", "tests/test_store.py"], ["-n", "0", "tests/test_store.py"]),
+])  # fmt: skip
+def test_words_for_pytest_reach_it_after_the_choice_of_tests(monkeypatch, words, given):
     called = []
     monkeypatch.setattr(cli.subprocess, "call", lambda command, cwd: called.append((command, cwd)) or 5)
-    assert main(shlex.split(COMMANDS["test"].example)) == 5
-    assert called == [([sys.executable, "-m", "pytest", "-k", "attack"], ROOT)]
+    monkeypatch.setattr(cli.os, "cpu_count", lambda: 2)
+    assert main(["test", *words]) == 5
+    shared = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert called == [([sys.executable, "-m", "pytest", *shared, *given], ROOT)]
 
 
 def test_the_overview_names_every_command(capsys):

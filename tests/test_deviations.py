@@ -55,11 +55,8 @@ def test_no_two_rows_are_the_same():
     assert len(set(keys)) == len(DEVIATIONS)
 
 
-def test_effects_are_measured_and_shown_with_their_intervals(tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+def test_effects_are_measured_and_shown_with_their_intervals(own_store, tmp_path):
     some = [one for one in DEVIATIONS if one.method in ("ESD", "UCE")]
-    jobs = [Job(changed(QUICK, one), cell) for one in some for cell in cells_of(one).values()]
-    fill_cells(tmp_path / "store", jobs)
     run = Run(quick=True, out=tmp_path / "out")
     table = deviations.effects(run, some)
     assert list(table.columns) == [

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli.main import main
 from advunlearn_lib.experiment import distributed
 
 
@@ -44,12 +45,14 @@ def alone(tmp_path_factory):
     return table(root)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_cell_and_get_the_same(alone, tmp_path):
     done = run(tmp_path, tmp_path / "store", "--processes", "2")
     assert done.returncode == 0, done.stderr[-2000:]
     pd.testing.assert_frame_equal(table(tmp_path), alone, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_ray_survives_the_death_of_a_worker_and_gets_the_same(alone, tmp_path):
     pytest.importorskip("ray")
     process = subprocess.Popen(
@@ -88,11 +91,12 @@ def ancestors(pid, parents):
         yield pid
 
 
-def test_an_unknown_executor_is_named(tmp_path):
+def test_an_unknown_executor_is_named(tmp_path, monkeypatch, capsys):
     pytest.importorskip("ray")
-    done = run(tmp_path, tmp_path / "store", "--executor", "slurm")
-    assert done.returncode == 2
-    assert "unknown executor 'slurm' (allowed: local, ray, ray://ADDRESS)" in done.stderr
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    assert main(["table1", "--quick", "--executor", "slurm", "--out", str(tmp_path)]) == 2
+    message = "unknown executor 'slurm' (allowed: local, ray, ray://ADDRESS)"
+    assert message in capsys.readouterr().err
 
 
 class State:

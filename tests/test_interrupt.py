@@ -56,7 +56,10 @@ def test_no_hint_where_nothing_is_kept(stopped, words, capsys):
     assert main(words) == 130 and capsys.readouterr().err == "\ninterrupted\n"
 
 
-@pytest.mark.parametrize("item", ["table3", "all"])  # within a notebook's kernel, and without
+@pytest.mark.parametrize("item", [
+    "table3",  # within a notebook's kernel
+    pytest.param("all", marks=pytest.mark.slow),  # without
+])  # fmt: skip
 def test_a_stopped_run_leaves_nobody_behind(tmp_path, item):
     words = [item, "--quick", "--out", str(tmp_path / "o u t")]
     process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """What a notebook does with one item: its table, its warnings, its labels; and what a run says of itself."""
 
 import pytest
-from made_up import QUICK, fill_store
+from made_up import QUICK
 
 from advunlearn_lib.attacks.records import AttackResult, PromptResult
 from advunlearn_lib.base.errors import UserError
@@ -12,17 +12,8 @@ from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.profiles.pocket import POCKET
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store with made-up results for Table 1."""
-    root = tmp_path_factory.mktemp("store")
-    fill_store(root, ["1"])
-    return root
-
-
 @pytest.fixture
-def item(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+def item(own_store, tmp_path):
     return Item("table1", Run(quick=True, out=tmp_path / "out"))
 
 
@@ -74,8 +65,7 @@ def test_flags_of_an_attack_name_its_model(item, monkeypatch):
     assert flag.startswith("nudity AT-ESD") and flag.endswith(", UnlearnDiffAtk: no gradient")
 
 
-def test_a_variants_label_stands_under_its_bar(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+def test_a_variants_label_stands_under_its_bar(own_store, tmp_path):
     run = Run(quick=True, out=tmp_path)
     layers = Item("figure8", run).variant_labels()
     assert layers == {f"N={n}": str(n) for n in (1, 2, 3, 4, 5, 9, 12)}
@@ -84,16 +74,14 @@ def test_a_variants_label_stands_under_its_bar(store, tmp_path, monkeypatch):
     assert {Item(name, run).source for name in FIGURES} == set(FIGURES.values())
 
 
-def test_an_item_that_the_paper_lacks_is_named(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+def test_an_item_that_the_paper_lacks_is_named(own_store, tmp_path):
     with pytest.raises(UserError, match="unknown item 'tabel1'; did you mean 'table1'"):
         Item("tabel1", Run(quick=True, out=tmp_path))
     with pytest.raises(UserError, match="seeds must be at least 1, not 0"):
         Run(seeds=0)
 
 
-def test_a_stamp_says_what_was_changed_but_no_path_of_this_machine(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("ADVUNLEARN_STORE", str(store))
+def test_a_stamp_says_what_was_changed_but_no_path_of_this_machine(own_store, tmp_path):
     run = Run("pocket", [f"base={POCKET.base}", "prompts=9"], seed=3, seeds=2, out=tmp_path)
     assert run.stamp.startswith("profile pocket, base=v1-4, prompts=9, seed 3..4, commit ")
     assert Run(quick=True, out=tmp_path).stamp.startswith("QUICK RUN, numbers mean nothing; profile pocket, ")

@@ -1,18 +1,26 @@
-"""The notebook, executed as a user would: the smallest real run, then again from the store."""
+"""An item by the real door, computed and executed as a user would; then again from the store."""
 
 import os
 import subprocess
 
 import pandas as pd
+import pytest
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.paper.tables import COLUMNS
 
+SMALLER = ["--set", "prompts=4", "--set", "fid_images=40", "--set", "scale=0.02"]
 
-def test_table3_quick(tmp_path):
+
+@pytest.mark.parametrize(("name", "more", "files"), [
+    ("table1", SMALLER, "csv json md tex html"),
+    pytest.param("table3", [], "csv json md tex html png", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_a_quick_run(name, more, files, tmp_path):
     environment = os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")}
-    command = [str(ROOT / "reproduce.sh"), "table3", "--quick", "--out", str(tmp_path / "out")]
+    command = [str(ROOT / "reproduce.sh"), name, "--quick", *more, "--out", str(tmp_path / "out")]
 
     def run():
         return subprocess.run(
@@ -21,22 +29,23 @@ def test_table3_quick(tmp_path):
 
     done = run()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "claim   3.1" in done.stdout and "QUICK RUN" in done.stdout
-    table = (tmp_path / "out" / "table3.csv").read_bytes()
-    frame = pd.read_csv(tmp_path / "out" / "table3.csv", keep_default_na=False)
+    assert f"claim   {TABLES[name]}.1" in done.stdout and "QUICK RUN" in done.stdout
+    table = (tmp_path / "out" / f"{name}.csv").read_bytes()
+    frame = pd.read_csv(tmp_path / "out" / f"{name}.csv", keep_default_na=False)
     assert tuple(frame.columns) == COLUMNS
-    assert frame.reported.tolist() == [number.value for number in reported("3")]
+    assert frame.reported.tolist() == [number.value for number in reported(TABLES[name])]
     assert set(frame.concept) == {"nudity"} and set(frame.here) == {"weapon"}
     assert ((frame.low <= frame.reproduced) & (frame.reproduced <= frame.high)).all()
     assert frame.query("method == 'SD v1.4' and metric == 'asr'").reproduced.item() == 100
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"table3.{suffix}" for suffix in ("csv", "json", "md", "tex", "html", "png")
+        f"{name}.{suffix}" for suffix in files.split()
     }
     for suffix in ("md", "html", "tex"):
-        assert "QUICK RUN" in (tmp_path / "out" / f"table3.{suffix}").read_text()
+        assert "QUICK RUN" in (tmp_path / "out" / f"{name}.{suffix}").read_text()
 
-    bar, cells = "table 3:", {path.name for path in (tmp_path / "store" / "pocket").iterdir()}
+    cells = {path.name for path in (tmp_path / "store" / "pocket").iterdir()}
     again = run()
-    assert again.returncode == 0 and (tmp_path / "out" / "table3.csv").read_bytes() == table
+    assert again.returncode == 0 and (tmp_path / "out" / f"{name}.csv").read_bytes() == table
+    bar = f"table {TABLES[name]}:"
     assert bar in done.stderr and bar not in again.stderr  # what is finished is not computed again
     assert {path.name for path in (tmp_path / "store" / "pocket").iterdir()} == cells

@@ -1,44 +1,61 @@
-"""All notebooks, executed on a store of made-up results: files, pictures, pages, and the same again."""
+"""All notebooks, executed on a store of made-up results: files, pictures, pages, and the same again.
+
+They share one kernel, emptied between them; the slow tests give each a kernel of its own, as users do.
+"""
 
 import json
 import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
-from made_up import fill_store
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from advunlearn_lib.base.paths import PUBLISHED, ROOT
 from advunlearn_lib.paper.items import BEYOND, ITEMS, TABLES
+from advunlearn_lib.paper.notebook import main
 from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.paper.tables import COLUMNS
 
 NAMES = (*ITEMS, *BEYOND)
-AGAIN = "table5"  # executed twice
-
-
-def execute(environment, out, name):
-    """A notebook in a process of its own, its results in a folder of its own."""
-    parameters = {"quick": True, "out": str(out / name)}
-    command = [sys.executable, "-m", "advunlearn_lib.paper.notebook", name, json.dumps(parameters)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+QUICK = "QUICK RUN, numbers mean nothing"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """(folder of results, what each notebook's process said), two processes at a time."""
-    root = tmp_path_factory.mktemp("notebooks")
-    fill_store(root / "store")
-    environment = os.environ | {"ADVUNLEARN_STORE": str(root / "store"), "OMP_NUM_THREADS": "1"}
-    with ThreadPoolExecutor(2) as pool:
-        done = dict(zip(NAMES, pool.map(partial(execute, environment, root / "out"), NAMES)))
-        done["again"] = pool.submit(execute, environment, root / "again", AGAIN).result()
-    return root, done
+def environment(quick_store):
+    """A kernel's: the store, and what :func:`execute` sets, put back at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVUNLEARN_STORE", str(quick_store))
+        patch.setenv("ADVUNLEARN_PLAIN_PROGRESS", "1")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
+@pytest.fixture(scope="module")
+def kernel(environment):
+    """A kernel for all notebooks, which imports the libraries once."""
+    manager = AsyncKernelManager(kernel_name="python3")
+    run_sync(manager.start_kernel)(env=dict(os.environ), cwd=ROOT / "notebooks")
+    yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
+
+
+@pytest.fixture
+def one_kernel(kernel, monkeypatch):
+    """papermill takes the kernel that is there; no name in it is left of the notebook before."""
+    NotebookClient(new_notebook(cells=[new_code_cell("%reset_selective -f .")]), kernel).execute()
+    monkeypatch.setattr(papermill, "execute_notebook", partial(papermill.execute_notebook, km=kernel))
+
+
+def execute(name, out):
+    """``python -m advunlearn_lib.paper.notebook``, in this process."""
+    assert main(name, json.dumps({"quick": True, "out": str(out)})) == 0
 
 
 def expected_files(name):
@@ -49,27 +66,17 @@ def expected_files(name):
     return {file for file in files if file.startswith((f"{name}.", f"{name}-"))}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_leaves_all_its_files(executed, name):
-    root, done = executed
-    assert done[name].returncode == 0, done[name].stderr[-2000:]
-    folder = root / "out" / name
-    made = {path.name for path in folder.iterdir()}
-    assert made == expected_files(name)
-    page = (folder / f"{name}.html").read_text()
-    assert "Traceback" not in page and "QUICK RUN, numbers mean nothing" in page and str(ROOT) not in page
+def check_pictures(folder):
     for file in folder.glob("*.png"):
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
-            assert image.info["Description"].startswith("QUICK RUN, numbers mean nothing; profile pocket")
+            assert image.info["Description"].startswith(f"{QUICK}; profile pocket")
         assert min(pixels.shape[:2]) > 150 and len(np.unique(pixels)) > 50
-    if name in ITEMS:
-        assert "written to " in done[name].stdout and f"{name}.html" in done[name].stdout
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_holds_every_number_of_the_paper(executed, name):
-    folder, numbers = executed[0] / "out" / name, reported(TABLES[name])
+def check_table(folder, name):
+    """Every number of the paper, in its place, with an interval."""
+    numbers = reported(TABLES[name])
     frame = pd.read_csv(folder / f"{name}.csv", keep_default_na=False, dtype={"table": str})
     assert tuple(frame.columns) == COLUMNS and frame.reported.tolist() == [one.value for one in numbers]
     places = frame[["concept", "method", "component", "variant", "attack", "metric"]]
@@ -80,14 +87,43 @@ def test_a_table_holds_every_number_of_the_paper(executed, name):
     assert len(json.loads((folder / f"{name}.json").read_text())["cells"]) == len(numbers)
 
 
-def test_the_same_again(executed):
-    root, done = executed
-    assert done["again"].returncode == 0, done["again"].stderr[-2000:]
-    first, second = (root / run / AGAIN / f"{AGAIN}.csv" for run in ("out", "again"))
+def check(name, folder, said):
+    """All of an item's files are there, and say what they should."""
+    assert {path.name for path in folder.iterdir()} == expected_files(name)
+    page = (folder / f"{name}.html").read_text()
+    assert "Traceback" not in page and QUICK in page and str(ROOT) not in page
+    check_pictures(folder)
+    assert "damaged" not in said
+    if name in ITEMS:
+        assert "written to " in said and f"{name}.html" in said
+    if name in TABLES:
+        check_table(folder, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_leaves_all_its_files(one_kernel, quick_store, name, tmp_path, capfd):
+    cells = results(quick_store)
+    execute(name, tmp_path)
+    check(name, tmp_path, capfd.readouterr().out)
+    assert results(quick_store) == cells  # none was computed
+
+
+def results(store):
+    """The results in a store, with their times, and what is left half done."""
+    kinds = ("erase", "attack", "quality")
+    found = (path for kind in kinds for path in store.glob(f"pocket/{kind}-*"))
+    return {path.name: path.stat().st_mtime_ns for path in found}
+
+
+def test_the_same_again(one_kernel, tmp_path):
+    for run in ("first", "second"):
+        execute("table5", tmp_path / run)
+    first, second = (tmp_path / run / "table5.csv" for run in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_nothing_was_computed(executed):
-    """The made-up results were read, not made again: no cell was left half done."""
-    assert not [*(executed[0] / "store").glob("pocket/*.partial")]
-    assert not [text for text in executed[1].values() if "damaged" in text.stdout]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_in_a_kernel_of_its_own(environment, name, tmp_path, capfd):
+    execute(name, tmp_path)
+    check(name, tmp_path, capfd.readouterr().out)

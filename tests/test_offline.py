@@ -82,7 +82,7 @@ def test_the_hubs_own_library_sees_it(tmp_path):
 import advunlearn_lib.paper.notebook as notebook
 from advunlearn_lib.cli.main import main
 def execute(*_):
-    import diffusers, huggingface_hub
+    import huggingface_hub
     print(huggingface_hub.constants.HF_HUB_OFFLINE)
 notebook.execute = execute
 main(["table3", "--out", OUT])

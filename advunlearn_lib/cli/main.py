@@ -23,18 +23,31 @@ QUIET = {  # the libraries' loading bars and notices would drown ours
     "DIFFUSERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore",
 }
+MOST_TEST_PROCESSES = 4  # each loads the libraries and the model anew
 
 
-def no_options(parser: ArgumentParser) -> None:
-    """The words go to pytest."""
+def add_test_options(parser: ArgumentParser) -> None:
+    """All other words go to pytest."""
+    parser.add_argument("--all", action="store_true", help="also the slow tests: an hour instead of minutes")
 
 
 def run_tests(options: Namespace) -> int:
-    """pytest, on the tests of this project."""
-    return subprocess.call([sys.executable, "-m", "pytest", *options.words[1:]], cwd=ROOT)
+    """pytest on the tests of this project, whole files shared out among a process a core."""
+    words = options.words[1:]
+    chosen = [] if "--all" in words else ["-m", "not slow"]
+    processes = min(os.cpu_count() or 1, MOST_TEST_PROCESSES)
+    shared = ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
+    rest = [word for word in words if word != "--all"]  # the last word counts: -n 0, -m slow
+    return subprocess.call([sys.executable, "-m", "pytest", *shared, *chosen, *rest], cwd=ROOT)
 
 
-TEST = Command("test", "run the tests; options go to pytest", "test -k attack", no_options, run_tests)
+TEST = Command(
+    "test",
+    "run the fast tests, or all; other options go to pytest",
+    "test -k attack",
+    add_test_options,
+    run_tests,
+)
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (

@@ -76,8 +76,3 @@ def measure_quality(
 def load_features(name: str, device: str | torch.device) -> Any:
     """The network whose features FID uses: "inception", or a judge's folder or hub id."""
     return Inception(torch.device(device)) if name == "inception" else Classifier(name, device=device)
-
-
-def load_features(name: str, device: str | torch.device) -> Any:
-    """The network whose features FID uses: "inception", or a judge's folder or hub id."""
-    return Inception(torch.device(device)) if name == "inception" else Classifier(name, device=device)
