@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from tasks import PICTURES, church, flat, generator
 
+from advunlearn_lib.base.seeds import derived_seed
+from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.ac import OFFICIAL
 from advunlearn_lib.erasure.loop import prepare, train
 
@@ -62,7 +64,20 @@ def test_pictures_are_of_the_anchors_and_two_in_three_prompts_begin_with_the_sty
     assert texts == ["a dog, in the style of monet", *["in monet's style, a dog"] * 2]
     assert torch.equal(method.target[0], model.encode_prompts(texts))
     unnamed = prepare("ac", church(model, names=[], anchors=ANCHORS), OPTIONS | {"templates": ("{name}",)})
-    assert torch.equal(unnamed.target[0], model.encode_prompts(["a photo of a church"]))
+    assert torch.equal(unnamed.target[0], model.encode_prompts(["church"]))
+
+
+def test_pictures_are_mirrored_at_random(model):
+    method = ac(model, sampling_steps=4)
+    half = len(ANCHORS) * 2
+    seeds, sampling = [derived_seed(2, number) for number in range(half)], Sampling("dpm++", 4, 1.0)
+    images = model.generate([anchor for anchor in ANCHORS for _ in range(2)], seeds, sampling, 32)
+    both = torch.cat([model.encode_images(one) for one in (images, images.flip(-1))])
+    assert torch.allclose(method.anchor.latents, both, atol=1e-2)
+    assert (both[:half] - both[half:]).abs().max() > 0.5
+    assert method.anchor.prompt.tolist() == [0, 0, 1, 1, 2, 2] * 2
+    drawn = method.anchor.sample_batch(200, generator())
+    assert len(drawn.latents) == 200 and set(drawn.prompt.tolist()) == {0, 1, 2}
 
 
 class KeptStart(torch.nn.Module):

@@ -35,6 +35,18 @@ def test_it_cuts_the_most_sensitive_weights_and_projects(model):
     assert all(".attn1." in name for name, mask in zip(local.trained, local.cut) if mask.any())
 
 
+@pytest.mark.parametrize("slope", [0.0, 5**0.5])
+def test_values_drawn_anew_are_kaimings(model, slope):
+    """Of a slope 0 for nudity, of sqrt 5 for objects, as in the official scripts."""
+    method = sh(model, {"redraw_slope": slope, "sparsity": 0.5})
+    shares = []
+    for now, mask in zip(method.trained.values(), method.cut, strict=True):
+        if now.ndim > 1 and mask.sum() > 1000:
+            bound = (6 / ((1 + slope**2) * now[0].numel())) ** 0.5
+            shares.append(now[mask].abs().max().item() / bound)
+    assert len(shares) > 3 and max(shares) <= 1 + 1e-6 and min(shares) > 0.95
+
+
 def test_the_guided_cut_is_by_the_guided_prediction(model):
     method = sh(model, {"guided_cut": True})
     fresh = prepare("fmn", church(model), PICTURES)

@@ -125,10 +125,10 @@ class OfficialFiles:
         return read_reference(self.reference, count)
 
     def retain_set(self, avoid: Sequence[str], wanted: RetainList) -> list[str]:
-        """A retain list; repeated prompts count once."""
+        """A retain list; a repeated prompt counts as often, as in the official code."""
         return retain_prompts(wanted, self.folder)
 
 
 def retain_prompts(wanted: RetainList, folder: Path | None = None) -> list[str]:
-    """The official retain list ``wanted``, each prompt once."""
-    return list(dict.fromkeys(map(str, table(RETAIN[wanted], folder)["prompt"])))
+    """The official retain list ``wanted``, row by row: 243 prompts, a few of them twice."""
+    return list(map(str, table(RETAIN[wanted], folder)["prompt"]))

@@ -4,8 +4,9 @@ r"""AC, Concept Ablation (Kumari et al., ICCV 2023): a prompt in the style is to
 
 P are the anchors, a list of painting prompts; the answer to P comes from the network
 in training itself. Keys and values of cross-attention are trained, those of the
-start token are detached, gradients are clipped. Model-based variant without prior
-preservation; official ``concept-ablation/diffusers``. The paper erases styles by it.
+start token are detached, gradients are clipped, pictures are mirrored at random.
+Model-based variant without prior preservation; official ``concept-ablation/diffusers``.
+The paper erases styles by it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class AC(Method):
         texts = [template.format(anchor=p, name=name) for p in task.anchors for template in options.templates]
         check_room(task.frozen, [*task.anchors, *texts], 0)  # cut off, a text would lose its style
         super().__init__(task, options)
-        self.anchor = Pictures(task, task.anchors, options.per_prompt, options, task.seed + 2)
+        seed = task.seed + 2
+        self.anchor = Pictures(task, task.anchors, options.per_prompt, options, seed, mirrored=True)
         embeds = task.frozen.encode_prompts(texts)
         self.target = embeds.view(len(task.anchors), len(options.templates), *embeds.shape[1:])
         self.hooks = [

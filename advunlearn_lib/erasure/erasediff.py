@@ -5,8 +5,9 @@ r"""ED, EraseDiff (Wu et al., 2024): remember as far as forgetting is not hurt, 
     lambda  max( 0, eta q - <grad l_r, grad q> ) / || grad q ||^2
 
 BOME's dynamic barrier with barrier function eta q and phi_K held constant; the K inner steps are Adam's at
-the outer rate, as the official code's. l_f, l_r as in ``pictures.py``; lambda is logged. The official
-``nsfw_removal.py`` runs the inner steps, throws their weights away and keeps lambda fixed: relabelling.
+the outer rate, as the official code's, whose K counts passes over the forget set. l_f, l_r as in
+``pictures.py``; lambda is logged. The official ``nsfw_removal.py`` runs the inner steps, throws their weights
+away and keeps lambda fixed: relabelling.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class EraseDiffOptions(RelabellingOptions):
     group: str = "noxattn"  # official nudity script
     iterations: int = Field(160, ge=0)  # official README: step 160 is enough (nudity)
     batch: int = Field(16, ge=1, description="pictures a step")  # official nudity script
-    inner_steps: int = Field(2, ge=1, description="K")  # official nudity script
+    inner_steps: int = Field(2, ge=1, description="K")  # official nudity script: K passes
     # *unknown*: the official code has no barrier
     eta: float = Field(1.0, gt=0, description="of the barrier")
 

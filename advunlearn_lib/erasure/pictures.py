@@ -46,10 +46,18 @@ class NoisyBatch:
 
 
 class Pictures:
-    """Pictures of ``prompts`` as latents z_0, drawn by the frozen model."""
+    """Pictures of ``prompts`` as latents z_0, drawn by the
+    frozen model; ``mirrored``: each one's mirror image too.
+    """
 
     def __init__(
-        self, task: Task, prompts: list[str], per_prompt: int, options: PictureOptions, seed: int
+        self,
+        task: Task,
+        prompts: list[str],
+        per_prompt: int,
+        options: PictureOptions,
+        seed: int,
+        mirrored: bool = False,
     ) -> None:
         self.frozen, self.prompts = task.frozen, prompts
         sampling = Sampling("dpm++", options.sampling_steps, options.guidance_scale)
@@ -58,12 +66,13 @@ class Pictures:
 
         def make() -> dict[str, Tensor]:
             images = task.frozen.generate(texts, seeds, sampling, 32)
+            images = torch.cat([images, images.flip(-1)]) if mirrored else images
             return {"latents": task.frozen.encode_images(images)}
 
         recipe = {"version": VERSION, "prompts": prompts, "per_prompt": per_prompt, "seed": seed}
-        recipe |= {"sampling": vars(sampling)}
+        recipe |= {"sampling": vars(sampling)} | ({"mirrored": True} if mirrored else {})
         self.latents = task.tensors("pictures", recipe, make)["latents"]
-        self.prompt = torch.arange(len(prompts)).repeat_interleave(per_prompt)
+        self.prompt = torch.arange(len(prompts)).repeat_interleave(per_prompt).repeat(1 + mirrored)
         self.embeds = task.frozen.encode_prompts(prompts)
 
     def sample_batch(self, batch: int, generator: torch.Generator) -> NoisyBatch:

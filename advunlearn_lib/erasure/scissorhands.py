@@ -45,6 +45,10 @@ class ScissorHandsOptions(RelabellingOptions):
     # official: plain for nudity
     guided_cut: bool = Field(False, description="the sensitivity is the guided loss's (objects)")
     snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")  # official
+    # official: 0 for nudity
+    redraw_slope: float = Field(
+        0.0, ge=0, description="slope a of the Kaiming-uniform values drawn anew (objects: sqrt 5)"
+    )
 
 
 @METHODS.register("scissorhands")
@@ -65,7 +69,7 @@ class ScissorHands(Relabelling):
         super().__init__(task, options)
         generator = torch.Generator().manual_seed(task.seed)
         self.cut = self.connection_sensitivity(generator)
-        redraw(self.trained, self.cut, generator)
+        redraw(self.trained, self.cut, options.redraw_slope, generator)
 
     def connection_sensitivity(self, generator: torch.Generator) -> list[Tensor]:
         """SNIP: for each parameter, which weights lie above
@@ -102,14 +106,16 @@ class ScissorHands(Relabelling):
 
 
 @torch.no_grad()
-def redraw(parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], generator: torch.Generator) -> None:
-    """Kaiming-uniform values for cut weights of matrices and
-    kernels, zero for cut biases, one for cut norm scales.
+def redraw(
+    parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], slope: float, generator: torch.Generator
+) -> None:
+    """Kaiming-uniform values, within sqrt( 6 / ((1 + slope^2) fan-in) ), for cut weights
+    of matrices and kernels, zero for cut biases, one for cut norm scales.
     """
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
-            drawn = torch.nn.init.kaiming_uniform_(torch.empty(parameter.shape), generator=generator)
-            fresh = drawn.to(parameter)
+            empty = torch.empty(parameter.shape)
+            fresh = torch.nn.init.kaiming_uniform_(empty, slope, generator=generator).to(parameter)
         else:
             fresh = torch.full_like(parameter, float("norm" in name and name.endswith("weight")))
         parameter[mask] = fresh[mask]

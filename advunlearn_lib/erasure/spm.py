@@ -82,21 +82,25 @@ class SPM(ESD):
         return 0.5 * (1 + math.cos(math.pi * (self.options.rate_cycles * progress % 1)))
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
-        """A random point on each path; with the quirk the models are told another timestep."""
-        if "told_timestep" not in self.options.quirks:
-            return super().sample_points(which, generator)
-        step = torch.randint(self.options.steps, which.shape, generator=generator)
+        """A random point on each path after its first step; with
+        the quirk the models are told another timestep.
+        """
+        step = torch.randint(1, self.options.steps, which.shape, generator=generator)
         batch = self.bank.at(which, step)
+        if "told_timestep" not in self.options.quirks:
+            return batch
         return retold(self.frozen, batch, 999 - 1000 * step // self.options.steps, self.ids)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
-        """ESD's loss and the anchors'."""
-        which = torch.randint(len(self.bank), (self.options.anchors,), generator=generator)
-        batch = self.sample_points(which, generator)
-        anchors = self.random_anchors(batch.prompt, generator)
-        target = self.frozen.predict_noise(batch.latents, batch.timesteps, anchors)
-        stay = F.mse_loss(self.model.predict_noise(batch.latents, batch.timesteps, anchors), target)
-        return super().loss(iteration, generator) + self.options.anchor_weight * stay
+        """ESD's loss and the anchors', which share its samples' z_t and t."""
+        batch = self.sample_points(self.choose_paths(generator), generator)
+        erase = self.erase_loss(batch, self.model.encode(self.ids[batch.prompt]))
+        row = torch.arange(self.options.anchors) % len(batch.latents)
+        latents, timesteps = batch.latents[row], batch.timesteps[row]
+        anchors = self.random_anchors(batch.prompt[row], generator)
+        target = self.frozen.predict_noise(latents, timesteps, anchors)
+        stay = F.mse_loss(self.model.predict_noise(latents, timesteps, anchors), target)
+        return erase + self.options.anchor_weight * stay
 
     def random_anchors(self, prompt: Tensor, generator: torch.Generator) -> Tensor:
         """Gaussian directions [b, l, d] of 0.8 to 1.2 times the norm of the concept prompts' embeddings."""

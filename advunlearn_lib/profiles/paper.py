@@ -162,6 +162,7 @@ METHODS: dict[tuple[str, str, Kind], MethodSettings] = {
         sparsity=0.999,
         heal="ascend",
         guided_cut=True,
+        redraw_slope=5**0.5,
         remain_per_prompt=100,
     ),
 }

@@ -109,6 +109,7 @@ COMMON: dict[str, dict[str, Any]] = {
 }
 PER_PROMPT = {"broad": 12, "style": 12, "object": 32}  # ours: paths or pictures of nine, nine, two prompts
 ANCHOR_PICTURES = 4  # ours: of each of AC's anchors
+OBJECT_CUT = {"heal": "ascend", "guided_cut": True, "redraw_slope": 5**0.5}  # official class script
 # Rates and second knobs: figures/published/pocket/tuning/. Groups: ESD's. Gamma 0.5: the paper's.
 METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("ESD", "UNet", "broad"): ("esd", {"lr": 4e-4}),
@@ -134,7 +135,7 @@ METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("SPM", "UNet", "object"): ("spm", {"lr": 6e-3}),
     ("SalUn", "UNet", "object"): ("salun", {"lr": 5e-5}),
     ("ED", "UNet", "object"): ("erasediff", {"lr": 5e-5}),
-    ("SH", "UNet", "object"): ("scissorhands", {"lr": 4e-4, "heal": "ascend", "guided_cut": True}),
+    ("SH", "UNet", "object"): ("scissorhands", OBJECT_CUT | {"lr": 4e-4}),
 }
 
 

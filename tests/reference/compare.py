@@ -166,7 +166,7 @@ def spm(model, quirks=()):
     rng = generator(1)
     with torch.no_grad():
         for parameter in method.trained.values():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng))
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
         ours = method.loss(0, generator(7)).item()
         erase, stay = plain_methods.SPM(model.pipeline, method.model.unet, CHURCH, SPM, quirks).loss(
             0, generator(7)

@@ -2,7 +2,7 @@
 
 import torch
 
-from reference.advunlearn import mse
+from reference.advunlearn import NOISES, mse
 from reference.noise import ddim_grid, ddim_states, predict
 from reference.text import encode, token_ids, true_count
 
@@ -127,23 +127,19 @@ class SPM:
         return direction / direction.norm() * self.own.norm() * (0.8 + 0.4 * length)
 
     def loss(self, seed, generator):
-        """The erasing loss, and the weight times the anchors' loss."""
+        """The erasing loss, and the weight times the anchors' loss, all at one z_t."""
         options, count = self.options, self.options["anchors"]
-        paths, steps = options["per_prompt"], options["steps"]
-        which = torch.randint(paths, (count,), generator=generator).tolist()
-        done = torch.randint(steps, (count,), generator=generator).tolist()
+        path = int(torch.randint(NOISES, (1,), generator=generator))
+        done = 1 + int(torch.randint(options["steps"] - 1, (1,), generator=generator))
         directions = torch.randn((count, *self.own.shape), generator=generator)
         lengths = torch.rand(count, 1, 1, generator=generator)
-        stay = 0.0
+        z, t = self.state(seed, path, done)
+        with torch.no_grad():
+            neutral, positive = (predict(self.unet, z, t, c) for c in (self.empty, self.own))
+        target, stay = neutral - options["eta"] * (positive - neutral), 0.0
         for number in range(count):
-            z, t = self.state(seed, which[number], done[number])
             anchor = self.anchor(number, directions[number], lengths[number])
             with torch.no_grad():
                 wanted = predict(self.unet, z, t, anchor)
             stay = stay + mse(predict(self.adapted, z, t, anchor), wanted) / count
-        path = int(torch.randint(paths, (1,), generator=generator))
-        z, t = self.state(seed, path, int(torch.randint(steps, (1,), generator=generator)))
-        with torch.no_grad():
-            neutral, positive = (predict(self.unet, z, t, c) for c in (self.empty, self.own))
-        target = neutral - options["eta"] * (positive - neutral)
         return mse(predict(self.adapted, z, t, self.own), target), options["anchor_weight"] * stay
