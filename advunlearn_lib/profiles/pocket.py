@@ -88,7 +88,7 @@ PICTURES: dict[str, Any] = {"lr": 1e-4, "batch": 8, "sampling_steps": 8, "guidan
 REMAINING: dict[str, Any] = {"remain_per_prompt": 10}  # ours
 INNER: dict[str, Any] = {
     "attack_steps": 4,  # ours, for time
-    "attack_step": "sign",  # ours: four plain steps at any usual rate hardly move a token
+    "attack_step": "sign",  # ours: four plain steps at this rate move a token by 0.3 % of its length
     "attack_lr": 1.25e-2,  # K steps may move a coordinate by two standard deviations, as the paper's do
     "warm_up": 0,  # as the paper describes it
     "retain_batch": 4,  # ours
