@@ -21,8 +21,11 @@ from advunlearn_lib.profiles.pocket import POCKET
 
 torch.set_num_threads(1)  # small models: a second thread only waits
 LONGEST = (
-    "test_notebooks.py",
     "test_notebooks_all.py",
+    "test_notebooks.py",
+    "test_interrupt.py",
+    "test_folders.py",
+    "test_cli.py",
 )
 
 

@@ -82,8 +82,8 @@ def test_the_hubs_own_library_sees_it(tmp_path):
 import advunlearn_lib.paper.notebook as notebook
 from advunlearn_lib.cli.main import main
 def execute(*_):
-    import huggingface_hub
-    print(huggingface_hub.constants.HF_HUB_OFFLINE)
+    from huggingface_hub import constants
+    print(constants.HF_HUB_OFFLINE)
 notebook.execute = execute
 main(["table3", "--out", OUT])
 """
