@@ -127,8 +127,8 @@ class Recipes:
             "pseudo": concept.pseudo,
             "anchors": list(concept.anchors),
             "also": list(concept.also),
-            "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
             "preserve": list(concept.preserve),
+            "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
         }
 
     def options(self, row: Row) -> tuple[str, dict[str, Any]]:
