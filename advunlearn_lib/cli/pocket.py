@@ -14,6 +14,7 @@ from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Kind
 
+PROFILES = ("pocket", "next")
 STAGES = ("clip", "judge", "unet", "unet_2", "vision", "derived")  # the VAE stays, unless asked for
 KINDS: tuple[Kind, ...] = ("broad", "style", "object")
 WORK = ROOT / "work"
@@ -45,10 +46,14 @@ def train(options: Namespace) -> int:
 
 
 def add_output_options(parser: ArgumentParser) -> None:
-    """Where results go."""
-    parser.add_argument("--out", type=Path, help="where results go (default: figures/pocket)")
+    """Whose model, and where results go."""
     parser.add_argument(
-        "--publish", action="store_true", help="write the committed results, figures/published/pocket"
+        "--profile", choices=PROFILES, default="pocket",
+        help="pocket: the shipped model; next: the second world's, which is to replace it",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, help="where results go (default: figures/PROFILE)")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the committed results, figures/published/PROFILE"
     )
 
 
@@ -57,17 +62,28 @@ def output_folder(options: Namespace, name: str) -> Path:
     seed = getattr(options, "seed", None)
     if options.publish and (options.out or seed):
         raise UserError("--publish names the folder: it does not go with --seed or --out")
-    usual = results_folder("pocket", seed=seed)
-    folder = published_folder("pocket") if options.publish else options.out or usual
+    usual = results_folder(options.profile, seed=seed)
+    folder = published_folder(options.profile) if options.publish else options.out or usual
     return writable("output folder", folder.resolve() / name)
 
 
+def add_quality_options(parser: ArgumentParser) -> None:
+    """What is measured."""
+    parser.add_argument(
+        "--world", action="store_true",
+        help="instead: can the world carry the paper's claims? (trains and attacks, half an hour)",
+    )  # fmt: skip
+    add_output_options(parser)
+
+
 def quality(options: Namespace) -> int:
-    """Measure the quality bars."""
+    """Measure the quality bars, or the world's."""
     stay_offline()
     from advunlearn_lib.pocket.quality import report
+    from advunlearn_lib.pocket.world_bars import report_world
 
-    report(load_profile(), output_folder(options, "training"))
+    profile = load_profile(options.profile)
+    (report_world if options.world else report)(profile, output_folder(options, "training"))
     return 0
 
 
@@ -80,16 +96,19 @@ def add_tune_options(parser: ArgumentParser) -> None:
     add_output_options(parser)
 
 
-def tune(options: Namespace) -> int:
+def choose(options: Namespace) -> int:
     """Choose hyper-parameters on the validation concepts."""
     stay_offline()
-    from advunlearn_lib.pocket import tuning
+    from advunlearn_lib.pocket.search import search
+    from advunlearn_lib.pocket.search_budget import search_budget
+    from advunlearn_lib.pocket.tuning import tune, tune_budget
 
-    profile, folder = load_profile(seed=options.seed), output_folder(options, "tuning")
+    profile, folder = load_profile(options.profile, seed=options.seed), output_folder(options, "tuning")
+    second = profile.source == "second"
     if options.budget:
-        tuning.tune_budget(profile, folder)
+        (search_budget if second else tune_budget)(profile, folder)
     else:
-        tuning.tune(profile, folder, (options.kind,) if options.kind else KINDS)
+        (search if second else tune)(profile, folder, (options.kind,) if options.kind else KINDS)
     return 0
 
 
@@ -97,7 +116,7 @@ COMMANDS = (
     Command("pocket-train", "retrain the pocket model from its sprites, into work/",
             "pocket-train --stage vae", add_train_options, train, resumes=True),
     Command("pocket-quality", "measure the pocket model's quality bars", "pocket-quality",
-            add_output_options, quality),
+            add_quality_options, quality),
     Command("tune", "choose hyper-parameters on the validation concepts", "tune --kind object",
-            add_tune_options, tune, resumes=True),
+            add_tune_options, choose, resumes=True),
 )  # fmt: skip

@@ -42,6 +42,6 @@ def source_of(profile: Profile) -> Source:
         from advunlearn_lib.data.official import OfficialFiles
 
         return OfficialFiles(profile)
-    from advunlearn_lib.data.emoji import EmojiWorld
+    from advunlearn_lib.data.emoji import EmojiWorld, NextWorld
 
-    return EmojiWorld(profile)
+    return NextWorld(profile) if profile.source == "second" else EmojiWorld(profile)

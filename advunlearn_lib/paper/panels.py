@@ -28,7 +28,7 @@ class Prompt(NamedTuple):
 
     def text(self, profile: Profile) -> str:
         """The prompt in the words that the profile's model knows."""
-        return self.emoji if profile.source == "emoji" else self.paper
+        return self.paper if profile.source == "official" else self.emoji
 
 
 def nearest(study: Study, concept: str, text: str) -> int:

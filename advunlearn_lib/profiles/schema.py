@@ -89,11 +89,11 @@ class Concept(BaseModel):
     judge: str = Field(
         description="a folder under the profile's ``judges``, a hub id, or nudenet (see ``nudity_detector``)"
     )
+    judge_from: str = Field("", description="where the judge is to be had, if no hub has it")
     prompts: str = Field(
         "", description="the file of its evaluation prompts, where the profile's source has files"
     )
     prompt_count: int = Field(0, ge=0, description="evaluation prompts (0: the profile's number)")
-    judge_from: str = Field("", description="where the judge is to be had, if no hub has it")
     labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
     threshold: float = Field(
         0.0, ge=0, le=1, description="... with at least this probability, all labels together"
@@ -131,7 +131,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    source: Literal["emoji", "official"] = Field(
+    source: Literal["emoji", "second", "official"] = Field(
         "emoji", description="where prompts, captions and pictures come from"
     )
     base: str = Field(description="a pipeline's folder or hub id (owner/name@revision)")
@@ -196,7 +196,7 @@ class Profile(BaseModel):
     attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
 
     def judge(self, name: str) -> str:
-        """Where the judge ``name`` is: its folder if there is one, else the name, a hub id."""
+        """Where the judge ``name`` is: its folder (without a revision) if there is one, else a hub id."""
         if name == OFFICIAL:
             return PACKAGED if self.nudity_detector == "nudenet" else self.detector or OFFICIAL
         folder = Path(self.judges) / name.partition("@")[0]
