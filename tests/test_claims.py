@@ -194,11 +194,13 @@ def test_cells_without_shares_or_of_other_captions_fall_back_to_their_intervals(
     (study.store.folder("quality", recipe) / KEPT).unlink()
     judged = claims.judge(results, [study]).set_index("id")
     assert judged.rule["3.3"] == judged.rule["3.4"] == "MOVER" and judged.rule["3.2"] == "McNemar"
-    cells = [claim_cell("3.3", side) for side in ("left", "right")]
-    other = [cells[0], cells[1]._replace(row=cells[1].row._replace(concept="Church"))]
-    fill(study, other[1])
-    assert claims.paired_samples(*other, [study]) is None
-    seconds = cells[0]._replace(metric="seconds_per_iteration")
+    ours = [claim_cell(number, "right") for number in ("3.2", "3.3")]  # prompts; captions
+    for cell in ours:
+        church = cell._replace(row=cell.row._replace(concept="Church"))
+        fill(study, church)
+        assert claims.read_samples(study, church) and claims.paired_samples(cell, cell, [study])
+        assert claims.paired_samples(cell, church, [study]) is None
+    seconds = ours[0]._replace(metric="seconds_per_iteration")
     assert claims.read_samples(study, seconds) is None
 
 
