@@ -27,7 +27,12 @@ def test_it_draws_as_few_pictures_as_it_can():
     assert all(value <= 2 for value in module.SMALLEST.values())
 
 
-@pytest.mark.parametrize(("method", "part"), trained_parts(POCKET))
+SORTS = {("advunlearn", "text_encoder"), ("esd", "unet"), ("scissorhands", "unet"), ("uce", "unet")}
+
+
+@pytest.mark.parametrize(("method", "part"), [
+    one if one in SORTS else pytest.param(*one, marks=pytest.mark.slow) for one in trained_parts(POCKET)
+])  # fmt: skip
 def test_every_method_works_in_it(method, part, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     assert module.run_method(POCKET.base, method, part, "fp32")["sum_gb"] > 0
