@@ -78,9 +78,9 @@ class Study:
 
     def judge(self, concept: Concept) -> Judge:
         """The concept's success test."""
-        folder = self.profile.judge_of(concept)
+        where = self.profile.judge_of(concept)
         pinned = self.profile.detector_sha256
-        return load_judge(folder, list(concept.labels), concept.threshold, self.device, pinned)
+        return load_judge(where, list(concept.labels), concept.threshold, self.device, pinned)
 
     # -- models ------------------------------------------------------------------------------------------
 
