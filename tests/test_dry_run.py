@@ -1,5 +1,7 @@
 """A profile's whole code path at full size, timed and its memory counted: what it covers and says."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -38,12 +40,15 @@ def test_every_method_works_in_it(method, part, monkeypatch):
     assert module.run_method(POCKET.base, method, part, "fp32")["sum_gb"] > 0
 
 
-@pytest.fixture(scope="module")
-def table():
-    """A dry run of one method that works, one that there is not, and one attack."""
+@pytest.fixture(scope="module", params=["here", pytest.param("processes", marks=pytest.mark.slow)])
+def table(request):
+    """A dry run of one method that works, one that there is not, one attack; each in a process, or here."""
     with pytest.MonkeyPatch.context() as patch:
+        if request.param == "here":
+            patch.setattr(module, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+            patch.setattr(torch, "set_num_threads", lambda count: None)
         patch.setenv("OMP_WAIT_POLICY", "passive")  # threads that wait for a busy core do not spin
-        patch.setattr(module, "ATTACKS", {"UnlearnDiffAtk": None})
+        patch.setattr(module, "ATTACKS", {"UnlearnDiffAtk": module.ATTACKS["UnlearnDiffAtk"]})
         patch.setattr(module, "trained_parts", lambda _: [("no such method", "unet"), ("esd", "unet")])
         return dry_run(POCKET, POCKET.base)
 
