@@ -56,8 +56,8 @@ def test_every_method_searches_four_settings_and_every_prompt_has_equal_work():
 
 
 MADE_UP = {  # (method, lr, work): success, FID, ASR
-    ("ESD", 2e-4, 10): (40, 9, None), ("ESD", 2e-4, 25): (15, 12, None),
-    ("ESD", 4e-4, 10): (18, 10, None), ("ESD", 4e-4, 25): (2, 20, None),
+    ("ESD", 3e-4, 10): (40, 9, None), ("ESD", 3e-4, 25): (15, 12, None),
+    ("ESD", 6e-4, 10): (18, 10, None), ("ESD", 6e-4, 25): (2, 20, None),
     ("AdvUnlearn", 5e-5, 15): (30, 8, 60), ("AdvUnlearn", 5e-5, 30): (20, 11.4, 30),
     ("AdvUnlearn", 1e-4, 15): (10, 11, 40), ("AdvUnlearn", 1e-4, 30): (0, 11.6, 5),
 }  # fmt: skip

@@ -35,7 +35,7 @@ VALIDATION: dict[Kind, str] = {"broad": "vehicle", "style": "monet", "object": "
 PLACE = ["method", "component"]
 REFERENCE = ("ESD", "UNet")  # whose FID bounds that of the methods tuned against the attack
 Knobs = dict[str, tuple[float, ...]]
-PATHS: Knobs = {"lr": (2e-4, 4e-4), "work": (10, 25)}
+PATHS: Knobs = {"lr": (3e-4, 6e-4), "work": (10, 25)}
 ENCODER: Knobs = {"lr": (5e-5, 1e-4), "work": (15, 30)}
 GRID: dict[tuple[str, str], Knobs] = {
     REFERENCE: PATHS,
