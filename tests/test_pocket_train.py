@@ -76,6 +76,13 @@ def note_stage(folders, stage):
     (folders.work / f"{stage}.span").write_text(f"{began} {time.time()}")
 
 
+def test_a_part_that_has_just_begun_has_no_curve_yet(tmp_path):
+    (tmp_path / "unet.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    (tmp_path / "vision.jsonl").touch()
+    (axes,) = train.training_curves(tmp_path).axes
+    assert axes.get_title() == "unet"
+
+
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A trained model, and what it would replace: folders of this test's. Texts stand for weights."""

@@ -16,7 +16,7 @@ PLANS = {
     "judge": Plan(steps=2500, batch=64, lr=2e-3, weight_decay=0.02, ema=0.99),
     "unet": Plan(steps=4000, batch=64, lr=1e-3, weight_decay=0.01, ema=0.999),
     "unet_2": Plan(steps=4000, batch=64, lr=7e-4, weight_decay=0.01, ema=0.999),
-    "vision": Plan(steps=3000, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
+    "vision": Plan(steps=2000, batch=128, lr=1e-3, weight_decay=0.05, ema=0.99),
     "derived": Plan(steps=500, batch=64, lr=4e-4, weight_decay=0.01, ema=0.99),
 }
 

@@ -94,7 +94,7 @@ def install(folders: Folders, target: Path, log: Path) -> None:
 
 def training_curves(log: Path) -> Figure:
     """Loss of every part of the pocket model against its steps; ``log`` holds one ``.jsonl`` a part."""
-    parts = sorted(log.glob("*.jsonl"))
+    parts = sorted(part for part in log.glob("*.jsonl") if part.stat().st_size)  # a new one is empty at first
     figure, axes = plt.subplots(1, len(parts), figsize=(3 * len(parts), 2.6), squeeze=False)
     for axis, part in zip(axes[0], parts, strict=True):
         rows = pd.read_json(part, lines=True)

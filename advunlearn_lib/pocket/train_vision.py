@@ -7,45 +7,46 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
-from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.pocket.common import PLANS, Folders, autocast, image_processor, save_half, tokenize
 from advunlearn_lib.pocket.loop import fit
+from advunlearn_lib.pocket.train_unet import VARIANTS, embeddings
 from advunlearn_lib.pocket.training_set import training_captions
 from advunlearn_lib.world.scenes import Dataset
 
+OTHERS = 8_000
+
 
 def train_vision(data: Dataset, folders: Folders) -> None:
-    """Vision tower and projections: each picture among *all* pictures' captions of one variant at once.
+    """Vision tower and projections: each picture's caption among those of 8,000 others.
 
-    The text tower's pooled outputs are computed once, so the many wrong captions cost one matrix product.
+    The text tower's outputs are those the UNet is trained on: the wrong captions cost one matrix product.
     """
     torch.manual_seed(4)
     tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
     clip, plan = networks.build_clip(tokenizer), PLANS["vision"]
+    clip.set_attn_implementation("eager")  # the fused attention's backward pass is slow on CPUs
     encoder = CLIPTextModel.from_pretrained(folders.model / "text_encoder").float()
     clip.text_model.load_state_dict(encoder.state_dict())
     clip.text_model.requires_grad_(False)
-    pooled = [pooled_texts(encoder, tokenize(tokenizer, captions)) for captions in training_captions(data)]
+    captions = training_captions(data, VARIANTS)
+    ends = [(tokenize(tokenizer, texts) == tokenizer.eos_token_id).int().argmax(-1) for texts in captions]
+    outputs, _ = embeddings(captions, folders)
+    pictures = torch.arange(len(data.scenes))
+    pooled = [variant[pictures, end].float() for variant, end in zip(outputs, ends, strict=True)]
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         index = np.sort(rng.choice(len(data.scenes), plan.batch, replace=False))
+        others = np.setdiff1d(rng.integers(len(data.scenes), size=OTHERS), index)
+        texts = pooled[rng.integers(len(pooled))][np.concatenate([index, others])]
         with autocast():
-            texts = F.normalize(clip.text_projection(pooled[rng.integers(len(pooled))]).float(), dim=-1)
-            seen = clip.get_image_features(data.batch(index)).pooler_output.float()
-            logits = clip.logit_scale.exp() * (F.normalize(seen, dim=-1) @ texts.T)
-        target = torch.from_numpy(index)
+            wanted = F.normalize(clip.text_projection(texts).float(), dim=-1)
+            seen = F.normalize(clip.get_image_features(data.batch(index)).pooler_output.float(), dim=-1)
+            logits = (clip.logit_scale.exp() * (seen @ wanted.T)).float()
+        target = torch.arange(plan.batch)
         match = (logits.argmax(-1) == target).float().mean().item()
-        return F.cross_entropy(logits.float(), target), {"match": match}
+        return F.cross_entropy(logits, target), {"match": match}
 
     fit("vision", {"clip": clip}, loss, plan, folders.work, folders.log)
     save_half(clip, folders.model.parent / "clip")
     CLIPProcessor(image_processor(), tokenizer).save_pretrained(folders.model.parent / "clip")
-
-
-@torch.no_grad()
-def pooled_texts(encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
-    """The text tower's pooled outputs [n, 128] of token ids [n, l]."""
-    with autocast():
-        parts = [encoder(part).pooler_output.float() for part in tqdm(ids.split(512), desc="encode captions")]
-    return torch.cat(parts)
