@@ -127,11 +127,15 @@ def embeddings(
 
 def assemble(folders: Folders) -> None:
     """Write ``model_index.json`` and the scheduler, which makes the folder a ``StableDiffusionPipeline``."""
+    vae = AutoencoderKL.from_pretrained(folders.model / "vae")
+    unet = UNet2DConditionModel.from_pretrained(folders.model / "unet")
+    for part in (vae, unet):
+        part.register_to_config(_name_or_path="")  # else this machine's path
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(folders.model / "vae"),
+        vae=vae,
         text_encoder=CLIPTextModel.from_pretrained(folders.model / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(folders.model / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(folders.model / "unet"),
+        unet=unet,
         scheduler=noise_schedule(),
         safety_checker=None,
         feature_extractor=None,
