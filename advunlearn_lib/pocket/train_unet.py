@@ -104,7 +104,7 @@ def embeddings(
     Kept in the work folder for this text encoder.
     """
     where = folders.model / "text_encoder"
-    path = folders.work / f"{name}-{fingerprint(where)}.safetensors"
+    path = folders.work / f"{name}-{fingerprint(where / 'model.safetensors')}.safetensors"
     if not path.exists():
         tokenizer = CLIPTokenizer.from_pretrained(folders.model / "tokenizer")
         encoder = CLIPTextModel.from_pretrained(where).float()

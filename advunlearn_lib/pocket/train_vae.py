@@ -16,6 +16,8 @@ from advunlearn_lib.pocket.common import PLANS, Folders, autocast, channels_last
 from advunlearn_lib.pocket.loop import fit
 from advunlearn_lib.world.scenes import Dataset
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
 
 def picture_gradients(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Differences between neighbouring pixels, vertical and horizontal."""
@@ -60,7 +62,7 @@ def encode_latents(vae: AutoencoderKL, data: Dataset, count: int) -> torch.Tenso
 def scaled_latents(data: Dataset, folders: Folders, name: str = "latents") -> torch.Tensor:
     """Latents of unit variance, fp16 ``[n, 4, 16, 16]``, of all pictures; the work folder keeps them."""
     where = folders.model / "vae"
-    path = folders.work / f"{name}-{fingerprint(where)}.safetensors"
+    path = folders.work / f"{name}-{fingerprint(where / WEIGHTS)}.safetensors"
     if not path.exists():
         vae = AutoencoderKL.from_pretrained(where).float()
         channels_last(vae)
