@@ -58,7 +58,7 @@ def test_a_card_says_how_the_model_was_made(tmp_path):
     card, record = (tmp_path / "README.md").read_text(), json.loads((tmp_path / "erased.json").read_text())
     assert card.startswith("---\nlibrary_name: diffusers\n") and "\nbase_model: owner/name\n" in card
     assert "# church erased from owner/name\n" in card and "Unet of `owner/name`, trained by *esd*" in card
-    assert '"church", "a photo of a church" no longer' in card and "seed 7." in card
+    assert '"church", "a photo of a church" no longer' in card and "seed 7, in fp32." in card
     assert "- ASR (%): 20 [10.1, 35.2], n = 40\n\nMeasured with\n\n- attack: P4D\n" in card
     assert "- labels: church; chapel\n- budget: steps=4\n" in card
     assert record["measured"] == {"ASR (%)": asr.model_dump()} and record["protocol"] == protocol
