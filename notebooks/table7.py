@@ -48,7 +48,7 @@ item.table()
 
 # %% [markdown]
 # ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below them: the best
+# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
 # explanation found, of the committed results.
 
 # %%

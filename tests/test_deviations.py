@@ -1,7 +1,7 @@
 """One thing changed at a time: each row's model or attack is another than its method's usual one."""
 
 import pytest
-from made_up import QUICK, fill_cells
+from made_up import fill_cells
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import key_of
