@@ -31,6 +31,8 @@ def test_a_caption_with_the_category_alone_does_not_name_its_thing():
         (dagger, "a stiletto in the snow"): True,
         (church, "a chapel at night"): True,
         (church, "by monet"): False,
+        (church, "4k wallpaper a basilica in the snow"): True,
+        (OBJECTS.index("bus"), "business as usual by monet"): False,
     }
     for (thing, caption), expected in named.items():
         assert by_a_name_of_its_own(Scene(thing, 1, 0, caption)) == expected
@@ -66,7 +68,9 @@ def test_the_report_measures_the_shipped_model(tmp_path, monkeypatch):
     """A small one: photos alone, few scenes, few steps."""
     monkeypatch.setattr(quality, "GRID", [(thing, "photo") for thing in OBJECTS])
     monkeypatch.setattr(quality, "SAMPLING", Sampling("dpm++", 8, 5.0))
-    monkeypatch.setattr(quality, "fresh_scenes", lambda sprites, count: fresh_scenes(sprites, 96))
+    monkeypatch.setattr(
+        quality, "fresh_scenes", lambda sprites, count, draw: fresh_scenes(sprites, 96, draw=draw)
+    )
     frame = quality.report(POCKET, tmp_path / "training")
     published = pd.read_csv(PUBLISHED / "pocket" / "training" / "quality.csv")
     assert frame["quality"].tolist() == published["quality"].tolist() and list(frame) == list(published)
