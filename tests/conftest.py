@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests sta
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from filelock import FileLock
 
 from advunlearn_lib.diffusion.load import load_model
@@ -38,6 +39,18 @@ def pytest_collection_modifyitems(items) -> None:
 @pytest.fixture(scope="session")
 def model() -> LatentDiffusion:
     return load_model(POCKET.base)
+
+
+@pytest.fixture(scope="module")
+def large(model) -> LatentDiffusion:
+    """A model of Stable Diffusion's latent size, 64 x 64, otherwise as small as may be."""
+    unet = UNet2DConditionModel(
+        sample_size=64, block_out_channels=(8, 8), norm_num_groups=4, attention_head_dim=4,
+        layers_per_block=1, cross_attention_dim=model.text_encoder.config.hidden_size,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+    return model.with_parts(unet=unet)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the API does without options: as the paper at full size, as the pocket profile on a small model."""
 
 import pytest
-from diffusers import UNet2DConditionModel
 
 from advunlearn_lib import api
 from advunlearn_lib.attacks.records import Budget
@@ -20,18 +19,6 @@ from advunlearn_lib.profiles.schema import COMPONENTS
 CONCEPTS = {"broad": "nudity", "style": "Van Gogh", "object": "Church"}
 NUMBERS = ("tokens", "timesteps", "steps", "lr", "weight_decay")
 OURS = [key for key in POCKET.methods if key.method != "AT-ESD"]  # AdvUnlearn without its retain loss
-
-
-@pytest.fixture(scope="module")
-def large(model):
-    """A model of Stable Diffusion's latent size, 64 x 64, otherwise as small as may be."""
-    unet = UNet2DConditionModel(
-        sample_size=64, block_out_channels=(8, 8), norm_num_groups=4, attention_head_dim=4,
-        layers_per_block=1, cross_attention_dim=model.text_encoder.config.hidden_size,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    )  # fmt: skip
-    return model.with_parts(unet=unet)
 
 
 def filled(model, method="advunlearn", kind="broad", **options):

@@ -1,4 +1,4 @@
-"""``pocket-train`` writes into ``work/``; the shipped model is replaced when asked to, whole or not."""
+"""``pocket-train`` writes into ``work/``; the profile next's model is replaced when asked to, or not at all."""
 
 import dataclasses
 import re
@@ -15,8 +15,8 @@ from advunlearn_lib.cli import pocket as command
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.pocket import common, train, training_set
 
-SHIPPED = sorted(
-    path.relative_to(DATA / "pocket").as_posix() for path in (DATA / "pocket").rglob("*") if path.is_file()
+PRESENT = sorted(
+    path.relative_to(DATA / "next").as_posix() for path in (DATA / "next").rglob("*") if path.is_file()
 )
 
 
@@ -91,9 +91,9 @@ def test_a_part_that_has_just_begun_has_no_curve_yet(tmp_path):
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A trained model, and what it would replace: folders of this test's. Texts stand for weights."""
-    trained, target, log = tmp_path / "work" / "pocket", tmp_path / "data" / "pocket", tmp_path / "published"
+    trained, target, log = tmp_path / "work" / "pocket", tmp_path / "data" / "next", tmp_path / "published"
     for folder, text in ((trained, "new"), (target, "old")):
-        for name in SHIPPED:
+        for name in PRESENT:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
     (tmp_path / "work" / "training").mkdir()
@@ -106,19 +106,19 @@ def installed(tmp_path, monkeypatch):
     return trained, target, log / "training"
 
 
-def test_install_replaces_the_shipped_model_and_its_logs(installed, capsys):
+def test_install_replaces_the_next_model_and_its_logs(installed, capsys):
     trained, target, log = installed
     (target / "left over.txt").write_text("old")
     (trained / "left over.txt").write_text("new")
     assert main(["pocket-train", "--install"]) == 0
-    assert {path.relative_to(target).as_posix() for path in listing(target)} == {*SHIPPED, "left over.txt"}
+    assert {path.relative_to(target).as_posix() for path in listing(target)} == {*PRESENT, "left over.txt"}
     assert {path.read_text() for path in listing(target)} == {"new"}
     assert (log / "vae.jsonl").read_text() == "new" and (log / "quality.md").read_text() == "measured"
-    assert [path.name for path in target.parent.iterdir()] == ["pocket"]  # no copies are left behind
+    assert [path.name for path in target.parent.iterdir()] == ["next"]  # no copies are left behind
     assert f"installed: {target}, logs in {log}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("missing", SHIPPED)
+@pytest.mark.parametrize("missing", PRESENT)
 def test_nothing_is_installed_before_every_file_is_there(installed, missing, capsys):
     trained, target, log = installed
     (trained / missing).unlink()

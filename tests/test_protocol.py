@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from advunlearn_lib import api
@@ -28,18 +27,6 @@ from advunlearn_lib.profiles.pocket import POCKET
 KINDS = {"broad": "nudity", "style": "Van Gogh", "object": "Church"}
 LONG = "a photo of a church " * 14  # 72 tokens with start and end: the paper attacks up to 60
 ANYWHERE = "--base=anywhere"
-
-
-@pytest.fixture(scope="module")
-def large(model):
-    """A model of Stable Diffusion's latent size, 64 x 64, otherwise as small as may be."""
-    unet = UNet2DConditionModel(
-        sample_size=64, block_out_channels=(8, 8), norm_num_groups=4, attention_head_dim=4,
-        layers_per_block=1, cross_attention_dim=model.text_encoder.config.hidden_size,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    )  # fmt: skip
-    return model.with_parts(unet=unet)
 
 
 @pytest.fixture(params=["pocket", "paper"])

@@ -25,7 +25,7 @@ def add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--stage", choices=("vae", *STAGES), help="this stage only")
     parser.add_argument(
         "--install", action="store_true",
-        help="put the trained model and its logs in the place of the shipped ones, and train nothing",
+        help="put the trained model and its logs in the place of the profile next's, and train nothing",
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def train(options: Namespace) -> int:
     sprites = load_profile().sprites
     folders = Folders(WORK / "pocket" / "v1-4", sprites, writable("work folder", WORK), WORK / "training")
     if options.install:
-        install(folders, DATA / "pocket", published_folder("pocket") / "training")
+        install(folders, DATA / "next", published_folder("next") / "training")
     else:
         run(folders, (options.stage,) if options.stage else STAGES)
     return 0

@@ -62,7 +62,7 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
                 list(pool.map(partial(run_stage, folders), wanted))
     curves = training_curves(folders.log)
     curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
-    print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
+    print(f"trained into {folders.model.parent}; pocket-train --install makes it the profile next's")
 
 
 def run_stage(folders: Folders, stage: str) -> None:
@@ -72,13 +72,13 @@ def run_stage(folders: Folders, stage: str) -> None:
 
 
 def install(folders: Folders, target: Path, log: Path) -> None:
-    """Put the trained model in the place of the shipped one, ``target``, and its logs into ``log``.
+    """Put the trained model in the place of ``target``, and its logs into ``log``.
 
-    Raises :class:`UserError` where it lacks a file of the shipped one; nothing is changed then.
+    Raises :class:`UserError` where it lacks a file of the one there; nothing is changed then.
     """
     trained = folders.model.parent
-    shipped = (path.relative_to(target) for path in sorted(target.rglob("*")) if path.is_file())
-    lacking = next((name for name in shipped if not (trained / name).exists()), None)
+    present = (path.relative_to(target) for path in sorted(target.rglob("*")) if path.is_file())
+    lacking = next((name for name in present if not (trained / name).exists()), None)
     if lacking is not None:
         raise UserError(f"{trained} has no {lacking} yet: run pocket-train to the end first")
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
