@@ -1,4 +1,4 @@
-"""``pocket-train`` writes into ``work/``; the profile next's model is replaced when asked to, or not at all."""
+"""``pocket-train`` writes into ``work/``; the profile next's model is replaced when asked to, whole."""
 
 import dataclasses
 import re
