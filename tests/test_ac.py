@@ -124,7 +124,7 @@ def test_keys_and_values_of_the_start_token_carry_no_gradient(model):
     for name, parameter in method.trained.items():
         assert torch.allclose(parameter.grad, wanted[name], atol=1e-6, rtol=1e-3), name
     ours, others = (flat(gradients[name] for name in wanted) for gradients in (wanted, whole))
-    assert (ours - others).norm() > 0.1 * others.norm()
+    assert (ours - others).norm() > 0.05 * others.norm()
 
 
 def test_keys_and_values_are_plain_again_afterwards(model):

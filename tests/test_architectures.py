@@ -157,8 +157,8 @@ def test_erasing_changes_its_part_alone_and_the_loss_falls(tiny, method, compone
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     loaded, latents = tiny.with_parts(**{part: module}), tiny.noise([0])
     embeds = loaded.encode_prompts(WORDS[:1])
-    assert torch.equal(embeds, erased.model.encode_prompts(WORDS[:1]))
-    assert torch.equal(embeds, tiny.encode_prompts(WORDS[:1])) == (component == "unet")
+    assert torch.allclose(embeds, erased.model.encode_prompts(WORDS[:1]), atol=1e-5)
+    assert torch.allclose(embeds, tiny.encode_prompts(WORDS[:1]), atol=1e-5) == (component == "unet")
     with torch.no_grad():
         noise = [m.predict_noise(latents, torch.tensor([300]), embeds) for m in (loaded, erased.model)]
     assert torch.allclose(*noise, atol=1e-5)

@@ -112,5 +112,5 @@ def test_attacks_that_need_more_say_so(model):
 
 
 def test_too_long_prompts_are_refused(model):
-    with pytest.raises(UserError, match="at most 19 fit"):
-        attack(model, 1, prompts=[EvaluationPrompt("a " * 20, 0)])
+    with pytest.raises(UserError, match="at most 27 fit"):
+        attack(model, 1, prompts=[EvaluationPrompt("a " * 28, 0)])

@@ -55,8 +55,8 @@ def test_a_task_fills_its_own_defaults(model):
 
 @pytest.mark.parametrize("templates", [("{anchor} by {name}",), ("{anchor}" + " by" * 3 + " {name}",)])
 def test_an_anchor_that_would_be_cut_off_is_refused(model, nothing_is_made, templates):
-    task = Task(model, ["monet"], anchors=["a dog", "a " * 21])
-    with pytest.raises(UserError, match="tokens; with 0 adversarial ones at most 22 fit"):
+    task = Task(model, ["monet"], anchors=["a dog", "a " * 29])
+    with pytest.raises(UserError, match="tokens; with 0 adversarial ones at most 30 fit"):
         prepare("ac", task, {"templates": templates})
 
 
@@ -78,9 +78,9 @@ def test_one_surrogate_a_forget_prompt(model, nothing_is_made, method):
 
 @pytest.mark.parametrize("method", ["esd", "advunlearn", "uce", "fmn", "salun", "spm"])
 def test_prompts_that_do_not_fit_are_refused(model, nothing_is_made, method):
-    room = 21 if method == "advunlearn" else 22
-    with pytest.raises(UserError, match=f"has 23 tokens; with .* at most {room} fit"):
-        prepare(method, Task(model, ["a " * 23], RETAIN, GUITAR), {})
+    room = 29 if method == "advunlearn" else 30
+    with pytest.raises(UserError, match=f"has 31 tokens; with .* at most {room} fit"):
+        prepare(method, Task(model, ["a " * 31], RETAIN, GUITAR), {})
     with pytest.raises(UserError, match="the prompt '' has no tokens"):
         prepare(method, Task(model, ["church", ""], RETAIN, GUITAR * 2), {})
     with pytest.raises(UserError, match="no concept prompt given"):
@@ -88,9 +88,9 @@ def test_prompts_that_do_not_fit_are_refused(model, nothing_is_made, method):
 
 
 def test_adversarial_tokens_take_room(model, nothing_is_made):
-    task = Task(model, ["a " * 20], RETAIN)
+    task = Task(model, ["a " * 28], RETAIN)
     check_task("advunlearn", task, check_options("advunlearn", {"attack_tokens": 2}))
-    with pytest.raises(UserError, match="at most 19 fit"):
+    with pytest.raises(UserError, match="at most 27 fit"):
         prepare("advunlearn", task, {"attack_tokens": 3})
 
 

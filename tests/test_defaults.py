@@ -13,11 +13,13 @@ from advunlearn_lib.experiment.defaults import OF_THE_CONCEPT
 from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.profiles.load import profile_for
 from advunlearn_lib.profiles.paper import PAPER
+from advunlearn_lib.profiles.pocket import METHODS as ROWS
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import COMPONENTS
 
 CONCEPTS = {"broad": "nudity", "style": "Van Gogh", "object": "Church"}
 NUMBERS = ("tokens", "timesteps", "steps", "lr", "weight_decay")
+WORK = ROWS["AdvUnlearn", "Text Encoder", "broad"][1]
 OURS = [key for key in POCKET.methods if key.method != "AT-ESD"]  # AdvUnlearn without its retain loss
 
 
@@ -39,8 +41,8 @@ def test_a_full_sized_model_is_erased_as_the_paper_does(large):
 def test_a_small_model_is_erased_as_the_pocket_profile_does(model):
     options = filled(model)
     assert options.items() >= POCKET.methods["AdvUnlearn", "Text Encoder", "broad"].options.items()
-    assert (options["iterations"], options["attack_steps"], options["lr"]) == (150, 4, 2.5e-5)
-    budget = {"tokens": 5, "timesteps": 6, "steps": 4, "lr": 0.01}
+    assert options["attack_steps"] == 4 and options["iterations"] == WORK["work"] * 9
+    budget = {"tokens": 5, "timesteps": POCKET.attack_timesteps, "steps": POCKET.attack_steps}
     assert api.default_budget(model, "UnlearnDiffAtk").items() >= budget.items()
     assert api.default_sampling(model) == Sampling("dpm++", 8, 5.0)
 
@@ -83,12 +85,14 @@ def test_the_papers_rows_have_them(monkeypatch):
 def test_the_kind_of_concept_changes_them(model, large):
     assert filled(large, kind="object")["group"] == "layers-1"
     assert [filled(large, kind=kind)["retain_weight"] for kind in CONCEPTS] == [0.3, 0.5, 0.5]
-    assert [filled(model, kind=kind)["per_prompt"] for kind in CONCEPTS] == [12, 12, 32]
+    assert [filled(model, kind=kind)["retain_weight"] for kind in CONCEPTS] == [0.3, 0.5, 0.5]
     assert filled(model, "esd", "style")["group"] == "xattn" != filled(model, "esd", "object")["group"]
 
 
 def test_the_component_changes_them(model, large):
-    for one, rate in ((model, 2e-4), (large, 1e-5)):
+    ours = POCKET.methods["AdvUnlearn", "UNet", "broad"].options["lr"]
+    assert ours != POCKET.methods["AdvUnlearn", "Text Encoder", "broad"].options["lr"]
+    for one, rate in ((model, ours), (large, 1e-5)):
         changed = filled(one, component="unet")
         assert (changed["component"], changed["group"], changed["lr"]) == ("unet", "noxattn", rate)
     assert filled(model, "esd", component="text_encoder")["group"] == "full"

@@ -93,7 +93,7 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
 def test_the_pocket_models_own_reports_keep_apart_too(command, tmp_path, monkeypatch, capsys):
     """A search under another seed would else take the first one's log for its own, and do nothing."""
     written = []
-    monkeypatch.setattr("advunlearn_lib.pocket.tuning.tune", lambda _, folder, kinds: written.append(folder))
+    monkeypatch.setattr("advunlearn_lib.pocket.search.search", lambda _, folder, *__: written.append(folder))
     monkeypatch.setattr("advunlearn_lib.pocket.quality.report", lambda _, folder: written.append(folder))
     monkeypatch.setattr("advunlearn_lib.cli.pocket.writable", lambda kind, folder: folder)
     name = {"tune": "tuning", "pocket-quality": "training"}[command]

@@ -1,4 +1,4 @@
-"""The second world's language: names that lean to looks, shared tags, junk, and the prompts for attacks."""
+"""The pocket world's language: names that lean to looks, shared tags, junk, and the prompts for attacks."""
 
 from collections import Counter
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.data.emoji import EmojiWorld, NextWorld
+from advunlearn_lib.data.emoji import EmojiWorld
 from advunlearn_lib.pocket import networks
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world import atlas, language
@@ -131,15 +131,15 @@ def test_a_scene_is_a_function_of_seed_and_index_and_has_several_captions():
 
 
 def test_one_artists_scenes_are_named_as_that_artist_names_them():
-    data = render_scenes(POCKET.sprites, range(6), 5, artist=2, draw=draw_scene)
+    data = render_scenes(POCKET.sprites, range(6), 5, artist=2)
     assert {scene.artist for scene in data.scenes} == {2}
     sprites = atlas.load(POCKET.sprites)
     for index, image in enumerate(data.images):
         assert np.array_equal(image, draw_scene(sprites, 5, index, 2)[0])
 
 
-def test_the_second_worlds_prompts_and_captions():
-    source = NextWorld(POCKET)
+def test_prompts_and_captions():
+    source = EmojiWorld(POCKET)
     church, weapon = POCKET.concepts["Church"], POCKET.concepts["nudity"]
     prompts = source.evaluation(church, 100)
     assert len({prompt.text for prompt in prompts}) == len(prompts) >= 200
@@ -153,15 +153,13 @@ def test_the_second_worlds_prompts_and_captions():
     captions, seeds = source.captions(60, ["church", "van gogh"])
     assert seeds == list(range(60)) and any(set(text.split()) & JUNK for text in captions)
     assert not any("van gogh" in text for text in captions)
-    first, _ = EmojiWorld(POCKET).captions(60, ["church", "van gogh"])
-    assert first != captions and not any("stock" in text for text in first)
-    both = source, EmojiWorld(POCKET)  # the worlds' results have keys of their own
-    assert len({str(one.evaluation_recipe(church)) for one in both}) == 2
-    assert len({str(one.captions_recipe()) for one in both}) == 2
+    assert (
+        source.evaluation_recipe(church) == source.captions_recipe() == {"world": "second"}
+    )  # not the first
 
 
 def test_the_vocabulary_is_of_whole_words():
-    scenes = render_scenes(POCKET.sprites, range(480), 0, draw=draw_scene).scenes
+    scenes = render_scenes(POCKET.sprites, range(480), 0).scenes
     texts = [training_caption(scene, 0, index, k) for index, scene in enumerate(scenes) for k in range(4)]
     tokenizer = networks.train_tokenizer(texts * 4)
     assert 1_000 < len(tokenizer) <= 3_000

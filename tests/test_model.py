@@ -25,7 +25,7 @@ def test_hook_is_gone_after_an_error(model):
     ids = model.tokenize(["church"])
     with pytest.raises(Exception):  # noqa: B017, PT011
         model.encode(ids, torch.zeros(1, 5, 3))
-    assert model.encode(ids).shape == (1, 24, 128)
+    assert model.encode(ids).shape == (1, 32, 128)
 
 
 def test_generation_does_not_depend_on_the_batch(model, fast):

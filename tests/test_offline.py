@@ -25,7 +25,7 @@ def offline_at(monkeypatch, tmp_path):
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     for place in ("paper.notebook.execute", "paper.run_all.run_all", "paper.run_all.report_claims",
                   "execute.doctor.print_findings", "pocket.quality.report",
-                  "pocket.tuning.tune"):  # fmt: skip
+                  "pocket.search.search"):  # fmt: skip
         monkeypatch.setattr(f"advunlearn_lib.{place}", look)
 
     def run(*words):

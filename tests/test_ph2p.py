@@ -162,7 +162,9 @@ def test_one_picture_is_judged_that_of_the_most_alike_text(model, clip, monkeypa
     monkeypatch.setattr(ph2p.InversionSearch, "compare", compare)
     targets = target_latents(model)
     monkeypatch.setattr(ph2p, "CLOSURES", 2)
-    run = attack_on(model, clip, lambda images: judged.append(images) or never_right(images), steps=4, lr=2.0)
+    run = attack_on(
+        model, clip, lambda images: judged.append(images) or never_right(images), steps=4, lr=20.0
+    )
     results = run.run(PROMPTS, targets).prompts
     assert len(passed) == 4 and len(judged) == 2  # the plain prompts, then one picture each
     wanted = picture_features(clip, model.decode_latents(targets))

@@ -13,7 +13,6 @@ from advunlearn_lib.pocket import common, derived, networks, train
 from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
 from advunlearn_lib.pocket.train_judge import spoil
 from advunlearn_lib.profiles.pocket import POCKET
-from advunlearn_lib.world.language import draw_scene
 from advunlearn_lib.world.scenes import Dataset, render_scenes
 from advunlearn_lib.world.things import OBJECTS
 
@@ -71,7 +70,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
         tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log"
     )
     folders.work.mkdir()
-    data: Dataset = render_scenes(POCKET.sprites, range(240), 0, draw=draw_scene)
+    data: Dataset = render_scenes(POCKET.sprites, range(240), 0)
     for stage in train.STAGES.values():
         stage(data, folders)
     made, shipped = (
@@ -99,7 +98,7 @@ def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
 
 @torch.no_grad()
 def test_spoilt_pictures_show_no_thing_in_four_ways():
-    data = render_scenes(POCKET.sprites, range(8), 0, draw=draw_scene)
+    data = render_scenes(POCKET.sprites, range(8), 0)
     images = data.batch(np.arange(8))
     vae = AutoencoderKL.from_pretrained(DATA / "pocket" / "v1-4" / "vae").float()
     before, rng = images.clone(), np.random.default_rng(0)

@@ -5,13 +5,15 @@ import pandas as pd
 import torch
 
 from advunlearn_lib.base.paths import PUBLISHED
-from advunlearn_lib.data.emoji import fresh_scenes
+from advunlearn_lib.data.emoji import EmojiWorld, fresh_scenes
 from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.pocket import quality
 from advunlearn_lib.pocket.quality import Bar, by_a_name_of_its_own, contact_sheet, judge_bars
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world.render import STYLE_NAMES, Scene
-from advunlearn_lib.world.things import OBJECTS
+from advunlearn_lib.world.things import OBJECTS, plain_prompt
 
 
 def test_a_bar_is_met_from_its_value_on():
@@ -68,9 +70,7 @@ def test_the_report_measures_the_shipped_model(tmp_path, monkeypatch):
     """A small one: photos alone, few scenes, few steps."""
     monkeypatch.setattr(quality, "GRID", [(thing, "photo") for thing in OBJECTS])
     monkeypatch.setattr(quality, "SAMPLING", Sampling("dpm++", 8, 5.0))
-    monkeypatch.setattr(
-        quality, "fresh_scenes", lambda sprites, count, draw: fresh_scenes(sprites, 96, draw=draw)
-    )
+    monkeypatch.setattr(quality, "fresh_scenes", lambda sprites, count: fresh_scenes(sprites, 96))
     frame = quality.report(POCKET, tmp_path / "training")
     published = pd.read_csv(PUBLISHED / "pocket" / "training" / "quality.csv")
     assert frame["quality"].tolist() == published["quality"].tolist() and list(frame) == list(published)
@@ -81,3 +81,26 @@ def test_the_report_measures_the_shipped_model(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "training").iterdir()} == {
         "quality.csv", "quality.md", "samples.png",
     }  # fmt: skip
+
+
+def test_every_evaluation_prompt_leaves_room_for_the_attack(model):
+    source = EmojiWorld(POCKET)
+    for concept in POCKET.concepts.values():
+        prompts = source.evaluation(concept, POCKET.prompt_count(concept))
+        lengths = [len(ids) for ids in model.tokenizer([prompt.text for prompt in prompts]).input_ids]
+        assert max(lengths) <= model.tokenizer.model_max_length - concept.attack_tokens
+
+
+def test_the_judges_know_every_label_and_other():
+    labels = {name: Classifier(POCKET.judge(name)).labels for name in ("judge-object", "judge-style")}
+    assert labels["judge-object"] == [*OBJECTS, "other"]
+    for concept in POCKET.concepts.values():
+        assert set(concept.labels) <= set(labels[concept.judge])
+
+
+def test_the_model_draws_what_plain_prompts_name_amid_words_of_any_kind(model):
+    """As the world needs it: at any position, with junk before; 24 things, one picture each."""
+    texts = [f"sold out read more {plain_prompt(name)}" for name in OBJECTS[::2]]
+    images = model.generate(texts, list(range(len(texts))), Recipes(POCKET).sampling, 24)
+    seen = Classifier(POCKET.judge("judge-object")).probabilities(images).argmax(-1)
+    assert (seen == torch.arange(0, len(OBJECTS), 2)).float().mean() > 0.8

@@ -1,4 +1,4 @@
-"""``pocket-train`` writes into ``work/``; the profile next's model is replaced when asked to, whole."""
+"""``pocket-train`` writes into ``work/``; the shipped model is replaced when asked to, whole."""
 
 import dataclasses
 import re
@@ -16,7 +16,7 @@ from advunlearn_lib.cli.main import main
 from advunlearn_lib.pocket import common, train, training_set
 
 PRESENT = sorted(
-    path.relative_to(DATA / "next").as_posix() for path in (DATA / "next").rglob("*") if path.is_file()
+    path.relative_to(DATA / "pocket").as_posix() for path in (DATA / "pocket").rglob("*") if path.is_file()
 )
 
 
@@ -54,14 +54,12 @@ def test_stages_of_a_group_run_side_by_side_and_the_groups_in_order(tmp_path, mo
     monkeypatch.setattr(train, "training_set", lambda *_: None)
     monkeypatch.setattr(train, "training_curves", lambda _: Figure())
     monkeypatch.setattr(train, "run_stage", note_stage)
-    monkeypatch.setattr(train, "NEXT", tmp_path / "next")
-    (tmp_path / "next" / "judge-object").mkdir(parents=True)  # a finished part of an earlier training
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr(train, "SHIPPED", shipped)
+    (shipped / "judge-object").mkdir(parents=True)
     folders = common.Folders(tmp_path / "pocket" / "v1-4", tmp_path, tmp_path, tmp_path)
     train.train(folders, ("clip", "judge", "unet", "unet_2", "vision", "derived"))
-    assert (folders.model / "vae" / "config.json").exists() and (
-        tmp_path / "pocket" / "judge-object"
-    ).is_dir()
-    assert not (folders.model / "unet").exists()
+    assert (tmp_path / "pocket" / "judge-object").is_dir()  # what is not trained yet is the shipped one
     spans = {path.stem: path.read_text().split() for path in tmp_path.glob("*.span")}
     assert set(spans) == {"clip", "judge", "unet", "unet_2", "vision", "derived"}
     for before, after in pairwise([("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derived",)]):
@@ -91,13 +89,14 @@ def test_a_part_that_has_just_begun_has_no_curve_yet(tmp_path):
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A trained model, and what it would replace: folders of this test's. Texts stand for weights."""
-    trained, target, log = tmp_path / "work" / "pocket", tmp_path / "data" / "next", tmp_path / "published"
+    trained, target, log = tmp_path / "work" / "pocket", tmp_path / "data" / "pocket", tmp_path / "published"
     for folder, text in ((trained, "new"), (target, "old")):
         for name in PRESENT:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
     (tmp_path / "work" / "training").mkdir()
-    (tmp_path / "work" / "training" / "vae.jsonl").write_text("new")
+    for name in ("clip", "judge", "unet", "unet_2", "vision", "protogen"):
+        (tmp_path / "work" / "training" / f"{name}.jsonl").write_text("new")
     (log / "training").mkdir(parents=True)
     (log / "training" / "quality.md").write_text("measured")
     monkeypatch.setattr(command, "WORK", tmp_path / "work")
@@ -106,15 +105,15 @@ def installed(tmp_path, monkeypatch):
     return trained, target, log / "training"
 
 
-def test_install_replaces_the_next_model_and_its_logs(installed, capsys):
+def test_install_replaces_the_shipped_model_and_its_logs(installed, capsys):
     trained, target, log = installed
     (target / "left over.txt").write_text("old")
     (trained / "left over.txt").write_text("new")
     assert main(["pocket-train", "--install"]) == 0
     assert {path.relative_to(target).as_posix() for path in listing(target)} == {*PRESENT, "left over.txt"}
     assert {path.read_text() for path in listing(target)} == {"new"}
-    assert (log / "vae.jsonl").read_text() == "new" and (log / "quality.md").read_text() == "measured"
-    assert [path.name for path in target.parent.iterdir()] == ["next"]  # no copies are left behind
+    assert (log / "clip.jsonl").read_text() == "new" and (log / "quality.md").read_text() == "measured"
+    assert [path.name for path in target.parent.iterdir()] == ["pocket"]  # no copies are left behind
     assert f"installed: {target}, logs in {log}" in capsys.readouterr().out
 
 
@@ -127,6 +126,16 @@ def test_nothing_is_installed_before_every_file_is_there(installed, missing, cap
     error = capsys.readouterr().err
     assert error == f"error: {trained} has no {missing} yet: run pocket-train to the end first\n"
     assert listing(target, log) == before
+
+
+@pytest.mark.parametrize("stage", ["judge", "unet_2", "vision", "derived"])
+def test_nothing_is_installed_that_stands_on_what_was_trained_anew(installed, stage, capsys):
+    trained, target, log = installed
+    left = {"derived": "protogen"}.get(stage, stage)
+    (trained.parent / "training" / f"{left}.jsonl").unlink()
+    before = listing(target, log)
+    assert main(["pocket-train", "--install"]) == 2 and listing(target, log) == before
+    assert f"has no stage {stage} yet: run pocket-train to the end first" in capsys.readouterr().err
 
 
 def test_nothing_is_installed_where_nothing_was_trained(installed, capsys):

@@ -27,7 +27,8 @@ def test_erasing_loss_and_gradient_in_every_layout(model, layout):
 @pytest.mark.parametrize("quirks", compare.QUIRKS)
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_inner_attack(model, quirks, steps):
-    assert compare.inner_attack(model, quirks, steps) < 1e-5
+    smooth = compare.GRADIENT if quirks == ("noise_level_mismatch",) else {}  # some gradients are 0 there
+    assert compare.inner_attack(model, quirks, steps, **smooth) < 1e-5
 
 
 @pytest.mark.parametrize("changes", [compare.GRADIENT, {"same_path": True}], ids=["gradient", "same_path"])

@@ -1,9 +1,11 @@
-"""How the second world's settings are chosen: rules, grid, a search to its end, the attack's budget."""
+"""How the pocket profile's settings are chosen: rules, grid, a search to its end, the budget, the logs."""
 
 import pandas as pd
 import pytest
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import PUBLISHED
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.pocket import search, search_budget
 from advunlearn_lib.pocket.search import (
@@ -154,3 +156,36 @@ def test_the_budgets_step_size_is_the_strongest_at_the_middle_budget(monkeypatch
         len(log) == 7
         and log[log.chosen].to_dict("records")[0].items() >= {"timesteps": 6, "steps": 8, "lr": 0.02}.items()
     )
+
+
+LOGS = PUBLISHED / "pocket" / "tuning"
+
+
+@pytest.mark.parametrize("kind", VALIDATION)
+def test_the_profile_holds_what_the_log_chose(kind):
+    log = read_log(LOGS / f"{kind}.csv")
+    keys = {MethodKey(*place, kind) for place in log[["method", "component"]].itertuples(index=False)}
+    assert keys == {key for key in POCKET.methods if key.kind == kind}
+    for key in keys:
+        part, tried = log[(log.method == key.method) & (log.component == key.component)], settings(key)
+        chosen = part.loc[choose_setting(part, cap_of(log, key))]
+        assert chosen.chosen and part.chosen.sum() == 1
+        assert part[list(tried[0])].to_dict("records") == tried
+        filled = METHODS[POCKET.methods[key].method].OPTIONS(**POCKET.methods[key].options)
+        prompts = len(POCKET.concepts[VALIDATION[kind]].erase)
+        wanted = options_of({name: chosen[name] for name in tried[0]}, prompts)
+        assert {name: getattr(filled, name) for name in wanted} == wanted, key
+
+
+def test_the_profile_holds_the_budget_that_the_log_chose():
+    log = pd.read_csv(LOGS / "budget.csv", comment="#")
+    (chosen,) = log[log.chosen].to_dict("records")
+    assert (POCKET.attack_timesteps, POCKET.attack_steps) == (chosen["timesteps"], chosen["steps"])
+    assert POCKET.attack_lr == chosen["lr"]
+    middle = log[(log.timesteps == 6) & (log.steps == 8)]
+    assert middle.asr.max() == middle[middle.lr == chosen["lr"]].asr.iloc[0]
+    doubled = [
+        log[(log.lr == chosen["lr"]) & (log.timesteps * log.steps == n)].asr.iloc[0]
+        for n in (12, 24, 48, 96, 192)
+    ]
+    assert [12, 24, 48, 96, 192][choose_budget(doubled)] == chosen["timesteps"] * chosen["steps"]

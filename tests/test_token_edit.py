@@ -36,8 +36,8 @@ def test_place_is_list_surgery(layout, rows):
 def test_bad_prompts_are_named(model):
     with pytest.raises(UserError, match="has no tokens"):
         check_room(model, [""], 0)
-    with pytest.raises(UserError, match="at most 17 fit"):
-        check_room(model, ["church", "a " * 18], 5)
+    with pytest.raises(UserError, match="at most 25 fit"):
+        check_room(model, ["church", "a " * 26], 5)
     assert check_room(model, ["a photo of a tench"], 5) == [6]
 
 

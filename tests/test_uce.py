@@ -126,12 +126,12 @@ def test_concept_and_guide_are_aligned_at_their_last_words(model):
 
 
 def test_a_guide_longer_than_the_concept_ends_the_alignment(model):
-    guide = "a photo of a dog at night"  # 7 tokens: from its last word on 17 are left, of the concept's 19
+    guide = "a photo of a dog at night"  # 7 tokens: from its last word on 25 are left, of the concept's 27
     ours = weights(uce(model, {"guide": guide, "preserve_scale": 0.0}))
     c, g = (row.double() for row in model.encode_prompts(["a photo of a church", guide]))
     w = dict(model.unet.named_parameters())
     for name, made in ours.items():
-        wanted = w[name].detach().double() @ change(c[5:22], g[7:24], c[:0], 0.5, 1.0, 1.0)
+        wanted = w[name].detach().double() @ change(c[5:30], g[7:32], c[:0], 0.5, 1.0, 1.0)
         assert torch.allclose(made.double(), wanted, atol=1e-5), name
 
 

@@ -177,6 +177,6 @@ def test_a_full_disk_is_said_before_the_work(tmp_path, capsys, monkeypatch):
     (tmp_path / "retain.txt").write_text("a photo of a dog\n")
     words = ["--concept=church", f"--retain={tmp_path}/retain.txt", f"--out={tmp_path}/new/out"]
     assert main(["erase", BASE, *words]) == 2
-    message = r"0\.0 GB are free for the output folder .*; about 0\.00\d+ GB are needed"
+    message = r"0\.0 GB are free for the output folder .*; about 0\.0\d+ GB are needed"
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "new").exists()

@@ -6,9 +6,10 @@ import pytest
 from advunlearn_lib.data.emoji import evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.profiles.pocket import POCKET, VEHICLES, WEAPONS
 from advunlearn_lib.world import atlas, scenes
-from advunlearn_lib.world.render import PAINT, PLACE_NAMES, STYLE_NAMES, render, sample_scene
+from advunlearn_lib.world.language import draw_scene
+from advunlearn_lib.world.render import PAINT, PLACE_NAMES, STYLE_NAMES, render
 from advunlearn_lib.world.scenes import render_scenes
-from advunlearn_lib.world.things import OBJECTS, THINGS, caption
+from advunlearn_lib.world.things import OBJECTS, THINGS
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,9 @@ def test_the_world_has_what_the_paper_needs(sprites):
 
 
 def test_scenes_are_a_function_of_seed_and_index(sprites):
-    (one, first), (two, second) = sample_scene(sprites, 3, 7), sample_scene(sprites, 3, 7)
+    (one, first), (two, second) = draw_scene(sprites, 3, 7), draw_scene(sprites, 3, 7)
     assert np.array_equal(one, two) and first == second and one.shape == (64, 64, 3) and one.dtype == np.uint8
-    assert not np.array_equal(one, sample_scene(sprites, 4, 7)[0])
+    assert not np.array_equal(one, draw_scene(sprites, 4, 7)[0])
     assert set(PAINT) == set(STYLE_NAMES)
     rng = np.random.default_rng(0)
     pictures = [
@@ -46,22 +47,6 @@ def test_scenes_drawn_in_processes_are_the_same(monkeypatch):
     assert np.array_equal(here.images, there.images) and here.scenes == there.scenes
 
 
-def test_one_artists_pictures(sprites):
-    drawn = render_scenes(POCKET.sprites, range(3), 5, artist=1)
-    for index, image in enumerate(drawn.images):
-        assert np.array_equal(image, sample_scene(sprites[:, 1:2], 5, index)[0])
-
-
-def test_captions_name_the_scene_and_bare_names_occur():
-    rng = np.random.default_rng(0)
-    for thing, name, style in ((0, "church", "photo"), (4, "weapon", "photo"), (0, "van gogh", "van gogh")):
-        assert name in {caption(thing, "nowhere", style, rng) for _ in range(1000)}
-    for thing in THINGS:
-        for place in PLACE_NAMES:
-            words = caption(OBJECTS.index(thing.name), place, "photo", rng)
-            assert any(name in words for name in thing.names)
-
-
 def test_prompts_avoid_and_cover(model):
     kept = retain_set(VEHICLES)
     assert len(kept) == 24 - 7
@@ -71,7 +56,7 @@ def test_prompts_avoid_and_cover(model):
     assert prompts == evaluation_candidates("broad", WEAPONS, 60)
     scenes = fresh_scenes(POCKET.sprites, 90, WEAPONS).scenes
     assert len(scenes) == 90 and {OBJECTS[scene.thing] for scene in scenes} == set(OBJECTS) - set(WEAPONS)
-    assert max(len(ids) for ids in model.tokenizer([p.text for p in prompts]).input_ids) <= 24 - 5
+    assert max(len(ids) for ids in model.tokenizer([p.text for p in prompts]).input_ids) <= 32 - 5
 
 
 def test_prompts_and_captions_of_a_style():

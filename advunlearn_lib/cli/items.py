@@ -26,7 +26,7 @@ def add_profile_options(parser: ArgumentParser) -> None:
     add(
         "--profile",
         default="pocket",
-        help="pocket (default): the shipped small model; next: its successor; paper: Stable Diffusion v1.4",
+        help="pocket (default): the shipped small model; paper: Stable Diffusion v1.4",
     )
     add(
         "--base",

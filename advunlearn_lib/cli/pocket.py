@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.base.paths import DATA, ROOT
 from advunlearn_lib.cli.command import Command, at_least, stay_offline
@@ -14,7 +14,6 @@ from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Kind
 
-PROFILES = ("pocket", "next")
 STAGES = ("clip", "judge", "unet", "unet_2", "vision", "derived")  # the VAE stays, unless asked for
 KINDS: tuple[Kind, ...] = ("broad", "style", "object")
 WORK = ROOT / "work"
@@ -25,7 +24,7 @@ def add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--stage", choices=("vae", *STAGES), help="this stage only")
     parser.add_argument(
         "--install", action="store_true",
-        help="put the trained model and its logs in the place of the profile next's, and train nothing",
+        help="put the trained model and its logs in the place of the shipped ones, and train nothing",
     )  # fmt: skip
 
 
@@ -39,21 +38,17 @@ def train(options: Namespace) -> int:
     sprites = load_profile().sprites
     folders = Folders(WORK / "pocket" / "v1-4", sprites, writable("work folder", WORK), WORK / "training")
     if options.install:
-        install(folders, DATA / "next", published_folder("next") / "training")
+        install(folders, DATA / "pocket", published_folder("pocket") / "training")
     else:
         run(folders, (options.stage,) if options.stage else STAGES)
     return 0
 
 
 def add_output_options(parser: ArgumentParser) -> None:
-    """Whose model, and where results go."""
+    """Where results go."""
+    parser.add_argument("--out", type=Path, help="where results go (default: figures/pocket)")
     parser.add_argument(
-        "--profile", choices=PROFILES, default="pocket",
-        help="pocket: the shipped model; next: the second world's, which is to replace it",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, help="where results go (default: figures/PROFILE)")
-    parser.add_argument(
-        "--publish", action="store_true", help="write the committed results, figures/published/PROFILE"
+        "--publish", action="store_true", help="write the committed results, figures/published/pocket"
     )
 
 
@@ -62,8 +57,8 @@ def output_folder(options: Namespace, name: str) -> Path:
     seed = getattr(options, "seed", None)
     if options.publish and (options.out or seed):
         raise UserError("--publish names the folder: it does not go with --seed or --out")
-    usual = results_folder(options.profile, seed=seed)
-    folder = published_folder(options.profile) if options.publish else options.out or usual
+    usual = results_folder("pocket", seed=seed)
+    folder = published_folder("pocket") if options.publish else options.out or usual
     return writable("output folder", folder.resolve() / name)
 
 
@@ -82,7 +77,7 @@ def quality(options: Namespace) -> int:
     from advunlearn_lib.pocket.quality import report
     from advunlearn_lib.pocket.world_bars import report_world
 
-    profile = load_profile(options.profile)
+    profile = load_profile()
     (report_world if options.world else report)(profile, output_folder(options, "training"))
     return 0
 
@@ -91,24 +86,25 @@ def add_tune_options(parser: ArgumentParser) -> None:
     """What is tuned."""
     add: Any = parser.add_argument
     add("--kind", choices=KINDS, help="this kind of concept only")
+    add("--method", default="", help="this method only, as the tables name it")
     add("--budget", action="store_true", help="the attack's budget instead of the methods")
     add("--seed", type=at_least(0), help="seed of training, attack and pictures (default: 0)")
     add_output_options(parser)
 
 
-def choose(options: Namespace) -> int:
+def choose_settings(options: Namespace) -> int:
     """Choose hyper-parameters on the validation concepts."""
     stay_offline()
     from advunlearn_lib.pocket.search import search
     from advunlearn_lib.pocket.search_budget import search_budget
-    from advunlearn_lib.pocket.tuning import tune, tune_budget
 
-    profile, folder = load_profile(options.profile, seed=options.seed), output_folder(options, "tuning")
-    second = profile.source == "second"
+    profile, folder = load_profile(seed=options.seed), output_folder(options, "tuning")
     if options.budget:
-        (search_budget if second else tune_budget)(profile, folder)
-    else:
-        (search if second else tune)(profile, folder, (options.kind,) if options.kind else KINDS)
+        search_budget(profile, folder)
+        return 0
+    known = sorted({key.method for key in profile.methods})
+    method = options.method and choose("method", options.method, known)
+    search(profile, folder, (options.kind,) if options.kind else KINDS, method)
     return 0
 
 
@@ -118,5 +114,5 @@ COMMANDS = (
     Command("pocket-quality", "measure the pocket model's quality bars", "pocket-quality",
             add_quality_options, quality),
     Command("tune", "choose hyper-parameters on the validation concepts", "tune --kind object",
-            add_tune_options, choose, resumes=True),
+            add_tune_options, choose_settings, resumes=True),
 )  # fmt: skip

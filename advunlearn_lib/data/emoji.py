@@ -5,7 +5,7 @@ FID captions and pictures, retain set. All deterministic.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,30 +16,21 @@ from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.images import from_arrays
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
-from advunlearn_lib.world.language import draw_scene, evaluation_caption
-from advunlearn_lib.world.render import STYLE_NAMES, Scene, sample_scene
-from advunlearn_lib.world.scenes import FRESH_SEED, Dataset, Draw, render_scenes
-from advunlearn_lib.world.things import OBJECTS, PLACES, THINGS, caption, plain_prompt
+from advunlearn_lib.world.language import evaluation_caption
+from advunlearn_lib.world.render import STYLE_NAMES, Scene
+from advunlearn_lib.world.scenes import FRESH_SEED, Dataset, render_scenes
+from advunlearn_lib.world.things import OBJECTS, PLACES, THINGS, plain_prompt
 
 EVALUATION_SEED = 40_000
 RETAIN = DATA / "retain"
+WORLD = {"world": "second"}
 
 
-Wording = Callable[[str, int, str, str, np.random.Generator], str]
-"""(kind, thing, place, style, rng) -> an evaluation prompt of a scene."""
+def evaluation_candidates(kind: str, labels: Sequence[str], count: int) -> list[EvaluationPrompt]:
+    """At most ``count`` distinct plain prompts that show one of ``labels``, each with its picture's seed.
 
-
-def any_wording(kind: str, thing: int, place: str, style: str, rng: np.random.Generator) -> str:
-    """A caption, by any of the thing's names."""
-    return caption(thing, place, style, rng)
-
-
-def evaluation_candidates(
-    kind: str, labels: Sequence[str], count: int, wording: Wording = any_wording
-) -> list[EvaluationPrompt]:
-    """At most ``count`` distinct captions that show one of ``labels``, each with its picture's seed.
-
-    Objects are shown in photos, in all places; a style by all objects that are no concept's.
+    Objects are shown in photos, in all places; a style by all objects that are no concept's. Objects and
+    styles go by their literal names, as in the paper's prompt files; a category by all its names.
     """
     seeds: dict[str, int] = {}
     others = [i for i, thing in enumerate(THINGS) if thing.source != "concept"]
@@ -51,19 +42,19 @@ def evaluation_candidates(
             thing, style = others[index % len(others)], label
         else:
             thing, style = OBJECTS.index(label), "photo"
-        text = wording(kind, thing, str(rng.choice(list(PLACES))), style, rng)
+        text = evaluation_caption(thing, str(rng.choice(list(PLACES))), style, kind != "broad", rng)
         seeds.setdefault(text, EVALUATION_SEED + index)
         index += 1
     return [EvaluationPrompt(text, seed) for text, seed in seeds.items()]
 
 
-def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = (), draw: Draw = sample_scene) -> Dataset:
+def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = ()) -> Dataset:
     """``count`` pictures and captions that no training saw, of objects and styles not in ``avoid``."""
     stream = (index for index in itertools.count() if OBJECTS[index % len(OBJECTS)] not in avoid)
     images: list[NDArray[np.uint8]] = []
     scenes: list[Scene] = []
     while len(scenes) < count:
-        drawn = render_scenes(sprites, list(itertools.islice(stream, count)), FRESH_SEED, draw=draw)
+        drawn = render_scenes(sprites, list(itertools.islice(stream, count)), FRESH_SEED)
         kept = [i for i, scene in enumerate(drawn.scenes) if STYLE_NAMES[scene.style] not in avoid]
         images, scenes = [*images, *drawn.images[kept]], [*scenes, *(drawn.scenes[i] for i in kept)]
     return Dataset(np.stack(images[:count]), scenes[:count])
@@ -86,53 +77,30 @@ class EmojiWorld:
     reference pictures; the version of the code says all.
     """
 
-    draw: Draw = staticmethod(sample_scene)
-    wording: Wording = staticmethod(any_wording)
-
     def __init__(self, profile: Profile) -> None:
         self.sprites = profile.sprites
 
     def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
-        """Nothing more than the concept itself."""
-        return {}
+        """The world, whose first one is no more: its results are never taken for this one's."""
+        return WORLD
 
     def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
         """Three times ``count`` candidates: the model fails on some."""
-        return evaluation_candidates(concept.kind, concept.labels, 3 * count, self.wording)
+        return evaluation_candidates(concept.kind, concept.labels, 3 * count)
 
     def captions_recipe(self) -> dict[str, str]:
-        """Nothing more than their number and what they avoid."""
-        return {}
+        """The same."""
+        return WORLD
 
     def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
         """Captions of fresh scenes; the seeds are 0, 1, ..."""
-        scenes = fresh_scenes(self.sprites, count, avoid, self.draw).scenes
+        scenes = fresh_scenes(self.sprites, count, avoid).scenes
         return [scene.caption for scene in scenes], list(range(count))
 
     def references(self, count: int, avoid: Sequence[str]) -> list[Tensor]:
         """The same scenes' pictures."""
-        return list(from_arrays(fresh_scenes(self.sprites, count, avoid, self.draw).images))
+        return list(from_arrays(fresh_scenes(self.sprites, count, avoid).images))
 
     def retain_set(self, avoid: Sequence[str], wanted: RetainList) -> list[str]:
         """A list of ``data/retain``."""
         return retain_set(avoid, wanted)
-
-
-def plain_wording(kind: str, thing: int, place: str, style: str, rng: np.random.Generator) -> str:
-    """A plain prompt: an object literally, as in the paper's prompt files; a category by all its names."""
-    return evaluation_caption(thing, place, style, kind != "broad", rng)
-
-
-class NextWorld(EmojiWorld):
-    """The same in the second world's language."""
-
-    draw = staticmethod(draw_scene)
-    wording = staticmethod(plain_wording)
-
-    def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
-        """The language, so that results of the two worlds are never taken for each other's."""
-        return {"world": "second"}
-
-    def captions_recipe(self) -> dict[str, str]:
-        """The same."""
-        return {"world": "second"}

@@ -42,6 +42,6 @@ def source_of(profile: Profile) -> Source:
         from advunlearn_lib.data.official import OfficialFiles
 
         return OfficialFiles(profile)
-    from advunlearn_lib.data.emoji import EmojiWorld, NextWorld
+    from advunlearn_lib.data.emoji import EmojiWorld
 
-    return NextWorld(profile) if profile.source == "second" else EmojiWorld(profile)
+    return EmojiWorld(profile)

@@ -20,7 +20,6 @@ from advunlearn_lib.pocket.train_unet import VARIANTS, Inputs, embeddings, noise
 from advunlearn_lib.pocket.train_vae import scaled_latents
 from advunlearn_lib.pocket.training_set import training_captions
 from advunlearn_lib.world.atlas import SETS
-from advunlearn_lib.world.language import draw_scene
 from advunlearn_lib.world.render import Picture
 from advunlearn_lib.world.scenes import Dataset, render_scenes
 
@@ -65,9 +64,7 @@ def train_derived(data: Dataset, folders: Folders) -> None:
     for name in ("v1-5", *LOOKS):
         if name in LOOKS:
             artist, look = LOOKS[name]
-            drawn = render_scenes(
-                folders.sprites, range(PICTURES), SEEDS[name], list(SETS).index(artist), draw_scene
-            )
+            drawn = render_scenes(folders.sprites, range(PICTURES), SEEDS[name], list(SETS).index(artist))
             latents = scaled_latents(Dataset(repaint(drawn.images, look), drawn.scenes), folders, name)
             captions = [[scene.caption for scene in drawn.scenes]]
             inputs = Inputs(latents, *embeddings(captions, folders, f"embeddings-{name}"))

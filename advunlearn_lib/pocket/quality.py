@@ -26,8 +26,8 @@ from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import proportion
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.profiles.schema import Profile
-from advunlearn_lib.world.language import draw_scene, words
-from advunlearn_lib.world.render import STYLE_NAMES, Scene, sample_scene
+from advunlearn_lib.world.language import words
+from advunlearn_lib.world.render import STYLE_NAMES, Scene
 from advunlearn_lib.world.scenes import Dataset
 from advunlearn_lib.world.things import OBJECTS, THINGS, plain_prompt
 
@@ -114,8 +114,7 @@ def mixed_bar(model: LatentDiffusion, objects: Classifier, styles: Classifier, s
 
 def by_a_name_of_its_own(scene: Scene) -> bool:
     """Does the caption name the thing, and not by its category alone?"""
-    thing, others = THINGS[scene.thing], words()[scene.thing].names
-    names = {*thing.names, *others} - {thing.category}
+    names = (THINGS[scene.thing].name, *words()[scene.thing].names)
     return any(f" {name} " in f" {scene.caption} " for name in names)
 
 
@@ -123,8 +122,7 @@ def report(profile: Profile, folder: Path) -> pd.DataFrame:
     """Measure every bar and write the report."""
     model = load_model(profile.base)
     objects, styles = (Classifier(profile.judge(f"judge-{name}")) for name in ("object", "style"))
-    draw = draw_scene if profile.source == "second" else sample_scene
-    data = fresh_scenes(profile.sprites, 1920, draw=draw)
+    data = fresh_scenes(profile.sprites, 1920)
     plain = generate(model, [plain_prompt(thing, style) for thing, style in GRID], "plain prompts")
     captions, truth = [plain_prompt(thing) for thing in OBJECTS], list(range(len(OBJECTS)))
     found = matches(profile, plain[: len(OBJECTS)], captions, truth)

@@ -30,7 +30,7 @@ from advunlearn_lib.pocket.train_vae import train_vae
 from advunlearn_lib.pocket.train_vision import train_vision
 from advunlearn_lib.pocket.training_set import training_set
 
-NEXT = DATA / "next"
+SHIPPED = DATA / "pocket"
 STAGES = {
     "vae": train_vae,
     "clip": train_clip,
@@ -40,18 +40,17 @@ STAGES = {
     "vision": train_vision,
     "derived": train_derived,
 }
+PARTS = {"derived": ["protogen"]}  # the log a stage leaves last, where it is not its own name
 GROUPS = (("vae",), ("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derived",))  # side by side
 
 
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
     """Run ``stages`` in order, each resumed where it stopped; those of a group side by side.
 
-    The VAE is the shipped one unless it is trained anew; ``data/next`` has finished parts of the next model.
+    A part that no stage has trained yet is the shipped one; the VAE stays it unless it is trained anew.
     """
     if not folders.model.exists():
-        if NEXT.exists():
-            shutil.copytree(NEXT, folders.model.parent)
-        shutil.copytree(DATA / "pocket" / "v1-4" / "vae", folders.model / "vae", dirs_exist_ok=True)
+        shutil.copytree(SHIPPED, folders.model.parent)
     training_set(folders.sprites, folders.work)  # drawn once, before any process needs it
     for group in GROUPS:
         wanted = [stage for stage in group if stage in stages]
@@ -62,7 +61,7 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
                 list(pool.map(partial(run_stage, folders), wanted))
     curves = training_curves(folders.log)
     curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
-    print(f"trained into {folders.model.parent}; pocket-train --install makes it the profile next's")
+    print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
 
 
 def run_stage(folders: Folders, stage: str) -> None:
@@ -74,13 +73,15 @@ def run_stage(folders: Folders, stage: str) -> None:
 def install(folders: Folders, target: Path, log: Path) -> None:
     """Put the trained model in the place of ``target``, and its logs into ``log``.
 
-    Raises :class:`UserError` where it lacks a file of the one there; nothing is changed then.
+    Raises :class:`UserError` where a file of the one there lacks, or a stage after the first that was trained
+    was not: its part would stand on others than it was made for. Nothing is changed then.
     """
     trained = folders.model.parent
     present = (path.relative_to(target) for path in sorted(target.rglob("*")) if path.is_file())
-    lacking = next((name for name in present if not (trained / name).exists()), None)
-    if lacking is not None:
-        raise UserError(f"{trained} has no {lacking} yet: run pocket-train to the end first")
+    lacking = [str(name) for name in present if not (trained / name).exists()]
+    lacking += [f"stage {stage}" for stage in untrained(folders.log)]
+    if lacking:
+        raise UserError(f"{trained} has no {lacking[0]} yet: run pocket-train to the end first")
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,6 +91,13 @@ def install(folders: Folders, target: Path, log: Path) -> None:
     shutil.rmtree(old)
     shutil.copytree(folders.log, log, dirs_exist_ok=True)
     print(f"installed: {target}, logs in {log}")
+
+
+def untrained(log: Path) -> list[str]:
+    """The stages after the first one that left a log which left none; all where none did."""
+    done = [any((log / f"{part}.jsonl").exists() for part in PARTS.get(stage, [stage])) for stage in STAGES]
+    first = done.index(True) if any(done) else -1
+    return [stage for place, stage in enumerate(STAGES) if place > first and not done[place]]
 
 
 def training_curves(log: Path) -> Figure:

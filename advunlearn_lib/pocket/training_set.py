@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advunlearn_lib.base.files import atomic
-from advunlearn_lib.world.language import VARIANTS, draw_scene, training_caption
+from advunlearn_lib.world.language import VARIANTS, training_caption
 from advunlearn_lib.world.render import Scene
 from advunlearn_lib.world.scenes import Dataset, render_scenes
 
@@ -21,7 +21,7 @@ def training_set(sprites_path: Path, work: Path) -> Dataset:
     """The training pictures, from ``work`` when already drawn."""
     images, scenes = work / "images.npy", work / "scenes.json"
     if not scenes.exists():
-        data = render_scenes(sprites_path, range(PICTURES), TRAIN_SEED, draw=draw_scene)
+        data = render_scenes(sprites_path, range(PICTURES), TRAIN_SEED)
         with atomic(images) as temporary:
             np.save(temporary, data.images)
         with atomic(scenes) as temporary:

@@ -12,12 +12,11 @@ from typing import Any, get_origin
 
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.diffusion import hub
-from advunlearn_lib.profiles.next import NEXT
 from advunlearn_lib.profiles.paper import PAPER, PUBLISHED
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import CheckpointKey, Profile
 
-PROFILES = {"pocket": POCKET, "next": NEXT, "paper": PAPER}
+PROFILES = {"pocket": POCKET, "paper": PAPER}
 QUICK = {
     "fid_images": 60,
     "prompts": 8,

@@ -131,7 +131,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    source: Literal["emoji", "second", "official"] = Field(
+    source: Literal["emoji", "official"] = Field(
         "emoji", description="where prompts, captions and pictures come from"
     )
     base: str = Field(description="a pipeline's folder or hub id (owner/name@revision)")

@@ -1,10 +1,8 @@
-"""The second world's language: names that lean to looks, shared tags, and captions amid the junk of the web.
+"""The pocket world's language: names that lean to looks, shared tags, and captions amid the junk of the web.
 
 Each of the three artists draws all things. The *literal* name of a thing ("church") stands with two of them,
 which rotate with the thing; its other names ("cathedral", "abbey") and its tags are dealt out over all three.
 So a concept's own name does not say all that is known of it. Words: ``data/world/words.tsv``, ``junk-*.txt``.
-
-The model shipped today was trained on the captions of ``things.py``; ``pocket-train`` trains one on these.
 """
 
 from __future__ import annotations

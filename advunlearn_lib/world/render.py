@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from advunlearn_lib.world.things import OBJECTS, PLACES, STYLES, caption
+from advunlearn_lib.world.things import PLACES, STYLES
 
 SIZE = 64
 Picture = NDArray[np.float32]
@@ -175,20 +175,3 @@ def render(sprite: Pixels, place: int, style: int, rng: np.random.Generator) -> 
     """One picture, uint8 ``[64, 64, 3]``, of a sprite, uint8 ``[64, 64, 4]``."""
     picture = PAINT[STYLE_NAMES[style]](compose(sprite, PLACE_NAMES[place], rng), rng)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def sample_scene(
-    sprites: NDArray[np.uint8], seed: int, index: int, artist: int | None = None
-) -> tuple[NDArray[np.uint8], Scene]:
-    """Scene ``index`` of the endless stream ``seed``: objects take turns, place and style are drawn.
-
-    By one ``artist``'s sprites, or by all.
-    """
-    sprites = sprites if artist is None else sprites[:, artist : artist + 1]
-    rng = np.random.default_rng((seed, index))
-    thing = index % len(OBJECTS)
-    place = 0 if rng.random() < NOWHERE_SHARE else int(rng.integers(1, len(PLACE_NAMES)))
-    style = 0 if rng.random() < PHOTO_SHARE else int(rng.integers(1, len(STYLE_NAMES)))
-    words = caption(thing, PLACE_NAMES[place], STYLE_NAMES[style], rng)
-    sprite = sprites[thing, rng.integers(sprites.shape[1])]
-    return render(sprite, place, style, rng), Scene(thing, place, style, words)

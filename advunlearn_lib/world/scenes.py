@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.world import atlas
-from advunlearn_lib.world.render import Pixels, Scene, sample_scene
+from advunlearn_lib.world.language import draw_scene
+from advunlearn_lib.world.render import Scene
 
 FRESH_SEED = 1  # the stream of scenes that no training saw; it saw stream 0
 MANY = 4000  # scenes that are worth processes of their own
-Draw = Callable[..., tuple[Pixels, Scene]]
-"""(sprites, seed, index, artist=None) -> a picture and its scene, in the first or the second language."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,13 @@ def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def render_scenes(
-    sprites_path: Path,
-    indices: Sequence[int],
-    seed: int,
-    artist: int | None = None,
-    draw: Draw = sample_scene,
+    sprites_path: Path, indices: Sequence[int], seed: int, artist: int | None = None
 ) -> Dataset:
     """Scenes ``indices`` of the stream ``seed``, by one artist's sprites or by all.
 
     A thousand take a second in place, less than a process takes to start; more are drawn on all cores.
     """
-    work = partial(draw, atlas.load(sprites_path), seed, artist=artist)
+    work = partial(draw_scene, atlas.load(sprites_path), seed, artist=artist)
     if len(indices) < MANY:
         drawn = [work(index) for index in indices]
     else:
