@@ -16,6 +16,7 @@ from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.compare import Difference, compare_rates
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.paper import claims
 from advunlearn_lib.paper.items import TABLES
@@ -33,7 +34,9 @@ def test_claims_are_judged_by_intervals():
         "3.3": "holds",
         "3.4": "holds",
     }
-    assert claims.count(claims.judge(made_results())) == "4 hold, 1 fail, 1 undecided of 6"
+    assert claims.count(claims.judge(made_results())) == (
+        "4 hold, 1 fail, 1 undecided of 6 whose tables are here (the paper has 86)"
+    )
 
 
 @pytest.mark.parametrize(("number", "left", "right", "expected"), [
@@ -90,31 +93,46 @@ def test_a_claim_of_which_one_side_is_missing_is_not_judged():
 
 
 def test_the_published_verdicts_follow_from_the_published_numbers():
+    """Their sides are the tables' cells; paired ones follow from the published outcomes, prompt by prompt."""
     folder = PUBLISHED / "pocket"
-    results, stamp = read_results(folder)
+    results, _ = read_results(folder)
     judged = claims.judge(results)
     published = pd.read_csv(folder / "claims.csv", dtype={"id": str})
-    assert published.id.tolist() == judged.id.tolist() == [claim.id for claim in claims.claims()]
-    assert published.verdict.tolist() == judged.verdict.tolist()
-    assert published.rule.tolist() == judged.rule.tolist()
-    for name in ("difference", "low", "high"):
+    assert published.id.tolist() == judged.id.tolist()
+    for name in ("left", "left_low", "right", "right_high"):
         np.testing.assert_allclose(published[name], judged[name].astype(float), rtol=1e-9)
-    page = (folder / "claims.md").read_text()
-    assert f"{claims.count(judged)}. A claim holds" in page and stamp in page
-    (asr,) = {result.n for result in results if result.metric == "asr"}
-    assert f"asr: n = {asr};" in page
+    outcomes = pd.read_csv(folder / "outcomes.csv", keep_default_na=False)
+    known = {claim.id: claim for claim in claims.claims()}
+    for row in published.itertuples():
+        claim, p = known[row.id], None if np.isnan(row.p) else row.p
+        difference = Difference(row.difference, row.low, row.high, row.rule, p)
+        assert row.verdict == difference.verdict(claim.relation)
+        if row.rule == "McNemar":
+            again = compare_rates(*(broken(outcomes, side.cell) for side in (claim.left, claim.right)))
+            np.testing.assert_allclose(again[:3], (row.difference, row.low, row.high), rtol=1e-9)
+            assert again.p == pytest.approx(row.p)
+    assert set(published.rule) >= {"McNemar", "paired bootstrap"}
+    assert f"{claims.count(published)}. A claim holds" in (folder / "claims.md").read_text()
+
+
+def broken(outcomes, cell):
+    """Which prompts an attack broke, of the first item that has the cell."""
+    place = dict(zip(("concept", "method", "component", "variant", "attack"), (*cell.row, cell.attack)))
+    part = outcomes[np.logical_and.reduce([outcomes[name] == value for name, value in place.items()])]
+    return part[part["item"] == part["item"].iloc[0]].after.to_numpy(bool)
 
 
 def test_numbers_that_are_no_tables_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"table1.json' is no table's results"):
+    with pytest.raises(UserError, match="has no table's results, such as"):
         read_results(tmp_path)
-    for name in TABLES:
-        shutil.copy(PUBLISHED / "pocket" / f"{name}.json", tmp_path)
+    here = sorted(path.name for path in (PUBLISHED / "pocket").glob("*.json"))
+    for name in here:
+        shutil.copy(PUBLISHED / "pocket" / name, tmp_path)
     assert read_results(tmp_path) == read_results(PUBLISHED / "pocket")
-    table = json.loads((tmp_path / "table2.json").read_text())
+    table = json.loads((tmp_path / here[0]).read_text())
     del table["cells"][0]["n"]
-    (tmp_path / "table2.json").write_text(json.dumps(table))
-    with pytest.raises(UserError, match=r"table2.json' is no table's results: cell n="):
+    (tmp_path / here[0]).write_text(json.dumps(table))
+    with pytest.raises(UserError, match=rf"{here[0]}' is no table's results: cell n="):
         read_results(tmp_path)
 
 

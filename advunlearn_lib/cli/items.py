@@ -76,7 +76,11 @@ def add_notebook_options(parser: ArgumentParser) -> None:
 def add_claims_options(parser: ArgumentParser) -> None:
     """... or nothing is computed."""
     add_run_options(parser)
-    parser.add_argument("--numbers", type=Path, metavar="DIR",
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--computed", action="store_true", help="judge the tables computed so far, and compute nothing"
+    )
+    where.add_argument("--numbers", type=Path, metavar="DIR",
         help="judge the tables in DIR, JSON files of an earlier run, and compute nothing")  # fmt: skip
 
 
@@ -171,7 +175,7 @@ def run_claims(options: Namespace) -> int:
 
     if options.numbers is not None and not options.numbers.is_dir():
         raise UserError(f"--numbers takes a folder of tables, not {str(options.numbers)!r}")
-    report_claims(Run(**open_run(options)[1]), options.numbers)
+    report_claims(Run(**open_run(options)[1]), options.numbers, options.computed)
     return 0
 
 

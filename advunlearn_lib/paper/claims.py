@@ -164,9 +164,11 @@ def lines(judged: pd.DataFrame) -> str:
 
 
 def count(judged: pd.DataFrame) -> str:
-    """``70 hold, 10 fail, 6 undecided of 86``."""
+    """``70 hold, 10 fail, 6 undecided of 86``; where tables lack, of how many whose tables are here."""
     holds, fails, undecided = (Counter(judged.verdict)[name] for name in ("holds", "fails", "undecided"))
-    return f"{holds} hold, {fails} fail, {undecided} undecided of {len(judged)}"
+    whole = len(judged) == len(claims())
+    of = "" if whole else f" whose tables are here (the paper has {len(claims())})"
+    return f"{holds} hold, {fails} fail, {undecided} undecided of {len(judged)}{of}"
 
 
 def explanations(profile: Profile, item: str = "") -> str:

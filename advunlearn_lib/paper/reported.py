@@ -117,14 +117,16 @@ def reproduce(studies: Sequence[Study], table: str) -> list[Result]:
 
 
 def read_results(folder: Path) -> tuple[list[Result], str]:
-    """All tables' cells from the JSON files that a run left in ``folder``, and their stamps.
+    """The cells of the tables whose JSON files a run left in ``folder``, and their stamps.
 
-    Raises :class:`UserError` for a file that is not there or no table's.
+    Raises :class:`UserError` where there is none, and for a file that is no table's.
     """
     results: list[Result] = []
     stamps: dict[str, None] = {}
-    for name in TABLES:
-        path = folder / f"{name}.json"
+    paths = [folder / f"{name}.json" for name in TABLES if (folder / f"{name}.json").exists()]
+    if not paths:
+        raise UserError(f"{str(folder)!r} has no table's results, such as table3.json")
+    for path in paths:
         try:
             table = json.loads(path.read_text())
             stamps[table["stamp"]] = None

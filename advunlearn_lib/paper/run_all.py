@@ -15,7 +15,7 @@ from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
-from advunlearn_lib.execute.plan import Job, describe_plan
+from advunlearn_lib.execute.plan import Job, describe_plan, plan
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.paper import claims, outcomes
 from advunlearn_lib.paper.item import Run
@@ -68,16 +68,27 @@ def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
     return failed
 
 
-def report_claims(run: Run, numbers: Path | None = None) -> None:
+def tables_at_hand(run: Run) -> list[str]:
+    """The tables of which nothing is left to compute. Raises :class:`UserError` where there is none."""
+    store = run.study.store
+    tables = [table for table in TABLES.values() if not plan(jobs_of(run.profiles, table), store)]
+    if not tables:
+        raise UserError(f"the store {store.root} has no whole table yet: run one, such as table3, first")
+    return tables
+
+
+def report_claims(run: Run, numbers: Path | None = None, computed: bool = False) -> None:
     """Judge every claim, write the page, print the verdicts.
 
-    ``numbers``: a folder of tables computed before; then nothing is computed, and intervals alone decide.
+    ``numbers``: a folder of tables of an earlier run, whose intervals alone decide. ``computed``: the tables
+    that the store holds whole. With either nothing is computed. Raises :class:`UserError` where it has none.
     """
     if numbers is not None:
         results, stamp = read_results(numbers)
         judged = claims.judge(results)
     else:
-        results, stamp = [r for table in TABLES.values() for r in reproduce(run.studies, table)], run.stamp
+        tables = tables_at_hand(run) if computed else list(TABLES.values())
+        results, stamp = [r for table in tables for r in reproduce(run.studies, table)], run.stamp
         judged = claims.judge(results, run.studies)
     claims.write(judged, run.folder, stamp, claims.explanations(run.profile))
     print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{stamp}")

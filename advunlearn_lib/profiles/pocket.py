@@ -181,6 +181,7 @@ POCKET = Profile(
     prompts=142,  # of a category, as the paper's; of any other concept PROMPTS
     attack_timesteps=6,  # figures/published/pocket/tuning/budget.csv
     attack_steps=4,  # the same
+    attack_lr=0.01,  # the same
     concepts=CONCEPTS,
     methods={MethodKey(*key): settings(MethodKey(*key), *value) for key, value in METHODS.items()},
     variants=VARIANTS,
