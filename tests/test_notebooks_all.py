@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from advunlearn_lib.base.paths import PUBLISHED, ROOT
+from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.paper.items import BEYOND, ITEMS, TABLES
 from advunlearn_lib.paper.notebook import main
 from advunlearn_lib.paper.reported import reported
@@ -59,11 +59,13 @@ def execute(name, out):
 
 
 def expected_files(name):
-    """An item's published files; of a notebook beyond the paper a table, a figure and its page."""
+    """An item's files; of a notebook beyond the paper a table, a figure and its page."""
     if name in BEYOND:
         return {f"{name}.{suffix}" for suffix in ("csv", "md", "html")} | {f"{name}-lambda.png"}
-    files = [path.name for path in PUBLISHED.glob("pocket/*")]
-    return {file for file in files if file.startswith((f"{name}.", f"{name}-"))}
+    table = {f"{name}.{suffix}" for suffix in ("csv", "json", "md", "tex") if name in TABLES}
+    shown = {"figureA2": [f"figureA2-{thing}" for thing in ("garbage-truck", "parachute", "tench")]}
+    pictures = shown.get(name, [name] if name.startswith("figure") or name == "table3" else [])
+    return {f"{name}.html", *table, *(f"{picture}.png" for picture in pictures)}
 
 
 def check_pictures(folder):

@@ -100,7 +100,7 @@ def test_claims_of_the_tables_computed_so_far(own_store, tmp_path, capsys, monke
     """Those of the store, paired; a table of which one cell lacks is left out; nothing is computed."""
     run = Run(quick=True, out=tmp_path / "out")
     assert run_all.tables_at_hand(run) == list(TABLES.values())
-    lost = next(number.cell for number in reported("4") if number.cell.metric == "asr")
+    lost = [number.cell for number in reported("4") if number.cell.metric == "asr"][-1]  # Fast AT's
     shutil.rmtree(run.study.store.folder(*run.study.recipes.cell(lost)))
     at_hand = run_all.tables_at_hand(run)
     assert "4" not in at_hand and "5" in at_hand
@@ -117,9 +117,8 @@ def test_claims_of_numbers_at_hand_compute_nothing(store, tmp_path, monkeypatch,
     monkeypatch.setattr(run_all, "reproduce", None)
     tables = PUBLISHED / "pocket"
     assert main(["claims", f"--numbers={tables}", f"--out={tmp_path / 'out'}"]) == 0
-    ours, published = (
-        pd.read_csv(folder / "claims.csv").set_index("id") for folder in (tmp_path / "out", tables)
-    )
+    ours = pd.read_csv(tmp_path / "out" / "claims.csv").set_index("id")
+    published = pd.read_csv(tables / "claims.csv").set_index("id")
     assert ours.left.equals(published.left) and set(ours.rule) == {"Newcombe", "MOVER"}
     assert claims.count(ours) in capsys.readouterr().out
     assert main(["claims", f"--numbers={tmp_path / 'nowhere'}", f"--out={tmp_path / 'other'}"]) == 2

@@ -58,10 +58,10 @@ def test_every_method_searches_four_settings_and_every_prompt_has_equal_work():
 
 
 MADE_UP = {  # (method, lr, work): success, FID, ASR
-    ("ESD", 3e-4, 10): (40, 9, None), ("ESD", 3e-4, 25): (15, 12, None),
-    ("ESD", 6e-4, 10): (18, 10, None), ("ESD", 6e-4, 25): (2, 20, None),
-    ("AdvUnlearn", 5e-5, 15): (30, 8, 60), ("AdvUnlearn", 5e-5, 30): (20, 11.4, 30),
-    ("AdvUnlearn", 1e-4, 15): (10, 11, 40), ("AdvUnlearn", 1e-4, 30): (0, 11.6, 5),
+    ("ESD", 1e-4, 5): (40, 9, None), ("ESD", 1e-4, 20): (15, 12, None),
+    ("ESD", 3e-4, 5): (18, 10, None), ("ESD", 3e-4, 20): (2, 20, None),
+    ("AdvUnlearn", 5e-5, 10): (30, 8, 60), ("AdvUnlearn", 5e-5, 30): (20, 11.4, 30),
+    ("AdvUnlearn", 1e-4, 10): (10, 11, 40), ("AdvUnlearn", 1e-4, 30): (0, 11.6, 5),
 }  # fmt: skip
 NUMBER = {"pre_asr": 0, "fid": 1, "asr": 2}
 
@@ -79,7 +79,7 @@ def measured(monkeypatch, tmp_path):
             assert job.cell.row.concept == "guitar" and job.profile.fid_images == 300
             assert job.cell.attack == ("UnlearnDiffAtk" if metric == "asr" else "none")
             iterations = job.profile.methods[one.key].options["iterations"]
-            assert iterations == one.setting["work"] * 2
+            assert iterations == one.setting["work"] * 8
         values = [
             MADE_UP[one.key.method, one.setting["lr"], one.setting["work"]][NUMBER[metric]] for one in tried
         ]

@@ -18,11 +18,11 @@ from typing import Any
 import jupytext
 import nbformat
 import papermill
-from nbconvert import HTMLExporter
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.paper.page import to_html
 
 
 def execute(name: str, parameters: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from None
             raise
-        html, _ = HTMLExporter(exclude_input_prompt=True).from_filename(str(done))
+        html = to_html(nbformat.read(done, as_version=4))
     with atomic(Path(parameters["out"]) / f"{name}.html") as temporary:
         temporary.write_text(html.replace(f"{ROOT}/", ""))  # no machine's paths
 

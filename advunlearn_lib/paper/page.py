@@ -1,0 +1,52 @@
+"""An executed notebook as one HTML page: nothing remote, code folded, light and dark, narrow or wide."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
+
+TEMPLATES = Path(__file__).parent
+HIDDEN = ("parameters", "injected-parameters")  # cells of these tags: papermill's, which the stamp tells
+
+
+def to_html(notebook: NotebookNode) -> str:
+    """The page of an executed ``notebook``, titled as its first heading says."""
+    hidden = {"enabled": True, "remove_cell_tags": HIDDEN}
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        config=Config(TagRemovePreprocessor=hidden),
+    )
+    heading = title_of(notebook)
+    for cell in notebook.cells:  # what a picture is called where it is not seen
+        heading = [heading, *headings(cell)][-1]
+        cell.metadata.setdefault("alt", heading)
+    resources = {"metadata": {"name": title_of(notebook)}, "highlighting": highlighting()}
+    page, _ = exporter.from_notebook_node(notebook, resources=resources)
+    return str(page)
+
+
+def headings(cell: NotebookNode) -> list[str]:
+    """The headings of a Markdown cell."""
+    lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
+    return [line.lstrip("# ") for line in lines if line.startswith("#")]
+
+
+def title_of(notebook: NotebookNode) -> str:
+    """A notebook's first heading."""
+    return next((heading for cell in notebook.cells for heading in headings(cell)), "notebook")
+
+
+def highlighting() -> str:
+    """Colours of code, on light and on dark."""
+    light, dark = (
+        HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("default", "github-dark")
+    )
+    return re.sub(r" */\*.*?\*/", "", f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}")

@@ -1,0 +1,45 @@
+"""A notebook's page: what a reader sees, and what it asks of the network, which is nothing."""
+
+import re
+
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from advunlearn_lib.paper.page import to_html
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+
+
+def notebook():
+    """As papermill leaves one: parameters, a notice on stderr, a table, a picture."""
+    injected = new_code_cell('profile = "hidden one"', metadata={"tags": ["injected-parameters"]})
+    table = new_output("display_data", {"text/html": "<table><tr><td>21.1</td></tr></table>"})
+    picture = new_output("display_data", {"image/png": PIXEL})
+    cells = [
+        new_markdown_cell("# Table <3>: which module?\n\nText.\n\n## The table"),
+        injected,
+        new_code_cell("item.table()", outputs=[table, new_output("stream", name="stderr", text="a notice")]),
+        new_markdown_cell("## Samples\n\nLeft and right."),
+        new_code_cell("show()", outputs=[picture]),
+    ]
+    return new_notebook(cells=cells)
+
+
+def test_the_page_is_titled_and_its_pictures_have_words():
+    page = to_html(notebook())
+    assert "<title>Table &lt;3&gt;: which module?</title>" in page
+    assert 'alt="Samples"' in page and "<td>21.1</td>" in page
+
+
+def test_code_is_folded_and_parameters_and_notices_are_left_out():
+    page = to_html(notebook())
+    assert page.count("<details>") == page.count("</details>") == 2
+    folded = "".join(re.findall(r"<details>.*?</details>", page, re.DOTALL))
+    assert "table" in folded and "21.1" not in folded
+    assert "hidden one" not in page and "a notice" not in page
+
+
+def test_nothing_is_fetched_and_the_head_is_small():
+    page = to_html(notebook())
+    assert "<script" not in page and not re.findall(r'(?:src|href)="(?!data:|#)[^"]*', page)
+    head = page[: page.index("</head>")]
+    assert len(head) < 20_000 and 'name="viewport"' in head and "prefers-color-scheme: dark" in head
