@@ -30,7 +30,6 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-import pandas as pd
 from IPython.display import Markdown, display
 
 from advunlearn_lib.paper import Item, Run
@@ -52,8 +51,7 @@ item.table()
 # explanation found, of the committed results.
 
 # %%
-with pd.option_context("display.max_colwidth", None):
-    display(item.claims())
+display(Markdown(item.verdicts()))
 display(Markdown(item.explanations()))
 
 # %%

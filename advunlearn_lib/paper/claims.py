@@ -187,17 +187,22 @@ def explanations(profile: Profile, item: str = "") -> str:
     return "\n".join(f"**{title}**\n{body}" for items, title, body in sections if item in items.split())
 
 
-def write(judged: pd.DataFrame, folder: Path, stamp: str, ending: str = "") -> None:
-    """``claims.csv`` and a page to read, ``claims.md``, with ``ending`` at its end."""
+def markdown(judged: pd.DataFrame) -> str:
+    """The verdicts as a table to read: each side and the difference with its interval."""
     page = judged[["id", "meaning", "metric", "reported"]].copy()
     for name, start in (("left", "left_"), ("right", "right_"), ("difference", "")):
         columns = zip(judged[name], judged[f"{start}low"], judged[f"{start}high"], strict=True)
         page[name] = [f"{value:.3g} [{low:.3g}, {high:.3g}]" for value, low, high in columns]
     page["rule"], page["here"], page["paper's n"] = judged.rule, judged.verdict, judged.paper_verdict
+    return page.to_markdown(index=False)
+
+
+def write(judged: pd.DataFrame, folder: Path, stamp: str, ending: str = "") -> None:
+    """``claims.csv`` and a page to read, ``claims.md``, with ``ending`` at its end."""
     head = f"# The paper's claims, here\n\n{count(judged)}. {RULE}\n\n{sizes(judged)}"
     contents = {
         "csv": judged.drop(columns=["meaning", "metric", "reported"]).to_csv(index=False),
-        "md": f"{head}\n\n{page.to_markdown(index=False)}\n\n{stamp}\n\n{ending}",
+        "md": f"{head}\n\n{markdown(judged)}\n\n{stamp}\n\n{ending}",
     }
     for suffix, content in contents.items():
         with atomic(folder / f"claims.{suffix}") as temporary:

@@ -154,6 +154,11 @@ class Item:
         """The verdicts on the paper's claims about these cells."""
         return claims.judge(self.results, self.run.studies)
 
+    def verdicts(self) -> str:
+        """The same as Markdown, to read; nothing where the paper claims nothing."""
+        judged = self.claims()
+        return "" if judged.empty else claims.markdown(judged)
+
     def explanations(self) -> str:
         """What was found to explain the published results of this profile, as Markdown."""
         return claims.explanations(self.profile, self.name)
