@@ -22,7 +22,7 @@ from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.method import Options, Part
+from advunlearn_lib.erasure.method import Options, Part, marks
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
@@ -43,7 +43,12 @@ class AdvUnlearnOptions(ESDOptions):
     component: str = "text_encoder"  # paper: its main results
     group: str = "full"  # official default text_encoder_full
     # paper, set-up of training
-    attack_steps: int = Field(30, ge=0, description="K of the inner attack; 1 is Fast AT, 0 no attack")
+    attack_steps: int = Field(
+        30,
+        ge=0,
+        description="K of the inner attack; 1 is Fast AT, 0 no attack",
+        json_schema_extra=marks(smallest=2),
+    )
     # paper, set-up of training
     attack_lr: float = Field(1e-3, gt=0, description="rate of the inner attack")
     # paper: gradient descent for K = 30, the gradient's sign for Fast AT alone
@@ -57,14 +62,21 @@ class AdvUnlearnOptions(ESDOptions):
     # official README's command for nudity (the code's default: latest)
     init: Literal["random", "latest"] = Field("random", description="where an inner attack starts")
     # official default; the paper has none, whether its numbers had is *unknown*
-    warm_up: int = Field(200, ge=0, description="first iterations, without attack")
+    warm_up: int = Field(
+        200, ge=0, description="first iterations, without attack", json_schema_extra=marks(smallest=0)
+    )
     # paper, set-up of training
     retain_weight: float = Field(
         0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
     )
     retain_batch: int = Field(5, ge=1, description="retain prompts a step")  # paper, set-up of training
     # ours: a prompt is drawn 20 times in 1000 iterations, each time with new noise in the official code
-    retain_per_prompt: int = Field(2, ge=1, description="sampling paths kept for each retain prompt")
+    retain_per_prompt: int = Field(
+        2,
+        ge=1,
+        description="sampling paths kept for each retain prompt",
+        json_schema_extra=marks(scaled=True, smallest=1),
+    )
     # official: new noise at each step of the attack, and again for the loss
     same_path: bool = Field(
         False, description="the attack's steps and the loss after it walk one sampling path of the prompt"

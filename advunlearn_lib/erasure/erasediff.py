@@ -18,6 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.method import marks
 from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
 
@@ -32,7 +33,8 @@ class EraseDiffOptions(RelabellingOptions):
     group: str = "noxattn"  # official nudity script
     iterations: int = Field(160, ge=0)  # official README: step 160 is enough (nudity)
     batch: int = Field(16, ge=1, description="pictures a step")  # official nudity script
-    inner_steps: int = Field(2, ge=1, description="K")  # official nudity script: K passes
+    # official nudity script: K passes
+    inner_steps: int = Field(2, ge=1, description="K", json_schema_extra=marks(smallest=1))
     # *unknown*: the official code has no barrier
     eta: float = Field(1.0, gt=0, description="of the barrier")
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.diffusion.model import LatentDiffusion
-from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.method import Method, Options, marks
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.paths import FRESH, Bank, PathBatch, Resampler
 from advunlearn_lib.erasure.registry import METHODS
@@ -35,11 +35,18 @@ class ESDOptions(Options):
     # paper, set-up of training
     eta: float = Field(1.0, gt=0, description="negative guidance: how far beyond the empty prompt's answer")
     # official AdvUnlearn and ESD (2023): 50 DDIM steps
-    steps: int = Field(50, ge=2, description="DDIM steps of the sampling path")
+    steps: int = Field(
+        50, ge=2, description="DDIM steps of the sampling path", json_schema_extra=marks(smallest=2)
+    )
     # official AdvUnlearn and ESD: start guidance 3
     guidance_scale: float = Field(3.0, ge=0, description="of the sampling path")
     # ours: 100 paths of 50 states stand for fresh ones at each of 1000 steps
-    per_prompt: int = Field(100, ge=1, description="sampling paths kept for each concept prompt")
+    per_prompt: int = Field(
+        100,
+        ge=1,
+        description="sampling paths kept for each concept prompt",
+        json_schema_extra=marks(scaled=True, smallest=1),
+    )
     # official ESD (2025) samples from the frozen model too
     resample: bool = Field(
         False, description="sample from fresh noise at each draw, as the official code does; no path is kept"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import torch
 from accelerate import Accelerator
@@ -18,10 +18,23 @@ Part = Callable[[int, torch.Generator], float]
 """(iteration, generator) -> loss, whose gradient it leaves in the trained parameters."""
 
 
+class Marks(TypedDict, total=False):
+    """What general code has to know of an option."""
+
+    scaled: bool  # the profile's ``scale`` multiplies it
+    smallest: int  # its value in a dry run
+
+
+def marks(**given: Unpack[Marks]) -> dict[str, Any]:
+    """For a field's ``json_schema_extra``."""
+    return dict(given)
+
+
 class Options(BaseModel):
     """What every method can be told. Defaults are the paper's, for Stable Diffusion.
 
-    ``quirks`` name deviations of the official code from the paper, off by default.
+    ``quirks`` name deviations of the official code from the paper, off by default. A class that gives an
+    option another default keeps its marks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,11 +42,36 @@ class Options(BaseModel):
 
     component: str = Field("unet", description="the part that is trained: unet or text_encoder")
     group: str = Field("noxattn", description="which of its weights (erasure/parameters.py)")
-    iterations: int = Field(1000, ge=0, description="optimiser steps")  # paper, set-up of training
+    # paper, set-up of training
+    iterations: int = Field(
+        1000, ge=0, description="optimiser steps", json_schema_extra=marks(scaled=True, smallest=2)
+    )
     lr: float = Field(1e-5, gt=0, description="learning rate")  # paper, set-up of training
     # paper, set-up of training
-    batch: int = Field(1, ge=1, description="samples a step, each with a prompt and a noise level of its own")
+    batch: int = Field(
+        1,
+        ge=1,
+        description="samples a step, each with a prompt and a noise level of its own",
+        json_schema_extra=marks(smallest=1),
+    )
     quirks: Quirks = frozenset()
+
+    @classmethod
+    def marked(cls, mark: str) -> dict[str, Any]:
+        """What ``mark`` says of each option that has it."""
+        found: dict[str, Any] = {}
+        for parent in reversed(cls.__mro__):
+            for name, field in getattr(parent, "model_fields", {}).items():
+                extra = field.json_schema_extra or {}
+                found |= {name: extra[mark]} if mark in extra else {}
+        return found
+
+    def scaled(self, factor: float) -> Self:
+        """The same with ``factor`` times the work; of what there is any of, 1 at least is left."""
+        counts = {name: getattr(self, name) for name in self.marked("scaled")}
+        return self.model_copy(
+            update={name: max(1, round(count * factor)) for name, count in counts.items() if count}
+        )
 
     def official_quirks(self) -> frozenset[str]:
         """Those with which the official code runs where it is set like this."""

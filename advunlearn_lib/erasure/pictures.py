@@ -16,7 +16,7 @@ from torch import Tensor
 
 from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.method import Method, Options, marks
 from advunlearn_lib.erasure.task import Task
 
 GUIDANCE = 7.5  # of the guided loss
@@ -27,9 +27,17 @@ class PictureOptions(Options):
     """How many pictures, and how they are made."""
 
     group: str = "full"
-    per_prompt: int = Field(800, ge=1, description="pictures of each forget prompt")  # SalUn's authors: 800
+    # SalUn's authors: 800
+    per_prompt: int = Field(
+        800,
+        ge=1,
+        description="pictures of each forget prompt",
+        json_schema_extra=marks(scaled=True, smallest=1),
+    )
     # *unknown*: diffusers' default
-    sampling_steps: int = Field(50, ge=1, description="denoising steps of these pictures")
+    sampling_steps: int = Field(
+        50, ge=1, description="denoising steps of these pictures", json_schema_extra=marks(smallest=2)
+    )
     guidance_scale: float = Field(7.5, ge=0, description="of these pictures")  # *unknown*: diffusers' default
 
 
@@ -119,7 +127,12 @@ class RelabellingOptions(PictureOptions):
     """... and how many pictures of what remains."""
 
     # SalUn's authors: 800
-    remain_per_prompt: int = Field(800, ge=1, description="pictures of each remain prompt")
+    remain_per_prompt: int = Field(
+        800,
+        ge=1,
+        description="pictures of each remain prompt",
+        json_schema_extra=marks(scaled=True, smallest=1),
+    )
 
 
 class Relabelling(PictureMethod):

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.erasure.method import marks
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
@@ -33,7 +34,12 @@ class SalUnOptions(RelabellingOptions):
     alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")  # official, nudity
     share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")  # official
     # official: one epoch
-    mask_batches: int = Field(100, ge=1, description="batches that the mask's gradient is summed over")
+    mask_batches: int = Field(
+        100,
+        ge=1,
+        description="batches that the mask's gradient is summed over",
+        json_schema_extra=marks(smallest=1),
+    )
 
 
 @METHODS.register("salun")

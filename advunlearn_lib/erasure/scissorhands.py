@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.method import Options
+from advunlearn_lib.erasure.method import Options, marks
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
@@ -44,7 +44,13 @@ class ScissorHandsOptions(RelabellingOptions):
     beta: float = Field(0.1, ge=0, description="weight of forgetting while healing")  # official
     # official: plain for nudity
     guided_cut: bool = Field(False, description="the sensitivity is the guided loss's (objects)")
-    snip_batches: int = Field(10, ge=1, description="batches that the sensitivity is summed over")  # official
+    # official
+    snip_batches: int = Field(
+        10,
+        ge=1,
+        description="batches that the sensitivity is summed over",
+        json_schema_extra=marks(smallest=1),
+    )
     # official: 0 for nudity
     redraw_slope: float = Field(
         0.0, ge=0, description="slope a of the Kaiming-uniform values drawn anew (objects: sqrt 5)"

@@ -25,6 +25,7 @@ from torch import Tensor
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.esd import ESD, ESDOptions, retold
+from advunlearn_lib.erasure.method import marks
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 
@@ -45,7 +46,12 @@ class SPMOptions(ESDOptions):
     lr: float = Field(1e-4, gt=0, description="learning rate")  # official
     steps: int = Field(30, ge=2, description="DDIM steps of the sampling path")  # official
     # official
-    rate_warm_up: int = Field(500, ge=0, description="first iterations, in which the learning rate rises")
+    rate_warm_up: int = Field(
+        500,
+        ge=0,
+        description="first iterations, in which the learning rate rises",
+        json_schema_extra=marks(scaled=True),
+    )
     rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")  # official
     anchors: int = Field(4, ge=1, description="random anchors a step")  # official
     anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")  # official

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.diffusion.token_edit import token_count
-from advunlearn_lib.erasure.method import Method, Options
+from advunlearn_lib.erasure.method import Method, Options, marks
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
@@ -28,7 +28,7 @@ class UCEOptions(Options):
     """UCE's own options; it has no iterations."""
 
     group: str = "xattn-strict"
-    iterations: int = Field(0, ge=0, le=0)
+    iterations: int = Field(0, ge=0, le=0, json_schema_extra=marks(smallest=0))
     version: Literal[2023, 2025] = Field(2023, description="which of the official codes")  # the paper's year
     lam: float = Field(0.5, gt=0, description="how much the old weights count")  # official, both
     erase_scale: float = Field(1.0, gt=0, description="... the concept")  # official, both

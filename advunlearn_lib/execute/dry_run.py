@@ -39,11 +39,6 @@ from advunlearn_lib.metrics.clip_score import TensorCLIP
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import COMPONENTS, Profile
 
-SMALLEST = {
-    "iterations": 2, "steps": 2, "per_prompt": 1, "retain_per_prompt": 1, "remain_per_prompt": 1,
-    "sampling_steps": 2, "mask_batches": 1, "snip_batches": 1, "inner_steps": 1,
-    "attack_steps": 2, "warm_up": 0, "batch": 1,
-}  # fmt: skip
 RETAIN = [f"a photo of a {word}" for word in ("dog", "cat", "train", "chair", "drum")]
 
 
@@ -126,9 +121,7 @@ def run_method(base: str, method: str, part: str, precision: str) -> dict[str, A
     """
     model = load(base, precision)
     model.micro_batch = 1
-    fields = METHODS[method].OPTIONS.model_fields
-    options: dict[str, Any] = {name: value for name, value in SMALLEST.items() if name in fields}
-    options |= {"iterations": 0} if method == "uce" else {}
+    options = METHODS[method].OPTIONS.marked("smallest")
     options |= {"component": part, "group": "full" if part == "text_encoder" else unet_group(method)}
     task = Task(model, ["church"], RETAIN, ["a photo of a dog"], ["church"], anchors=RETAIN)
     began = time.monotonic()

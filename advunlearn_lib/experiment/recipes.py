@@ -23,7 +23,6 @@ from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, M
 
 VERSIONS = {"erase": 4, "prompts": 4, "attack": 4, "quality": 4, "panel": 4}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
-SCALED = ("iterations", "per_prompt", "retain_per_prompt", "remain_per_prompt", "rate_warm_up")
 TASK = (
     *("concept", "names", "forget_prompts", "remain_prompts"),
     *("surrogate", "pseudo", "anchors", "also", "preserve", "retain_set"),
@@ -149,11 +148,7 @@ class Recipes:
         filled = METHODS[settings.method].OPTIONS(**chosen)
         if profile.faithful == "official":
             filled = filled.model_copy(update={"quirks": filled.quirks | filled.official_quirks()})
-        scaled = {
-            name: round(getattr(filled, name) * profile.scale) for name in SCALED if getattr(filled, name, 0)
-        }
-        filled = filled.model_copy(update={name: max(1, value) for name, value in scaled.items()})
-        return settings.method, filled.model_dump(mode="json")
+        return settings.method, filled.scaled(profile.scale).model_dump(mode="json")
 
     def prompts(self, concept: str) -> Recipe:
         """Which prompts a concept is evaluated on."""
