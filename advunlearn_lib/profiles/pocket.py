@@ -93,8 +93,18 @@ CONCEPTS = {
 }
 BASES = {"SD v1.4": "v1-4", "SD v1.5": "v1-5", "DreamShaper": "dreamshaper", "Protogen": "protogen"}
 
-PATHS: dict[str, Any] = {"batch": 8, "steps": 20}  # ours
-PICTURES: dict[str, Any] = {"batch": 8, "sampling_steps": 8, "guidance_scale": 5.0}  # ours
+PER_PROMPT = 12  # ours: paths or pictures of each erase prompt
+PATHS: dict[str, Any] = {"batch": 8, "steps": 20, "per_prompt": PER_PROMPT}  # ours
+PICTURES: dict[str, Any] = {
+    "batch": 8,  # ours, as the next
+    "sampling_steps": 8,
+    "guidance_scale": 5.0,
+    "per_prompt": PER_PROMPT,
+}
+ANCHORED: dict[str, Any] = {
+    "per_prompt": 4,  # ours: pictures of each anchor
+    "templates": ("{anchor} by {name}", "a painting of {anchor} by {name}"),
+}
 REMAINING: dict[str, Any] = {"remain_per_prompt": 10}  # ours
 INNER: dict[str, Any] = {
     "attack_steps": 4,  # ours, for time
@@ -111,13 +121,11 @@ COMMON: dict[str, dict[str, Any]] = {
     "spm": PATHS | {"anchor_weight": 10.0, "rate_warm_up": 25},
     "uce": {"version": 2025, "preserve": True},  # 2025's default preserves nothing
     "fmn": PICTURES,
-    "ac": PICTURES | {"templates": ("{anchor} by {name}", "a painting of {anchor} by {name}")},
+    "ac": PICTURES | ANCHORED,
     "salun": PICTURES | REMAINING | {"alpha": 0.5, "mask_batches": 12},
     "erasediff": PICTURES | REMAINING | {"group": "full"},
     "scissorhands": PICTURES | REMAINING,
 }
-PER_PROMPT = 12  # ours: paths or pictures of each erase prompt
-ANCHOR_PICTURES = 4  # ours: of each of AC's anchors
 ERASED: dict[Kind, int] = {concept.kind: len(concept.erase) for concept in CONCEPTS.values()}
 OBJECT_CUT = {"heal": "ascend", "guided_cut": True, "redraw_slope": 5**0.5}  # official class script
 # Rates, work and scales: figures/published/pocket/tuning/. Groups: ESD's. Gamma: the paper's.
@@ -153,15 +161,13 @@ METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
 
 
 def settings(key: MethodKey, method: str, options: dict[str, Any]) -> MethodSettings:
-    """A row's settings: its method's common ones, its kind's number of paths or pictures, its own.
+    """A row's settings: its method's common ones and its own.
 
     ``work``, iterations per erase prompt, becomes iterations.
     """
     common, own = dict(COMMON[method]), dict(options)
     if "work" in own:
         common["iterations"] = own.pop("work") * ERASED[key.kind]
-    if method != "uce":
-        common["per_prompt"] = ANCHOR_PICTURES if method == "ac" else PER_PROMPT
     return MethodSettings(method=method, options=common | own)
 
 
