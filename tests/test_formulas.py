@@ -9,7 +9,15 @@ from transformers import get_cosine_with_hard_restarts_schedule_with_warmup
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.spm import generate_with_transport, transport
 
-SPM = {"steps": 8, "per_prompt": 6, "batch": 8, "lr": 2e-2, "anchors": 1, "anchor_weight": 1.0, "eta": 3.0}
+SPM = {
+    "steps": 8,
+    "per_prompt": 6,
+    "batch": 8,
+    "lr": 2e-2,
+    "anchor_batch": 1,
+    "anchor_weight": 1.0,
+    "eta": 3.0,
+}
 
 
 def test_fmn_loss_is_the_norm_of_the_concepts_attention(model):

@@ -26,7 +26,7 @@ QUICK = {  # enough to erase a church, no more
         "lr": 2e-2,
         "rate_warm_up": 2,
         "rate_cycles": 1,
-        "anchors": 1,
+        "anchor_batch": 1,
         "anchor_weight": 1.0,
         "eta": 3.0,
     },

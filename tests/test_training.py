@@ -139,7 +139,7 @@ def test_gradients_are_clipped_where_the_official_code_does(model, monkeypatch, 
 
 
 def test_the_learning_rate_follows_the_method(model, monkeypatch):
-    own = {"lr": 1e-3, "rate_warm_up": 2, "rate_cycles": 2, "batch": 1, "anchors": 1, "iterations": 6}
+    own = {"lr": 1e-3, "rate_warm_up": 2, "rate_cycles": 2, "batch": 1, "anchor_batch": 1, "iterations": 6}
     method = prepare("spm", church(model), SMALL | own)
     seen = steps_of(method, monkeypatch)
     train(method)

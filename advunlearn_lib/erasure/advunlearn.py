@@ -56,7 +56,7 @@ class AdvUnlearnOptions(ESDOptions):
         "gradient", description="what the rate multiplies: the gradient, or its sign in each coordinate"
     )
     # paper, set-up of training: one prefix token
-    attack_tokens: int = Field(1, ge=1, description="adversarial tokens")
+    attack_tokens: int = Field(1, ge=1, description="adversarial tokens", json_schema_extra=marks(room=True))
     # paper, table A4
     layout: Layout = Field("prefix", description="where they stand: prefix, suffix, replace, add")
     # official README's command for nudity (the code's default: latest)
@@ -69,7 +69,10 @@ class AdvUnlearnOptions(ESDOptions):
     retain_weight: float = Field(
         0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
     )
-    retain_batch: int = Field(5, ge=1, description="retain prompts a step")  # paper, set-up of training
+    # paper, set-up of training
+    retain_batch: int = Field(
+        5, ge=1, description="retain prompts a step", json_schema_extra=marks(at_once=True)
+    )
     # ours: a prompt is drawn 20 times in 1000 iterations, each time with new noise in the official code
     retain_per_prompt: int = Field(
         2,
@@ -96,6 +99,7 @@ class AdvUnlearn(ESD):
 
     OPTIONS = AdvUnlearnOptions
     LABEL = "AdvUnlearn"
+    SLOW = True
     options: AdvUnlearnOptions
 
     @classmethod

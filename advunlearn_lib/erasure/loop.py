@@ -75,7 +75,7 @@ def check_task(method: str, task: Task, options: Options) -> None:
     if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
         counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
         raise UserError(f"{counts}; as many are needed")
-    check_room(task.frozen, task.concept, getattr(options, "attack_tokens", 0))
+    check_room(task.frozen, task.concept, options.room())
 
 
 def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
@@ -85,12 +85,7 @@ def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
     """
     filled = check_options(method, options)
     check_task(method, task, filled)
-    return in_memory(lambda: METHODS[method](task, filled), task.frozen, samples(filled))
-
-
-def samples(options: Options) -> int:
-    """How many samples a step takes at once."""
-    return max(getattr(options, name, 1) for name in ("batch", "retain_batch", "anchors"))
+    return in_memory(lambda: METHODS[method](task, filled), task.frozen, filled.samples())
 
 
 def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
@@ -103,7 +98,7 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     """
     method.accelerator = accelerator(method.model)
     run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
-    in_memory(run.go_on, method.model, samples(method.options))
+    in_memory(run.go_on, method.model, method.options.samples())
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()

@@ -23,6 +23,8 @@ class Marks(TypedDict, total=False):
 
     scaled: bool  # the profile's ``scale`` multiplies it
     smallest: int  # its value in a dry run
+    at_once: bool  # samples that a step holds in memory together
+    room: bool  # tokens that a concept's prompt must leave room for
 
 
 def marks(**given: Unpack[Marks]) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class Options(BaseModel):
         1,
         ge=1,
         description="samples a step, each with a prompt and a noise level of its own",
-        json_schema_extra=marks(smallest=1),
+        json_schema_extra=marks(smallest=1, at_once=True),
     )
     quirks: Quirks = frozenset()
 
@@ -73,6 +75,14 @@ class Options(BaseModel):
             update={name: max(1, round(count * factor)) for name, count in counts.items() if count}
         )
 
+    def samples(self) -> int:
+        """How many samples a step takes at once, at most."""
+        return max(getattr(self, name) for name in self.marked("at_once"))
+
+    def room(self) -> int:
+        """How many more tokens than its own a concept's prompt must have room for."""
+        return sum(getattr(self, name) for name in self.marked("room"))
+
     def official_quirks(self) -> frozenset[str]:
         """Those with which the official code runs where it is set like this."""
         return frozenset(self.QUIRKS)
@@ -81,11 +91,13 @@ class Options(BaseModel):
 class Method:
     """One training run. A method overrides its :meth:`loss` and what else differs; ``loop.py`` trains it.
 
-    ``LABEL`` is its name in the paper's tables; ``MAX_GRADIENT_NORM`` clips the gradient of a step, if set.
+    ``LABEL`` is its name in the paper's tables; one whose training is ``SLOW`` is trained before the others;
+    ``MAX_GRADIENT_NORM`` clips the gradient of a step, if set.
     """
 
     OPTIONS: ClassVar[type[Options]] = Options
     LABEL: ClassVar[str] = ""
+    SLOW: ClassVar[bool] = False
     MAX_GRADIENT_NORM: ClassVar[float | None] = None
     options: Options
 

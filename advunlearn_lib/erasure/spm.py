@@ -53,7 +53,10 @@ class SPMOptions(ESDOptions):
         json_schema_extra=marks(scaled=True),
     )
     rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")  # official
-    anchors: int = Field(4, ge=1, description="random anchors a step")  # official
+    # official
+    anchor_batch: int = Field(
+        4, ge=1, description="random anchors a step", json_schema_extra=marks(at_once=True)
+    )
     anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")  # official
     merge: bool = Field(
         True, description="add the adapter to the weights at the end; else keep it for facilitated transport"
@@ -101,7 +104,7 @@ class SPM(ESD):
         """ESD's loss and the anchors', which share its samples' z_t and t."""
         batch = self.sample_points(self.choose_paths(generator), generator)
         erase = self.erase_loss(batch, self.model.encode(self.ids[batch.prompt]))
-        row = torch.arange(self.options.anchors) % len(batch.latents)
+        row = torch.arange(self.options.anchor_batch) % len(batch.latents)
         latents, timesteps = batch.latents[row], batch.timesteps[row]
         anchors = self.random_anchors(batch.prompt[row], generator)
         target = self.frozen.predict_noise(latents, timesteps, anchors)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from advunlearn_lib.base.keys import Recipe, key_of
 from advunlearn_lib.base.store import Store
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.experiment.cells import MODEL, Cell
 from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.profiles.schema import Profile
@@ -17,7 +18,6 @@ from advunlearn_lib.profiles.schema import Profile
 TYPICAL = {"erase": 60.0, "attack": 30.0, "quality": 60.0}  # seconds of a cell, until the store knows better
 TYPICAL_QUICK = {"erase": 5.0, "attack": 3.0, "quality": 5.0}
 PICTURES = ("fid", "clip")
-LONGEST_TRAINING = ("AT-ESD", "AdvUnlearn")
 
 
 class Job(NamedTuple):
@@ -42,19 +42,17 @@ def required_cells(jobs: Sequence[Job]) -> dict[tuple[str, str], tuple[Job, Reci
 
 
 def plan(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """What is still to be computed: models first, those with
-    an inner attack at the head; then pictures, the longest.
-    """
-    left = [
-        job for (kind, _), (job, recipe) in required_cells(jobs).items() if store.read(kind, recipe) is None
-    ]
+    """What is still to be computed: models first, slow ones at their head; then pictures, the longest."""
+    required = required_cells(jobs).items()
+    left = [one for (kind, _), one in required if store.read(kind, one[1]) is None]
 
-    def rank(job: Job) -> tuple[int, bool]:
-        metric, method = job.cell.metric, job.cell.row.method
-        place = 0 if metric == MODEL else 1 if metric in PICTURES else 2
-        return place, method not in LONGEST_TRAINING
+    def rank(one: tuple[Job, Recipe]) -> int:
+        job, recipe = one
+        if job.cell.metric == MODEL:
+            return 0 if METHODS[recipe["method"]].SLOW else 1
+        return 2 if job.cell.metric in PICTURES else 3
 
-    return sorted(left, key=rank)
+    return [job for job, _ in sorted(left, key=rank)]
 
 
 def sort_of(kind: str, recipe: Recipe) -> tuple[str, str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from advunlearn_lib.erasure.method import Method
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.profiles.schema import COMPONENTS
+
 BASE = "SD v1.4"
 METRICS = ("asr", "pre_asr", "fid", "clip", "seconds_per_iteration")
 MODEL = "model"  # the metric of a cell that asks for the model itself
-USUAL_COMPONENT = {"AdvUnlearn": "Text Encoder"}  # of rows that name none; any other method's is the UNet
 
 
 class Row(NamedTuple):
@@ -20,7 +23,14 @@ class Row(NamedTuple):
 
     def trained_component(self) -> str:
         """What the method trains: "UNet" or "Text Encoder"."""
-        return self.component or USUAL_COMPONENT.get(self.method, "UNet")
+        return self.component or usual_component(self.method)
+
+
+def usual_component(label: str) -> str:
+    """What the method of this name in the tables trains, where nothing else is said."""
+    methods = {method.LABEL: method for method in METHODS.values()}
+    part = methods.get(label, Method).OPTIONS.model_fields["component"].default
+    return next(name for name, own in COMPONENTS.items() if own == part)
 
 
 class Cell(NamedTuple):

@@ -33,7 +33,7 @@ OPTIONS = {
     "warm_up": 0, "retain_weight": 0.3, "retain_batch": 2, "retain_per_prompt": 1,
 }  # fmt: skip
 SPM = {
-    "steps": 5, "guidance_scale": 3.0, "per_prompt": 3, "batch": 1, "eta": 1.0, "anchors": 4,
+    "steps": 5, "guidance_scale": 3.0, "per_prompt": 3, "batch": 1, "eta": 1.0, "anchor_batch": 4,
     "anchor_weight": 10.0,
 }  # fmt: skip
 LAYOUTS = ("prefix", "suffix", "replace", "add")

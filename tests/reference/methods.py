@@ -128,7 +128,7 @@ class SPM:
 
     def loss(self, seed, generator):
         """The erasing loss, and the weight times the anchors' loss, all at one z_t."""
-        options, count = self.options, self.options["anchors"]
+        options, count = self.options, self.options["anchor_batch"]
         path = int(torch.randint(NOISES, (1,), generator=generator))
         done = 1 + int(torch.randint(options["steps"] - 1, (1,), generator=generator))
         directions = torch.randn((count, *self.own.shape), generator=generator)
