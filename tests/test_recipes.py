@@ -1,5 +1,7 @@
 """What a recipe says, and what it leaves out: keys change with the result, and with nothing else."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.data.emoji import retain_set
 from advunlearn_lib.data.official import SHA256
 from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment import recipes as recipes_module
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.experiment.recipes import Recipes
@@ -66,6 +69,11 @@ def test_a_recipe_says_everything_that_shapes_the_result():
         assert key_of(other) != key_of(recipe), change
     assert key_of(Recipes(load_profile(seed=1)).attack(ESD, "UnlearnDiffAtk")) != key_of(recipe)
     assert Recipes(load_profile("pocket", ["fid_images=400"])).attack(ESD, "UnlearnDiffAtk") == recipe
+
+
+def test_a_training_is_given_every_field_of_a_task():
+    given = {one.name for one in fields(Task)} - {"frozen", "cache", "made"}
+    assert given <= RECIPES.erase(ESD).keys()
 
 
 def test_the_batch_is_in_no_recipe():

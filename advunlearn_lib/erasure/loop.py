@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,6 @@ from advunlearn_lib.diffusion.weights import save_part
 from advunlearn_lib.erasure.method import Method, Options, Part
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
-
-NEEDED = {
-    "retain_set": "a retain set",
-    "remain_prompts": "a retain set",
-    "surrogate": "a surrogate",
-    "anchors": "anchors",
-}
 
 
 @dataclass
@@ -69,9 +62,10 @@ def check_task(method: str, task: Task, options: Options) -> None:
     kind = METHODS[method]
     if not task.concept:
         raise UserError("no concept prompt given; at least one is needed")
+    called = {one.name: one.metadata.get("called", one.name) for one in fields(task)}
     for name in kind.needs(options):
         if not getattr(task, name):
-            raise UserError(f"{kind.__name__} needs {NEEDED[name]}; none was given")
+            raise UserError(f"{kind.__name__} needs {called[name]}; none was given")
     if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
         counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
         raise UserError(f"{counts}; as many are needed")

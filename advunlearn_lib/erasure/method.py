@@ -114,7 +114,7 @@ class Method:
 
     @classmethod
     def needs(cls, options: Options) -> tuple[str, ...]:
-        """The task's lists that it cannot do without: retain_set, remain_prompts, surrogate, anchors."""
+        """The names of the task's lists that it cannot do without."""
         return ()
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:

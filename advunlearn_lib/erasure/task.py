@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from torch import Tensor
 
@@ -27,11 +27,11 @@ class Task:
 
     frozen: LatentDiffusion
     concept: list[str]
-    retain_set: list[str] = field(default_factory=list)
-    surrogate: list[str] = field(default_factory=list)
+    retain_set: list[str] = field(default_factory=list, metadata={"called": "a retain set"})
+    surrogate: list[str] = field(default_factory=list, metadata={"called": "a surrogate"})
     names: list[str] = field(default_factory=list)
     forget_prompts: list[str] = field(default_factory=list)
-    remain_prompts: list[str] = field(default_factory=list)
+    remain_prompts: list[str] = field(default_factory=list, metadata={"called": "a retain set"})
     anchors: list[str] = field(default_factory=list)
     also: list[str] = field(default_factory=list)
     preserve: list[str] = field(default_factory=list)
@@ -44,6 +44,12 @@ class Task:
         """Fill the defaults."""
         object.__setattr__(self, "forget_prompts", self.forget_prompts or self.concept)
         object.__setattr__(self, "remain_prompts", self.remain_prompts or self.retain_set)
+
+    @classmethod
+    def of(cls, recipe: Recipe, frozen: LatentDiffusion, cache: Cache) -> Task:
+        """What a training's ``recipe`` says of it, by the names of the fields."""
+        given = {one.name: recipe[one.name] for one in fields(cls) if one.name in recipe}
+        return cls(frozen, **given, cache=cache)
 
     def tensors(self, kind: str, recipe: Recipe, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What ``make`` gives, or what it gave to a run with the same ``recipe`` in the same precision."""

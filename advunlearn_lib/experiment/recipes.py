@@ -23,11 +23,6 @@ from advunlearn_lib.profiles.schema import COMPONENTS, CheckpointKey, Concept, M
 
 VERSIONS = {"erase": 4, "prompts": 4, "attack": 4, "quality": 4, "panel": 4}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
-TASK = (
-    *("concept", "names", "forget_prompts", "remain_prompts"),
-    *("surrogate", "pseudo", "anchors", "also", "preserve", "retain_set"),
-)
-"""What a recipe says of a training's :class:`~advunlearn_lib.erasure.task.Task`."""
 
 
 def judge_key(profile: Profile, judge: str) -> str:
@@ -111,7 +106,7 @@ class Recipes:
         return original | self.training(row)
 
     def training(self, row: Row) -> Recipe:
-        """The method, its options, and what it is given."""
+        """The method, its options, and what it is given, by the names of a ``Task``'s fields."""
         concept, profile = self.concept(row.concept), self.profile
         method, options = self.options(row)
         return {

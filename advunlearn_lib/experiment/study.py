@@ -1,6 +1,4 @@
-"""From a cell of the paper to a number: what ``recipes.py``
-describes, carried out once and kept in the store.
-"""
+"""From a cell of the paper to a number: what ``recipes.py`` describes, carried out once and kept."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
-from advunlearn_lib.experiment.recipes import TASK, Recipes
+from advunlearn_lib.experiment.recipes import Recipes
 from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
@@ -128,11 +126,9 @@ class Study:
         raise AssertionError("unreachable")
 
     def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        texts: dict[str, Any] = {name: recipe[name] for name in TASK}
         cache = Cache(self.store, {"base": recipe["base"]})
         frozen = self.base().in_precision(DTYPES[self.profile.precision])
-        task = Task(frozen, **texts, seed=recipe["seed"], cache=cache)
-        method = prepare(recipe["method"], task, recipe["options"])
+        method = prepare(recipe["method"], Task.of(recipe, frozen, cache), recipe["options"])
         erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
         erased.save_pretrained(folder / "weights")
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
