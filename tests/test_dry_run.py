@@ -1,5 +1,6 @@
 """A profile's whole code path at full size, timed and its memory counted: what it covers and says."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -59,6 +60,12 @@ def test_the_dry_run_reports_time_and_peak(table):
     worked = table[table.error.isna()]
     assert worked.what.tolist() == ["generate", "esd unet", "attack UnlearnDiffAtk"]
     assert (worked.seconds > 0).all() and worked.peak_gb.between(0.1, 8).all()
+
+
+def test_where_memory_is_not_counted_time_is(monkeypatch):
+    assert set(module.measured(0.0)) == {"seconds", "peak_gb"}
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert set(module.measured(0.0)) == {"seconds"}
 
 
 def test_the_dry_run_goes_on_past_what_fails_and_says_so(table, monkeypatch, tmp_path, capsys):

@@ -2,7 +2,9 @@
 
 import importlib.util
 import re
+import runpy
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 
@@ -27,6 +29,13 @@ def test_the_lock_is_within_the_ranges_and_installed():
 
 def test_environment_yml_installs_the_lock():
     assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
+
+
+@pytest.mark.parametrize("module", ["base/store.py", "execute/dry_run.py"])
+def test_what_windows_lacks_is_not_imported(module, monkeypatch):
+    for name in ("fcntl", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)
+    runpy.run_path(str(ROOT / "advunlearn_lib" / module))
 
 
 def test_no_torchvision_in_the_core():

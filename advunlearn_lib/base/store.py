@@ -7,7 +7,6 @@ in ``<kind>-<key>.partial/``, where a stopped run finds its checkpoints.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -67,8 +67,7 @@ class Store:
         if (record := self.read(kind, recipe)) is not None:
             return record
         final = self.folder(kind, recipe)
-        with (self.root / f".{final.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.root / f".{final.name}.lock"):
             if (record := self.read(kind, recipe)) is not None:
                 return record
             partial = final.with_name(f"{final.name}.partial")

@@ -9,7 +9,6 @@ Each row runs in a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -58,7 +57,8 @@ def print_dry_run(profile: Profile, store: Path) -> bool:
 def dry_run(profile: Profile, base: str) -> pd.DataFrame:
     """Time and peak memory of two iterations of every method and attack on the model ``base``.
 
-    Columns what, seconds, peak_gb, and error where one does not work. Each row is printed as it ends.
+    Columns what, seconds, peak_gb (not on Windows), and error where one does not work. Each row is
+    printed as it ends.
     """
     tasks: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [("generate", run_generate, (base,))]
     for method, part in trained_parts(profile):
@@ -96,9 +96,17 @@ def trained_parts(profile: Profile) -> list[tuple[str, str]]:
 
 
 def measured(began: float, **more: Any) -> dict[str, Any]:
-    """Seconds since ``began`` and this process's peak memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"seconds": time.monotonic() - began, "peak_gb": peak, **more}
+    """Seconds since ``began`` and this process's peak memory, where the system counts it."""
+    return {"seconds": time.monotonic() - began, **peak_memory(), **more}
+
+
+def peak_memory() -> dict[str, float]:
+    """``peak_gb`` of this process, and nothing on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    return {"peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
 
 
 def load(base: str, precision: str = "fp32") -> LatentDiffusion:
