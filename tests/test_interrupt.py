@@ -67,17 +67,48 @@ def test_a_stopped_run_leaves_nobody_behind(tmp_path, item):
         cwd=ROOT, env=os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    seen = ""
-    while "erase:" not in seen:  # a worker is at it
-        letter = process.stderr.read(1)
-        assert letter, f"it ended before it began: {seen[-2000:]}"
-        seen += letter
+    wait_for_a_worker(process, "erase:")
     process.send_signal(signal.SIGTERM)  # handled as Ctrl-C is
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in rest and f"To resume: ./reproduce.sh {shlex.join(words)}" in rest
     assert "Traceback" not in rest
     assert gone(process.pid)
+
+
+POOL = """
+import sys
+from pathlib import Path
+from advunlearn_lib.base.store import Store
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.profiles.load import load_profile
+job = Job(load_profile(quick=True), Cell(Row("nudity", "ESD"), "", MODEL))
+compute([job], Store(Path(sys.argv[1])), "models")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGHUP])
+def test_workers_end_with_their_parent_however_it_ends(tmp_path, end):
+    process = subprocess.Popen(
+        [sys.executable, "-c", POOL, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_for_a_worker(process, "sample paths:")
+    process.send_signal(end)
+    assert process.wait(timeout=60) == -end
+    assert gone(process.pid)
+
+
+def wait_for_a_worker(process, at_work):
+    """Read ``process``'s bar until a worker says that it is ``at_work``."""
+    seen = ""
+    while at_work not in seen:
+        letter = process.stderr.read(1)
+        assert letter, f"it ended before it began: {seen[-2000:]}"
+        seen += letter
 
 
 def gone(group):

@@ -50,7 +50,7 @@ def test_a_stage_writes_into_the_work_folder_alone(work, capsys):
 
 def test_stages_of_a_group_run_side_by_side_and_the_groups_in_order(tmp_path, monkeypatch):
     """Stand-ins of a tenth of a second write when they began and ended; threads stand for processes."""
-    monkeypatch.setattr(train, "ProcessPoolExecutor", lambda count, mp_context: ThreadPoolExecutor(count))
+    monkeypatch.setattr(train, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
     monkeypatch.setattr(train, "training_set", lambda *_: None)
     monkeypatch.setattr(train, "training_curves", lambda _: Figure())
     monkeypatch.setattr(train, "run_stage", note_stage)

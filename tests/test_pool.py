@@ -66,6 +66,13 @@ def test_each_worker_takes_one_gpu_and_the_rest_keep_what_they_see(queues):
     assert torch.get_num_threads() == 2 and isinstance(sys.stderr, Relay)
 
 
+def test_a_worker_ends_with_its_parent(queues, monkeypatch):
+    watched = []
+    monkeypatch.setattr(pool, "end_with_parent", lambda: watched.append(1))
+    set_up(*queues, 1)
+    assert watched == [1]
+
+
 def test_a_workers_progress_reaches_its_parent(queues):
     lines, free = queues
     set_up(lines, free, 1)

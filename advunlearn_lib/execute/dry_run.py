@@ -24,6 +24,7 @@ from transformers import CLIPConfig, CLIPImageProcessor
 
 from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
@@ -84,7 +85,8 @@ def in_process_of_its_own(function: Callable[..., Any], arguments: tuple[Any, ..
 
 
 def expendable() -> None:
-    """Where memory runs out, Linux is to kill this process and no other."""
+    """Where memory runs out, Linux is to kill this process and no other; it ends with its parent."""
+    end_with_parent()
     with suppress(OSError):  # other systems have no such file
         Path("/proc/self/oom_score_adj").write_text("1000")
 

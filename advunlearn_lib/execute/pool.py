@@ -12,12 +12,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import torch
 
+from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
@@ -71,18 +72,17 @@ def run_pool(todo: list[Job], store: Store, desc: str, workers: int | None) -> N
     for gpu in gpus:
         free.put(gpu)
     arguments = (lines, free, max(1, (os.cpu_count() or 1) // count))
+    others = set(active_children())
     with ProcessPoolExecutor(count, context, initializer=set_up, initargs=arguments) as pool:
-        # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        futures = {pool.submit(compute_one, job, store.root): job.cell for job in todo}
-        signal.signal(signal.SIGINT, heard)
         try:
+            # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
+            heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            futures = {pool.submit(compute_one, job, store.root): job.cell for job in todo}
+            signal.signal(signal.SIGINT, heard)
             follow(futures, lines, desc)
         except BaseException:
-            running = list((pool._processes or {}).values())  # shutdown forgets them
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.terminate()
+            for worker in set(active_children()) - others:
+                worker.terminate()
             raise
 
 
@@ -117,7 +117,11 @@ class Relay(io.StringIO):
 
 
 def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[str], threads: int) -> None:
-    """A worker's first act: it takes a GPU, if there is one left, and sees no other."""
+    """A worker's first act: it takes a GPU, if there is one left, and sees no other.
+
+    It ends with its parent.
+    """
+    end_with_parent()
     if not free.empty():
         os.environ["CUDA_VISIBLE_DEVICES"] = free.get()
     torch.set_num_threads(threads)

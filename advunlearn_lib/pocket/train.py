@@ -19,6 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.pocket.common import Folders
@@ -57,7 +58,7 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
         if len(wanted) == 1:
             run_stage(folders, wanted[0])
         elif wanted:
-            with ProcessPoolExecutor(len(wanted), mp_context=get_context("spawn")) as pool:
+            with ProcessPoolExecutor(len(wanted), get_context("spawn"), end_with_parent) as pool:
                 list(pool.map(partial(run_stage, folders), wanted))
     curves = training_curves(folders.log)
     curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
