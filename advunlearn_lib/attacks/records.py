@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from advunlearn_lib.base.quirks import Quirks
+from advunlearn_lib.base.seeds import check_seed
+from advunlearn_lib.base.settings import Settings
+from advunlearn_lib.diffusion.sampling import check_guidance
 
 Template = Annotated[str, Field(pattern=r"\{\}")]
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "an image of a {}")
@@ -29,6 +32,12 @@ class EvaluationPrompt:
     seed: int
     guidance_scale: float | None = None
     exempt: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers: :class:`UserError` for one out of range."""
+        check_seed(self.seed)
+        if self.guidance_scale is not None:
+            check_guidance(self.guidance_scale)
 
 
 class PromptResult(BaseModel):
@@ -54,12 +63,11 @@ class AttackResult(BaseModel):
     flags: list[str]
 
 
-class Budget(BaseModel):
+class Budget(Settings):
     """How hard an attack tries. Defaults are UnlearnDiffAtk's
     in the paper, which takes 5 tokens for nudity.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     tokens: int = Field(3, ge=1, description="adversarial tokens")
     timesteps: int = Field(50, ge=1, description="rounds, each ended by a judged picture")
     steps: int = Field(40, ge=1, description="gradient steps a round")

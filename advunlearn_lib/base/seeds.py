@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import torch
 
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.settings import LARGEST_SEED
+
 
 def generator(seed: int) -> torch.Generator:
-    """A generator on the CPU."""
-    return torch.Generator().manual_seed(seed)
+    """A generator on the CPU; torch takes 64 bits, more than which derived seeds may have."""
+    return torch.Generator().manual_seed(seed % 2**64)
+
+
+def check_seed(seed: int) -> int:
+    """``seed``. Raises :class:`UserError` for one out of range."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed {seed} is out of range (allowed: 0 to {LARGEST_SEED})")
+    return seed
 
 
 def derived_seed(seed: int, index: int) -> int:

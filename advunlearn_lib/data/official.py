@@ -11,13 +11,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pandas as pd
 import pooch
 from torch import Tensor
 
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError, choose
-from advunlearn_lib.data.prompt_files import evaluation_prompts, read_table
+from advunlearn_lib.data.prompt_files import read_prompts
 from advunlearn_lib.data.reference import read_reference, reference_key
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
@@ -80,9 +79,9 @@ def address(name: str) -> str:
     return f"{ADVUNLEARN if name == CAPTIONS else MU_ATTACK}/{name}"
 
 
-def table(name: str, folder: Path | None) -> pd.DataFrame:
-    """A prompt file's rows. Raises :class:`UserError` for one that lacks a column or has no rows."""
-    return read_table(locate(name, folder), COLUMNS.get(name, ATTACKED))
+def read(name: str, folder: Path | None) -> list[EvaluationPrompt]:
+    """A file's prompts. Raises :class:`UserError` for one that lacks a column or has no rows."""
+    return read_prompts(locate(name, folder), COLUMNS.get(name, ATTACKED))
 
 
 class OfficialFiles:
@@ -102,7 +101,7 @@ class OfficialFiles:
 
     def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
         """The concept's prompts, at most ``count``."""
-        return evaluation_prompts(table(concept.prompts, self.folder))[:count]
+        return read(concept.prompts, self.folder)[:count]
 
     def captions_recipe(self) -> dict[str, str]:
         """Which captions and which reference."""
@@ -116,8 +115,8 @@ class OfficialFiles:
         """The first ``count`` of the 10,000 COCO captions, with
         their seeds; COCO knows none of the concepts to avoid.
         """
-        rows = table(CAPTIONS, self.folder)[:count]
-        return [str(prompt) for prompt in rows["prompt"]], [int(seed) for seed in rows["evaluation_seed"]]
+        rows = read(CAPTIONS, self.folder)[:count]
+        return [row.text for row in rows], [row.seed for row in rows]
 
     def references(self, count: int, avoid: Sequence[str]) -> Iterable[Tensor] | Statistics:
         """COCO's pictures, each [3, h, w] in its own size, or the mean and covariance of their features."""
@@ -131,4 +130,4 @@ class OfficialFiles:
 
 def retain_prompts(wanted: RetainList, folder: Path | None = None) -> list[str]:
     """The official retain list ``wanted``, row by row: 243 prompts, a few of them twice."""
-    return list(map(str, table(RETAIN[wanted], folder)["prompt"]))
+    return [row.text for row in read(RETAIN[wanted], folder)]

@@ -10,6 +10,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler,
 from torch import Tensor
 
 from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST
 
 SAMPLERS: dict[str, Any] = {
     "ddim": DDIMScheduler,
@@ -34,12 +35,28 @@ Training a text encoder moves "" too, and guidance with it. The official evaluat
 class Sampling:
     """How pictures are made: ``sampler`` is one of ddim,
     dpm++, lms; ``steps`` denoising steps under guidance.
+
+    Raises :class:`UserError` for another sampler, and for numbers out of range.
     """
 
     sampler: str
     steps: int
     guidance_scale: float
     unconditional: Unconditional = "own"
+
+    def __post_init__(self) -> None:
+        """Check."""
+        choose("sampler", self.sampler, SAMPLERS)
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise UserError(f"{self.steps} denoising steps are out of range (allowed: 1 to {MOST_STEPS})")
+        check_guidance(self.guidance_scale)
+
+
+def check_guidance(scale: float) -> float:
+    """``scale``. Raises :class:`UserError` for one out of range, or no number."""
+    if not 0 <= scale <= STRONGEST:
+        raise UserError(f"guidance scale {scale} is out of range (allowed: 0 to {STRONGEST})")
+    return scale
 
 
 def training_alphas(scheduler: Any) -> Tensor:

@@ -1,0 +1,33 @@
+"""What every group of settings refuses: unknown names, what is no number, numbers beyond all use."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+LARGEST = 1_000_000  # of any number that has no bound of its own
+LARGEST_SEED = 2**63 - 1
+MOST_STEPS = 1000  # denoising steps: as many as a model is trained on
+STRONGEST = 100  # guidance: pictures are glaring long before
+
+
+class Settings(BaseModel):
+    """Options with bounds from above; a class adds its own to ``MOST``, by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    MOST: ClassVar[dict[str, int]] = {
+        "seed": LARGEST_SEED,
+        "guidance_scale": STRONGEST,
+        **dict.fromkeys(("sampling_steps", "quality_steps", "target_steps"), MOST_STEPS),
+    }
+
+    @field_validator("*")
+    @classmethod
+    def bounded(cls, value: Any, field: ValidationInfo) -> Any:
+        """``value``, if it is no larger than it may be."""
+        most = cls.MOST.get(str(field.field_name), LARGEST)
+        if isinstance(value, int | float) and value > most:
+            raise PydanticCustomError("too_large", "input should be at most {most}", {"most": most})
+        return value
