@@ -19,9 +19,11 @@ from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPromp
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import choose, validated
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.seeds import check_seed
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.diffusion.token_edit import check_words
 from advunlearn_lib.erasure.loop import Erased, check_options, check_task, prepare, train
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
@@ -78,6 +80,8 @@ def erasure_task(
 ) -> Task:
     """What is to be erased. Without ``names`` the concept's words are the shortest of its prompts."""
     prompts = [concept] if isinstance(concept, str) else list(concept)
+    check_words(prompts)
+    check_seed(seed)
     words = list(names) or sorted(prompts, key=len)[:1]
     return Task(
         model,
@@ -159,6 +163,7 @@ def make_attack(
     something.
     """
     choose("attack", attack, ATTACKS)
+    check_seed(seed)
     validated("budget", Budget, budget)
     filled = validated("budget", Budget, default_budget(model, attack, kind) | budget)
     after, before = exact(model), exact(original or model)
@@ -231,6 +236,7 @@ def evaluate(
 
     Raises :class:`UserError` for a number of captions that the CLIP score does not take.
     """
+    check_seed(seed)
     chosen = sampling or quality_sampling(model)
     return measure_quality(model, with_seeds(captions), chosen, clip, features, reference, batch, seed)
 

@@ -34,5 +34,5 @@ def validated(kind: str, model: type[Model], values: dict[str, Any]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
-            f"{kind} {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg'].lower()}"
+            f"{kind} {'.'.join(map(str, first['loc']))}={first['input']!r:.80}: {first['msg'].lower()}"
         ) from None

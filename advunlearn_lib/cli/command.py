@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.settings import LARGEST, LARGEST_SEED
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,35 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """The argument type of whole numbers from ``least`` on."""
+def at_least(least: int, most: int = LARGEST) -> Callable[[str], int]:
+    """The argument type of whole numbers from ``least`` on, if not beyond all use."""
 
     def parse(text: str) -> int:
-        if not text.removeprefix("-").isdigit() or int(text) < least:
+        if not text.removeprefix("-").isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        if int(text) > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is too large (allowed: {least} to {most})")
         return int(text)
 
     return parse
+
+
+def between(least: float, most: float) -> Callable[[str], float]:
+    """The argument type of numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+seed = at_least(0, LARGEST_SEED)
 
 
 def stay_offline() -> None:

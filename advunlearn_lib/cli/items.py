@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import writable
-from advunlearn_lib.cli.command import Command, at_least, stay_offline
+from advunlearn_lib.cli.command import Command, at_least, seed, stay_offline
 from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.paper.items import BEYOND, ITEMS
 from advunlearn_lib.profiles.load import load_profile
@@ -60,7 +60,7 @@ def add_run_options(parser: ArgumentParser) -> None:
     add(
         "--quick", action="store_true", help="the smallest real run, under a minute; its numbers mean nothing"
     )
-    add("--seed", type=at_least(0), help="seed of training, attack and pictures (default: 0)")
+    add("--seed", type=seed, help="seed of training, attack and pictures (default: 0)")
     add("--seeds", type=at_least(1), default=1, metavar="N",
         help="repeat over N seeds and show the spread (default: %(default)s)")  # fmt: skip
     add("--out", type=Path, help="where results go (default: a folder of figures/ for this sort of run)")
@@ -103,6 +103,10 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
     profile = load_profile(options.profile, overrides, options.quick, options.seed)
     if profile.is_local():
         stay_offline()
+    if profile.device != "auto" or profile.precision == "fp16":
+        from advunlearn_lib.diffusion.device import check_device
+
+        check_device(profile.device, profile.precision)
     folder = options.out or results_folder(
         options.profile, options.quick, overrides, options.seed, options.seeds
     )

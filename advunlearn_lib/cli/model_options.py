@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advunlearn_lib.base.errors import UserError, choose
-from advunlearn_lib.cli.command import at_least
+from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST
+from advunlearn_lib.cli.command import at_least, between, seed
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def add_model_options(parser: ArgumentParser) -> None:
         help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder or hub id",
     )
     add("--out", required=True, type=Path, help="folder for what is made")
-    add("--seed", type=at_least(0), default=0)
+    add("--seed", type=seed, default=0)
     add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU where there is one)")
     add(
         "--batch",
@@ -43,12 +44,12 @@ def add_model_options(parser: ArgumentParser) -> None:
     add("--sampler", help="ddim, dpm++ or lms (default: the paper's lms; dpm++ for a small model)")
     add(
         "--steps",
-        type=at_least(1),
+        type=at_least(1, MOST_STEPS),
         help="denoising steps of a picture (default: the paper's 50, 100 to evaluate; 8)",
     )
-    add("--guidance-scale", type=float, help="(default: the paper's 7.5; 5)")
+    add("--guidance-scale", type=between(0, STRONGEST), help="(default: the paper's 7.5; 5)")
     add("--prompts", type=Path, metavar="FILE",
-        help="a CSV with a column prompt (and evaluation_seed, evaluation_guidance), or lines")  # fmt: skip
+        help="a .csv, .tsv or .jsonl with prompt (and seed, guidance_scale, or I2P's), or lines")  # fmt: skip
 
 
 def add_checkpoint_option(parser: ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def add_judge_options(parser: ArgumentParser) -> None:
     add("--labels", default="", help="the judge's labels that mean success, separated by ';'")
     add(
         "--threshold",
-        type=float,
+        type=between(0, 1),
         help="the least probability of those labels together (default: the tables' 0; 0.9 for a small model; "
         "nudenet: 0.5)",
     )
@@ -162,20 +163,11 @@ def sampling_of(options: Namespace, usual: Sampling) -> Sampling:
     return replace(usual, **{name: value for name, value in changes.items() if value is not None})
 
 
-def check_sampler(options: Namespace) -> None:
-    """:class:`UserError` for a sampler that does not exist."""
-    from advunlearn_lib.diffusion.sampling import SAMPLERS
-
-    if options.sampler is not None:
-        choose("sampler", options.sampler, SAMPLERS)
-
-
 def load_models(options: Namespace) -> tuple[LatentDiffusion, LatentDiffusion]:
     """The model before erasing and the one to look at."""
     from advunlearn_lib.diffusion.load import load_model
     from advunlearn_lib.diffusion.weights import load_part
 
-    check_sampler(options)
     base = load_model(options.base, device_of(options))
     if not options.checkpoint:
         return base, base
@@ -201,7 +193,7 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
             raise UserError(f"--option takes name=value, not {pair!r}")
         try:
             values[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or too many digits
             values[name] = value
     return values
 

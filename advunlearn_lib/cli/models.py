@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 from advunlearn_lib.base.errors import choose, validated
 from advunlearn_lib.base.files import atomic, check_disk, writable
 from advunlearn_lib.cli.command import Command
+from advunlearn_lib.cli.model_checks import check_early
 from advunlearn_lib.cli.model_options import (
     add_attack_options,
     add_erase_options,
     add_evaluate_options,
     add_generate_options,
-    check_sampler,
     device_of,
     judge_of,
     judge_settings,
-    labels_of,
     load_models,
     parse_options,
     read_prompts,
@@ -94,16 +93,13 @@ def run_erase(options: Namespace) -> int:
     from advunlearn_lib.experiment import defaults
     from advunlearn_lib.metrics.estimate import format_estimates
 
-    choose("method", options.method, METHODS)
-    changes = parse_options(options.option)
-    check_sampler(options)
+    method, changes = METHODS[choose("method", options.method, METHODS)], parse_options(options.option)
+    validated("option", method.OPTIONS, changes)
+    check_early(options)
     prompts = read_prompts(options.prompts) if options.prompts else []
-    if prompts:
-        labels_of(options)
     base = load_model(options.base, device_of(options))
     precision = options.precision or defaults.profile_of(base).precision
     filled = api.check_erasure(base, options.method, options.kind, changes)
-    method = METHODS[options.method]
     needs = method.needs(method.OPTIONS(**filled))
     retain = retain_prompts(options, not {"retain_set", "remain_prompts"}.isdisjoint(needs))
     anchors = [prompt.text for prompt in read_prompts(options.anchors)] if options.anchors else []
@@ -143,8 +139,8 @@ def run_attack(options: Namespace) -> int:
 
     kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
     validated("budget", Budget, budget)
+    check_early(options)
     prompts = read_prompts(options.prompts)
-    labels_of(options)
     base, model = load_models(options)
     judge, prompts = judge_of(options, model), api.attack_prompts(model, prompts)
     network = options.clip or defaults.profile_of(model).attack_clip
@@ -172,6 +168,7 @@ def run_evaluate(options: Namespace) -> int:
     from advunlearn_lib.metrics.fid import Statistics
     from advunlearn_lib.metrics.quality import load_features
 
+    check_early(options)
     captions = read_prompts(options.prompts)
     check_count(len(captions))
     features = reference = None
@@ -204,6 +201,7 @@ def run_generate(options: Namespace) -> int:
     from advunlearn_lib.base.images import write_image
     from advunlearn_lib.experiment import defaults
 
+    check_early(options)
     texts = [api.EvaluationPrompt(text, options.seed + number) for number, text in enumerate(options.prompt)]
     prompts = texts or read_prompts(options.prompts)
     _, model = load_models(options)

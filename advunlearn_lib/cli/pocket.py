@@ -9,7 +9,7 @@ from typing import Any
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.base.paths import DATA, ROOT
-from advunlearn_lib.cli.command import Command, at_least, stay_offline
+from advunlearn_lib.cli.command import Command, seed, stay_offline
 from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Kind
@@ -88,7 +88,7 @@ def add_tune_options(parser: ArgumentParser) -> None:
     add("--kind", choices=KINDS, help="this kind of concept only")
     add("--method", default="", help="this method only, as the tables name it")
     add("--budget", action="store_true", help="the attack's budget instead of the methods")
-    add("--seed", type=at_least(0), help="seed of training, attack and pictures (default: 0)")
+    add("--seed", type=seed, help="seed of training, attack and pictures (default: 0)")
     add_output_options(parser)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,27 @@ def source(model: str | Path) -> tuple[str, dict[str, Any]]:
             f"{str(model)!r} is no folder here, and no hub id either (owner/name or owner/name@revision)"
         )
     return name, {"revision": revision or "main", "local_files_only": offline()}
+
+
+def check_folder(model: str | Path, kind: str, wanted: str) -> None:
+    """:class:`UserError` where ``model`` is neither a hub id nor a folder whose ``config.json`` names
+    ``wanted`` (a pattern) as type or architecture: weights of another network would load as random ones.
+    """
+    source(model)
+    if not Path(model).exists():
+        return  # a hub id
+    try:
+        config = json.loads((Path(model) / "config.json").read_text())
+        names = [config["model_type"], *(config.get("architectures") or [])]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise UserError(f"{str(model)!r} is no {kind}: it has no config.json of one") from None
+    if not any(re.fullmatch(wanted, str(name)) for name in names):
+        raise UserError(f"{str(model)!r} is no {kind}, but {', '.join(map(str, names))}")
+
+
+def check_clip(model: str | Path) -> None:
+    """:class:`UserError` for a folder that is no whole CLIP."""
+    check_folder(model, "CLIP model", "clip")
 
 
 def offline() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
+from unicodedata import category
 
 import torch
 from torch import Tensor
@@ -54,6 +55,13 @@ def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> li
                 f"the prompt {prompt!r} has {count} tokens; with {extra} adversarial ones at most {limit} fit"
             )
     return counts
+
+
+def check_words(prompts: Sequence[str]) -> None:
+    """:class:`UserError` for a prompt of punctuation and blanks only: it names nothing."""
+    for prompt in prompts:
+        if prompt and all(letter.isspace() or category(letter).startswith("P") for letter in prompt):
+            raise UserError(f"the prompt {prompt!r} names nothing; a word is needed")
 
 
 def with_prefix(model: LatentDiffusion, prefix: Sequence[int], prompt: str) -> str:

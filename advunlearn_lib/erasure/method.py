@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import torch
 from accelerate import Accelerator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.quirks import Quirks
+from advunlearn_lib.base.settings import MOST_STEPS, Settings
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.task import Task
 
@@ -32,14 +33,14 @@ def marks(**given: Unpack[Marks]) -> dict[str, Any]:
     return dict(given)
 
 
-class Options(BaseModel):
+class Options(Settings):
     """What every method can be told. Defaults are the paper's, for Stable Diffusion.
 
     ``quirks`` name deviations of the official code from the paper, off by default. A class that gives an
     option another default keeps its marks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    MOST: ClassVar[dict[str, int]] = Settings.MOST | {"steps": MOST_STEPS}
     QUIRKS: ClassVar[dict[str, str]] = {}
 
     component: str = Field("unet", description="the part that is trained: unet or text_encoder")

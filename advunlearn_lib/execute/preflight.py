@@ -9,10 +9,11 @@ import torch
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import check_disk
 from advunlearn_lib.base.store import Store
-from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.diffusion.device import check_device, device_named
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.experiment.cells import MODEL
 from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.metrics.judges import check_judge
 
 
 def preflight(jobs: Sequence[Job], store: Store) -> None:
@@ -21,11 +22,12 @@ def preflight(jobs: Sequence[Job], store: Store) -> None:
     """
     profile = jobs[0].profile
     check_disk("store", store.root, profile.disk_gb)
-    for job in jobs:
-        if job.cell.metric in ("asr", "pre_asr"):
-            job.profile.judge_of(job.profile.concepts[job.cell.row.concept])
+    judged = [job for job in jobs if job.cell.metric in ("asr", "pre_asr")]
+    judges = (job.profile.judge_of(job.profile.concepts[job.cell.row.concept]) for job in judged)
+    for judge in dict.fromkeys(judges):
+        check_judge(judge)
     if not profile.gpu_gb or profile.device == "cpu":
-        device_named(profile.device)
+        check_device(profile.device, profile.precision)
         return
     if not torch.cuda.is_available():
         needed = f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none"

@@ -13,7 +13,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import in_parts, to_arrays
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.metrics.nudenet import NudeNetJudge, PackagedDetector
-from advunlearn_lib.metrics.nudenet_classes import PACKAGED, is_official
+from advunlearn_lib.metrics.nudenet_classes import PACKAGED, is_nudenet, is_official
 from advunlearn_lib.metrics.nudenet_official import OfficialDetector, locate
 
 
@@ -76,6 +76,14 @@ class LabelJudge:
         )
 
 
+def check_judge(name: str | Path) -> None:
+    """:class:`UserError` for what is neither a classifier's folder nor a hub id, nor NudeNet's."""
+    if str(name).endswith(".onnx"):
+        locate(str(name))
+    elif not is_nudenet(str(name)):
+        hub.check_folder(name, "image classifier", ".*ForImageClassification")
+
+
 def load_judge(
     name: str | Path,
     labels: list[str],
@@ -85,7 +93,10 @@ def load_judge(
 ) -> Callable[[Tensor], Tensor]:
     """The judge ``name``: "nudenet", the benchmark's detector, or a file ``.onnx`` of its weights, which have
     the checksum ``sha256``, if given; "nudenet-320n", the package's; or a classifier's folder or hub id.
+    Raises :class:`UserError` for what cannot be loaded, and for a threshold that is no probability.
     """
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold {threshold} is out of range (allowed: 0 to 1)")
     if is_official(str(name)):
         return NudeNetJudge(OfficialDetector(locate(str(name), sha256)), labels, threshold)
     if name == PACKAGED:

@@ -55,8 +55,9 @@ def load_profile(
         else:
             changes[choose("setting", field, SETTABLE)] = value
     profile = validated("setting", Profile, dict(chosen) | changes)
-    for name in ("base", "clip", "attack_clip"):
-        hub.source(getattr(profile, name))
+    hub.source(profile.base)
+    for clip in (profile.clip, profile.attack_clip):
+        hub.check_clip(clip)
     for name in ("judges", "prompts_dir", "reference"):
         if getattr(profile, name) and not Path(getattr(profile, name)).exists():
             raise UserError(f"setting {name}={getattr(profile, name)!r}: no such folder")

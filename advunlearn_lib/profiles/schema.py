@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.base.settings import Settings
 from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
 Kind = Literal["broad", "style", "object"]
@@ -126,10 +127,9 @@ class Concept(BaseModel):
         return "" if self.name.lower() == self.paper.lower() else self.name
 
 
-class Profile(BaseModel):
+class Profile(Settings):
     """One way to run everything."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     source: Literal["emoji", "official"] = Field(
         "emoji", description="where prompts, captions and pictures come from"
@@ -147,7 +147,11 @@ class Profile(BaseModel):
     sprites: Path = DATA / "world" / "sprites.png"
     prompts_dir: str = Field("", description="local copies of the official prompt files")
     reference: str = Field("", description="FID's real pictures: a folder, or an .npz of mu and sigma")
-    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$",
+        description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="of training; pictures are made in fp32"
     )
