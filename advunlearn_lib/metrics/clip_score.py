@@ -21,7 +21,7 @@ FEWEST = 2  # pictures behind a number: of one no spread is known
 
 
 class TensorCLIP(CLIPModel):  # type: ignore[misc]
-    """A ``CLIPModel`` whose features are tensors, as torchmetrics 1.9 expects; transformers 5 wraps them."""
+    """A ``CLIPModel`` whose features are tensors; transformers 5 wraps them."""
 
     def get_text_features(self, *args: Any, **kwargs: Any) -> Any:
         """Projected text features [n, d]."""
