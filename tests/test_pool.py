@@ -103,5 +103,5 @@ def test_one_worker_a_gpu_or_one_a_core(two_gpus, monkeypatch, tmp_path, device,
     profile = POCKET.model_copy(update={"device": device})
     todo = [Job(profile, Cell(Row("nudity", "ESD"), "", MODEL))] * 5
     with pytest.raises(KeyboardInterrupt):
-        pool.run_pool(todo, Store(tmp_path), "test", None)
+        pool.run_pool(todo, Store(tmp_path), "test")
     assert (Executor.count, Executor.gpus, Executor.threads) == (count, gpus, 3 // count)

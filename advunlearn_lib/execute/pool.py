@@ -28,7 +28,7 @@ from advunlearn_lib.experiment.distributed import processes
 from advunlearn_lib.experiment.study import Study
 
 
-def compute(jobs: Sequence[Job], store: Store, desc: str, workers: int | None = None) -> None:
+def compute(jobs: Sequence[Job], store: Store, desc: str) -> None:
     """See to it that the store holds all ``jobs``; those it has are not looked at again.
 
     What a worker raises is raised here, and the jobs not yet begun are dropped. Raises :class:`UserError`
@@ -41,7 +41,7 @@ def compute(jobs: Sequence[Job], store: Store, desc: str, workers: int | None = 
     if todo:
         preflight(todo, store)
     if state is None and todo:
-        run_pool(todo, store, desc, workers)
+        run_pool(todo, store, desc)
         return
     for job in todo:
         compute_one(job, store.root)
@@ -60,12 +60,12 @@ def visible_gpus(device: str) -> list[str]:
     return given[:count] or [str(number) for number in range(count)]
 
 
-def run_pool(todo: list[Job], store: Store, desc: str, workers: int | None) -> None:
+def run_pool(todo: list[Job], store: Store, desc: str) -> None:
     """All of ``todo`` in processes of our own: one a GPU, one for a GPU that was named, or one a core."""
     device = todo[0].profile.device
     gpus = visible_gpus(device)
-    natural = len(gpus) or (1 if device.startswith("cuda") else os.cpu_count() or 1)
-    count = min(workers or natural, len(todo))
+    most = len(gpus) or (1 if device.startswith("cuda") else os.cpu_count() or 1)
+    count = min(most, len(todo))
     context = get_context("spawn")
     lines: SimpleQueue[tuple[int, str]] = context.SimpleQueue()
     free: SimpleQueue[str] = context.SimpleQueue()
