@@ -48,10 +48,9 @@ def test_every_command_of_the_documents_is_one(document):
             continue
         options = COMMANDS[name].parse(words)
         if name in ITEMS:
-            changes = [change for change in overrides_of(options) if not change.startswith("reference=")]
-            load_profile(
-                options.profile, changes, options.quick, options.seed
-            )  # the reference is the reader's
+            own = ("reference=", "add=")  # the reader's files
+            changes = [change for change in overrides_of(options) if not change.startswith(own)]
+            load_profile(options.profile, changes, options.quick, options.seed)
 
 
 @pytest.mark.parametrize(("words", "given"), [

@@ -6,11 +6,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
+from advunlearn_lib.base.keys import Recipe, fingerprint
+
 Base = TypeVar("Base")
+
+
+def code_of(kind: type) -> Recipe:
+    """What a recipe says of a class: the key of its file, unless it is one of the package's own."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return {"code": fingerprint(file)} if file and not kind.__module__.startswith("advunlearn_lib.") else {}
 
 
 class Registry(Mapping[str, type[Base]], Generic[Base]):

@@ -48,7 +48,8 @@ def overrides_of(options: Namespace) -> list[str]:
     named = {"base": options.base, "prompts_dir": options.prompts_dir}
     changes = [f"{name}={value}" for name, value in named.items() if value is not None]
     checkpoints = [f"checkpoint={one}" for one in getattr(options, "checkpoint", [])]
-    return [*options.set, *checkpoints, *changes]
+    added = [f"add={one.resolve()}" for one in getattr(options, "add", [])]
+    return [*options.set, *checkpoints, *added, *changes]
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -94,6 +95,13 @@ def add_item_options(parser: ArgumentParser) -> None:
         help="local (default), ray, or ray://ADDRESS: compute cells on a cluster")  # fmt: skip
 
 
+def add_table_options(parser: ArgumentParser) -> None:
+    """... and what stands beside the paper's methods and attacks."""
+    add_item_options(parser)
+    parser.add_argument("--add", action="append", default=[], type=Path, metavar="FILE.py",
+        help="put the methods and attacks that a file of yours registers into the table")  # fmt: skip
+
+
 def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
     """The profile and a notebook's parameters.
 
@@ -112,8 +120,9 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
     )
     if options.publish:
         usual = BEYOND.get(options.command, 1)
-        if options.quick or options.seed or options.seeds != usual or options.out:
-            others = "--quick, --seed, --seeds or --out"
+        added = getattr(options, "add", [])
+        if options.quick or options.seed or options.seeds != usual or options.out or added:
+            others = "--quick, --seed, --seeds, --out or --add"
             raise UserError(f"--publish writes the plain run: it does not go with {others}")
         folder = published_folder(profile.name)
     parameters = {
@@ -219,7 +228,8 @@ def precompute_cells(options: Namespace, jobs: list[Job], run: Run) -> int:
 
 HELP = "regenerate this item of the paper: its notebook, executed, and its files"
 COMMANDS = (
-    *(Command(item, HELP, f"{item} --set fid_images=2000", add_item_options, run_item, resumes=True)
+    *(Command(item, HELP, f"{item} --set fid_images=2000",
+              add_table_options if item.startswith("table") else add_item_options, run_item, resumes=True)
       for item in ITEMS),
     Command("deviations", "what each deviation of the official codes does to robustness and quality",
             "deviations --seeds 1", add_notebook_options, run_notebook, resumes=True),

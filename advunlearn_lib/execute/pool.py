@@ -26,6 +26,7 @@ from advunlearn_lib.execute.preflight import preflight
 from advunlearn_lib.experiment.cells import MODEL, Cell
 from advunlearn_lib.experiment.distributed import processes
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.profiles.added import load_added
 
 
 def compute(jobs: Sequence[Job], store: Store, desc: str) -> None:
@@ -130,6 +131,8 @@ def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[str], threads:
 
 def compute_one(job: Job, root: Path) -> None:
     """One cell, in a worker."""
+    for file in job.profile.added:
+        load_added(file)
     study = Study(job.profile, Store(root))
     if job.cell.metric in (MODEL, "seconds_per_iteration"):
         study.model(job.cell.row)

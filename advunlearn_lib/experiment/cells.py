@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from advunlearn_lib.erasure.method import Method
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.profiles.schema import COMPONENTS
+from advunlearn_lib.profiles.schema import component_name
 
 BASE = "SD v1.4"
 METRICS = ("asr", "pre_asr", "fid", "clip", "seconds_per_iteration")
@@ -29,8 +29,7 @@ class Row(NamedTuple):
 def usual_component(label: str) -> str:
     """What the method of this name in the tables trains, where nothing else is said."""
     methods = {method.LABEL: method for method in METHODS.values()}
-    part = methods.get(label, Method).OPTIONS.model_fields["component"].default
-    return next(name for name, own in COMPONENTS.items() if own == part)
+    return component_name(methods.get(label, Method).OPTIONS.model_fields["component"].default)
 
 
 class Cell(NamedTuple):

@@ -13,6 +13,7 @@ from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.keys import Recipe, fingerprint, key_of
+from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.data.source import source_of
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.registry import METHODS
@@ -123,7 +124,7 @@ class Recipes:
             "also": list(concept.also),
             "preserve": list(concept.preserve),
             "retain_set": self.source.retain_set(concept.labels, self.variant(row).retain),
-        }
+        } | code_of(METHODS[method])
 
     def options(self, row: Row) -> tuple[str, dict[str, Any]]:
         """The method's name in the registry and all its
@@ -189,9 +190,9 @@ class Recipes:
             "attack": attack,
             "budget": self.budget(row.concept, attack).model_dump(mode="json"),
         }
-        return recipe | (
-            {"clip": fingerprint(self.profile.attack_clip)} if ATTACKS[attack].NEEDS_CLIP else {}
-        )
+        kind = ATTACKS[attack]
+        clip = {"clip": fingerprint(self.profile.attack_clip)} if kind.NEEDS_CLIP else {}
+        return recipe | clip | code_of(kind)
 
     def quality(self, row: Row) -> Recipe:
         """FID and CLIP score of one model, on captions without

@@ -18,7 +18,7 @@ from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.paper import claims, plots, tables
 from advunlearn_lib.paper.folders import results_folder
 from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
-from advunlearn_lib.paper.reported import Result, jobs_of, reported, reproduce, rows_of
+from advunlearn_lib.paper.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 
@@ -128,14 +128,16 @@ class Item:
 
     def pre_asr(self) -> dict[Row, Estimate]:
         """Success without attack of each model; the paper's tables do not have it."""
-        cells = {number.cell for number in reported(self.source) if number.cell.metric == "asr"}
+        cells = dict.fromkeys(
+            number.cell for number in numbers_of(self.profile, self.source) if number.cell.metric == "asr"
+        )
         return {cell.row: self.study.estimate(cell._replace(metric="pre_asr")) for cell in cells}
 
     def flags(self) -> list[str]:
         """What the attacks say against themselves, a line each; a random attack counts where one was run."""
         lines = []
         for cell in dict.fromkeys(
-            number.cell for number in reported(self.source) if number.cell.metric == "asr"
+            number.cell for number in numbers_of(self.profile, self.source) if number.cell.metric == "asr"
         ):
             flags = list(self.study.attack(cell.row, cell.attack).flags)
             luck = cell._replace(attack="random")

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict
 
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
-from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.cells import Cell, Row, usual_component
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.paper.items import TABLES
+from advunlearn_lib.profiles.added import load_added
 from advunlearn_lib.profiles.schema import Profile
 
 HERE = Path(__file__).parent
@@ -33,8 +35,16 @@ class Reported(NamedTuple):
     value: float
 
 
+class Added(NamedTuple):
+    """A number of a method or an attack that the paper does not have."""
+
+    table: str
+    cell: Cell
+    value: None = None
+
+
 class Result(BaseModel):
-    """A number of the paper and ours.
+    """A number of the paper, if it has it, and ours.
 
     ``here`` is what stands for the concept in this profile, if anything does.
 
@@ -52,7 +62,7 @@ class Result(BaseModel):
     variant: str
     attack: str
     metric: str
-    reported: float
+    reported: float | None
     reproduced: float
     low: float
     high: float
@@ -105,15 +115,34 @@ def rows_of(table: str) -> list[Row]:
     return list(dict.fromkeys(number.cell.row for number in reported(table)))
 
 
+def numbers_of(profile: Profile, table: str) -> list[Reported | Added]:
+    """The paper's cells of a table, and those of what the profile's ``added`` files put beside them.
+
+    An added method is measured as the table's models are, an added attack is tried on all of them.
+    """
+    paper, files = reported(table), [load_added(file) for file in profile.added]
+    cells = [number.cell for number in paper]
+    named = any(cell.row.component for cell in cells)
+    for name in (name for file in files for name in file.methods):
+        label = METHODS[name].LABEL
+        component = usual_component(label) if named else ""
+        cells += dict.fromkeys(
+            cell._replace(row=Row(cell.row.concept, label, component)) for cell in cells[: len(paper)]
+        )
+    models = dict.fromkeys(cell.row for cell in cells if cell.metric == "asr")
+    cells += [Cell(row, attack, "asr") for file in files for attack in file.attacks for row in models]
+    return [*paper, *(Added(table, cell) for cell in cells[len(paper) :])]
+
+
 def jobs_of(profiles: Sequence[Profile], table: str) -> list[Job]:
     """What has to be computed for a table, for each profile (one a seed)."""
-    return [Job(profile, number.cell) for number in reported(table) for profile in profiles]
+    return [Job(profile, number.cell) for number in numbers_of(profiles[0], table) for profile in profiles]
 
 
 def reproduce(studies: Sequence[Study], table: str) -> list[Result]:
-    """One result for each reported cell, computed or read from the store, over the seeds of ``studies``."""
+    """One result for each cell of a table, computed or read from the store, over the seeds of ``studies``."""
     compute(jobs_of([study.profile for study in studies], table), studies[0].store, f"table {table}")
-    return [result_of(studies, number) for number in reported(table)]
+    return [result_of(studies, number) for number in numbers_of(studies[0].profile, table)]
 
 
 def read_results(folder: Path) -> tuple[list[Result], str]:
@@ -136,8 +165,8 @@ def read_results(folder: Path) -> tuple[list[Result], str]:
     return results, "; ".join(stamps)
 
 
-def result_of(studies: Sequence[Study], number: Reported) -> Result:
-    """Our value of one reported number."""
+def result_of(studies: Sequence[Study], number: Reported | Added) -> Result:
+    """Our value of one number of a table."""
     cell, first = number.cell, studies[0]
     kind, recipe = first.recipes.cell(cell)
     estimates = [study.estimate(cell) for study in studies]

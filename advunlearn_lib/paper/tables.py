@@ -56,7 +56,8 @@ def interval(estimate: Estimate | Result, value: float, metric: str = "") -> str
 def text(result: Result) -> str:
     """``reported | reproduced [low, high]``, with the spread across seeds where there are several."""
     across = f" ±{result.spread:.{DIGITS.get(result.metric, 1)}f}" if len(result.seeds) > 1 else ""
-    return f"{result.reported:g} | {interval(result, result.reproduced, result.metric)}{across}"
+    paper = "–" if result.reported is None else f"{result.reported:g}"
+    return f"{paper} | {interval(result, result.reproduced, result.metric)}{across}"
 
 
 def layout(
@@ -79,7 +80,7 @@ def layout(
         by_metric = across == "metric"
         column = metric_label(result.metric, fid_features) if by_metric else head_text(result, across)
         lines[head][column] = text(result)
-    return pd.DataFrame(list(lines.values()))
+    return pd.DataFrame(list(lines.values())).fillna("")
 
 
 def head_text(result: Result, field: str) -> str:

@@ -26,7 +26,7 @@ QUICK = {
     "sampling_steps": 4,
     "quick": True,
 }
-FIXED = ("name", "source", "sprites", "seed", "quick", "select")  # the seed has an option of its own
+FIXED = ("name", "source", "sprites", "seed", "quick", "select", "added")  # the seed has an option of its own
 SETTABLE = tuple(
     name
     for name, field in Profile.model_fields.items()
@@ -37,7 +37,8 @@ SETTABLE = tuple(
 def load_profile(
     name: str = "pocket", overrides: Sequence[str] = (), quick: bool = False, seed: int | None = None
 ) -> Profile:
-    """The named profile with ``name=value`` overrides: settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``.
+    """The named profile with ``name=value`` overrides: settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``,
+    ``add=FILE``.
 
     Raises :class:`UserError` for what is unknown or out of range, and for folders that do not exist.
     """
@@ -52,9 +53,15 @@ def load_profile(
             changes["checkpoints"] = changes.get("checkpoints", {}) | parse_checkpoint(value)
         elif field == "bases":
             changes["bases"] = changes.get("bases", chosen.bases) | parse_base(value, chosen)
+        elif field == "add":
+            changes["added"] = (*changes.get("added", ()), value)
         else:
             changes[choose("setting", field, SETTABLE)] = value
     profile = validated("setting", Profile, dict(chosen) | changes)
+    if profile.added:
+        from advunlearn_lib.profiles.added import with_added  # and torch
+
+        profile = with_added(profile)
     hub.source(profile.base)
     for clip in (profile.clip, profile.attack_clip):
         hub.check_clip(clip)

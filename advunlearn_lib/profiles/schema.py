@@ -18,6 +18,11 @@ Kind = Literal["broad", "style", "object"]
 COMPONENTS = {"UNet": "unet", "Text Encoder": "text_encoder"}  # the paper's names, and diffusers'
 
 
+def component_name(part: str) -> str:
+    """What the paper calls diffusers' ``part``."""
+    return next(name for name, own in COMPONENTS.items() if own == part)
+
+
 class MethodKey(NamedTuple):
     """A method as the paper's tables name it, what it trains
     ("UNet", "Text Encoder"), and the kind of concept.
@@ -198,6 +203,7 @@ class Profile(Settings):
     variants: dict[str, Variant] = Field({}, description="by a table's variant")
     checkpoints: dict[CheckpointKey, str] = Field({}, description="weights to evaluate instead of training")
     attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
+    added: tuple[str, ...] = Field((), description="files of methods and attacks beside the paper's")
 
     def judge(self, name: str) -> str:
         """Where the judge ``name`` is: its folder (without a revision) if there is one, else a hub id."""
