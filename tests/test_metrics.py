@@ -12,7 +12,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.metrics.asr import attack_success_rate
-from advunlearn_lib.metrics.clip_score import check_count, clip_scores, load_clip
+from advunlearn_lib.metrics.clip_score import check_count, clip_scores, count_cut, load_clip
 from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
 from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
@@ -83,9 +83,26 @@ def test_clip_score_is_the_cosine(scenes, images):
 
 def test_a_caption_longer_than_clip_reads_is_cut(clip, images):
     longest = clip[0].config.text_config.max_position_embeddings
-    scores = clip_scores(clip, images[:2], ["a church " * longest, "a photo of a church"])
-    alone = clip_scores(clip, images[1:2], ["a photo of a church"])
+    captions = ["a church " * longest, "a photo of a church"]
+    scores, alone = clip_scores(clip, images[:2], captions), clip_scores(clip, images[1:2], captions[1:])
     assert scores.shape == (2,) and scores[1] == pytest.approx(alone[0], abs=1e-5)
+    assert count_cut(clip, captions) == 1 and count_cut(clip, captions[1:] * 3) == 0
+
+
+def test_what_is_left_of_a_long_caption_keeps_its_end_token(clip, scenes, images):
+    """Without it CLIP pools another token."""
+    model, processor = clip
+    longest, caption = model.config.text_config.max_position_embeddings, scenes.scenes[0].caption
+    text = f"{caption} and {caption} and {caption} and {caption}"
+    ids = torch.tensor(
+        [[*processor.tokenizer(text).input_ids[: longest - 1], processor.tokenizer.eos_token_id]]
+    )
+    with torch.no_grad():
+        told = model.get_text_features(ids, torch.ones_like(ids))
+        picture = model.get_image_features(images[:1] * 2 - 1)
+    expected = float(torch.cosine_similarity(picture, told))
+    assert count_cut(clip, [text]) == 1 and expected > 0.4
+    assert clip_scores(clip, images[:1], [text])[0] == pytest.approx(expected, abs=1e-3)
 
 
 def test_one_picture_has_no_spread():

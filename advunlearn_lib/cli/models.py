@@ -163,7 +163,7 @@ def run_evaluate(options: Namespace) -> int:
     from advunlearn_lib import api
     from advunlearn_lib.data.reference import read_reference, reference_files
     from advunlearn_lib.experiment import defaults
-    from advunlearn_lib.metrics.clip_score import check_count
+    from advunlearn_lib.metrics.clip_score import check_count, count_cut
     from advunlearn_lib.metrics.estimate import format_estimates
     from advunlearn_lib.metrics.fid import Statistics
     from advunlearn_lib.metrics.quality import load_features
@@ -187,11 +187,14 @@ def run_evaluate(options: Namespace) -> int:
     estimates = api.evaluate(
         model, captions, clip, features, reference, sampling, options.seed, options.batch
     )
+    cut = count_cut(clip, [caption.text for caption in captions])
     protocol = {"captions": f"{len(captions)} of {options.prompts.name}", "clip": network}
+    protocol["captions that CLIP cuts"] = cut
     protocol |= {"features": profile.fid_features if options.reference else "", "pictures": vars(sampling)}
     rates = {name: estimate.model_dump() for name, estimate in estimates.items()}
     write_json(folder / "evaluate.json", rates | {"protocol": protocol})
-    print(f"{format_estimates(estimates)}\nwritten: {folder / 'evaluate.json'}")
+    warning = [f"warning: CLIP cuts {cut} of {len(captions)} captions, which are too long for it"] * (cut > 0)
+    print("\n".join([format_estimates(estimates), *warning, f"written: {folder / 'evaluate.json'}"]))
     return 0
 
 

@@ -65,6 +65,13 @@ def clip_scores(clip: tuple[Any, Any], images: Tensor, captions: Sequence[str]) 
     return torch.cat(scores).numpy()
 
 
+def count_cut(clip: tuple[Any, Any], captions: Sequence[str]) -> int:
+    """How many of ``captions`` have more tokens than the model reads, the end token among them."""
+    model, processor = clip
+    rows = processor.tokenizer(list(captions), padding=False, truncation=False).input_ids
+    return sum(len(row) > model.config.text_config.max_position_embeddings for row in rows)
+
+
 def check_count(n: int) -> None:
     """:class:`UserError` for so few captions that nothing is known of the spread."""
     if n < FEWEST:
