@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from advunlearn_lib.diffusion.token_edit import place
 from advunlearn_lib.erasure.loop import prepare
+from advunlearn_lib.erasure.official import OfficialAdvUnlearn, OfficialESD
+from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.recipes import Recipes
@@ -72,6 +74,15 @@ def signs_of_sums(model, steps, lr):
         )
         d = d - lr * total.sign()
     return d.detach()
+
+
+@pytest.mark.parametrize(("name", "official"), [("esd", OfficialESD), ("advunlearn", OfficialAdvUnlearn)])
+def test_a_quirk_brings_the_official_codes_class_and_nothing_else_does(model, name, official):
+    kind, task = METHODS[name], Task(model, ["church"], RETAIN)
+    plain = {"steps": 2, "per_prompt": 1, "component": "text_encoder", "group": "full"}
+    assert type(kind(task, kind.OPTIONS(**plain))) is kind
+    for quirk in kind.OPTIONS.QUIRKS:
+        assert type(kind(task, kind.OPTIONS(**plain, quirks={quirk}))) is official
 
 
 def test_quirks_do_what_they_say(model):

@@ -66,7 +66,7 @@ def test_the_retain_loss_is_of_the_told_timesteps(model):
     method = advunlearn(model, retain_batch=3)
     ours, rng = method.retain_loss(0, generator()), generator()
     which = method.retain.paths_of(method.retain_prompts(0), rng)
-    batch = method.points_on(method.retain, method.retain_ids, which, rng)
+    batch = method.points_on(method.retain, which, rng)
     total = 0.0
     with torch.no_grad():
         for row in range(3):

@@ -6,7 +6,7 @@ r"""AdvUnlearn (Zhang et al., NeurIPS 2024): erase against adversarial prompts, 
 d is one free token embedding (prefix), moved K steps against its gradient from a random vocabulary row, or
 for the paper's Fast AT one step against the gradient's sign (FGSM). Each step, and the loss after them, sees
 another z_t. gamma = 0 is AT-ESD. Paper: equations 4-6, algorithm 1; official
-``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``.
+``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``, whose quirks are in ``official.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.method import Options, Part, marks
+from advunlearn_lib.erasure.method import Options, marks
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
@@ -109,39 +109,63 @@ class AdvUnlearn(ESD):
 
     def __init__(self, task: Task, options: AdvUnlearnOptions) -> None:
         super().__init__(task, options)
-        frozen, concept = task.frozen, task.concept
+        self.counts = [token_count(row, task.frozen.tokenizer.eos_token_id) for row in self.ids]
         self.retain = None
         if options.retain_weight > 0:
             self.retain = self.paths(task.retain_set, options.retain_per_prompt, task.seed + 1)
-            self.retain_ids = frozen.tokenize(task.retain_set)
-        self.attacked_ids = self.ids
-        self.counts = [token_count(row, frozen.tokenizer.eos_token_id) for row in self.ids]
-        if "word_count" in options.quirks:
-            self.counts, k = [len(prompt.split()) for prompt in concept], options.attack_tokens
-            rows = zip(self.ids, self.counts, strict=True)
-            cut = [torch.cat([row[: 1 + n], row[1 + n + k :], row[-1:].expand(k)]) for row, n in rows]
-            self.attacked_ids = torch.stack(cut)
+            self.retain_ids = task.frozen.tokenize(task.retain_set)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
-        """Attack, then the upper level's loss."""
-        options = self.options
+        """The upper level: erase against the attack, retain on the rest."""
+        loss = self.attacked_loss(iteration, generator)
+        if self.retain is not None:
+            loss = loss + self.options.retain_weight * self.retain_loss(iteration, generator)
+        return loss
+
+    def attacked_loss(self, iteration: int, generator: torch.Generator) -> Tensor:
+        """L_ESD(theta, c*): the lower level finds c*, once the warm-up is over."""
         which = self.choose_paths(generator)
-        attacked = iteration >= options.warm_up and options.attack_steps > 0
+        attacked = iteration >= self.options.warm_up and self.options.attack_steps > 0
         ids = self.ids[self.bank.prompt_of(which)]
         words = self.attack(which, generator) if attacked else self.model.token_embeds(ids)
-        total = self.erase_loss(self.sample_points(which, generator), self.model.encode(ids, words))
-        if self.retain is not None and "separate_retain_step" not in options.quirks:
-            total = total + options.retain_weight * self.retain_loss(iteration, generator)
-        return total
+        return self.erase_loss(self.sample_points(which, generator), self.model.encode(ids, words))
 
-    def parts(self) -> tuple[Part, ...]:
-        """One step on :meth:`loss`; with the quirk a second one, on the retain loss."""
-        apart = self.retain is not None and "separate_retain_step" in self.options.quirks
-        return (self.backward, self.backward_of_retaining) if apart else (self.backward,)
+    def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
+        """The lower level: token embeddings [b, l, d] of c*, one for the prompt of each path ``which``.
 
-    def backward_of_retaining(self, iteration: int, generator: torch.Generator) -> float:
-        """The retain loss's gradient."""
-        return self.leave_gradient(self.retain_loss(iteration, generator))
+        Not differentiable.
+        """
+        options, prompts = self.options, self.bank.prompt_of(which)
+        ids, counts = self.tokens(prompts)
+        words, d = self.model.token_embeds(ids), self.start(prompts, counts, generator)
+        for _ in range(options.attack_steps):
+            batch = self.sample_points(which, generator)
+            embeds = self.model.encode(ids, place(words, d, counts, options.layout))
+            loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # each d its own
+            self.descend(d, torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale())
+        found = d.detach()
+        self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), found, strict=True)}
+        return place(words, found, counts, options.layout)
+
+    def descend(self, d: Tensor, gradient: Tensor) -> None:
+        """One step of the attack, in place."""
+        direction = gradient.sign() if self.options.attack_step == "sign" else gradient
+        d.data -= self.options.attack_lr * direction
+
+    def start(self, prompts: Tensor, counts: list[int], generator: torch.Generator) -> Tensor:
+        """d [b, k, d] to begin with: random vocabulary rows, or with "latest" each prompt's last attack."""
+        table = self.model.embedding_table()
+        rows = max(counts) if self.options.layout == "add" else self.options.attack_tokens
+        start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
+        if self.options.init == "latest":
+            for row, prompt in enumerate(prompts.tolist()):
+                last = self.state.get(f"d{prompt}", start[row])[:rows]
+                start[row, : len(last)] = last
+        return start.requires_grad_(True)
+
+    def tokens(self, prompts: Tensor) -> tuple[Tensor, list[int]]:
+        """Ids [b, l] of these concept prompts, and how many tokens each has between start and end."""
+        return self.ids[prompts], [self.counts[prompt] for prompt in prompts]
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
         """A random point on another path of each one's prompt; with ``same_path`` on ``which`` themselves."""
@@ -153,7 +177,7 @@ class AdvUnlearn(ESD):
         """|| eps(z_t, t, T(r)) - eps_0(z_t, t, r) ||^2 over the iteration's retain prompts."""
         assert self.retain is not None
         which = self.retain.paths_of(self.retain_prompts(iteration), generator)
-        batch = self.points_on(self.retain, self.retain_ids, which, generator)
+        batch = self.points_on(self.retain, which, generator)
         embeds = self.model.encode(self.retain_ids[batch.prompt])
         return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
 
@@ -165,45 +189,3 @@ class AdvUnlearn(ESD):
         rounds, number = divmod(iteration, count // batch)
         order = torch.randperm(count, generator=seeded(derived_seed(self.task.seed + 2, rounds)))
         return order[number * batch :][:batch]
-
-    def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
-        """Token embeddings [b, l, d] of the paths' prompts with adversarial rows in place.
-
-        Not differentiable.
-        """
-        options, quirks = self.options, self.options.quirks
-        prompts = self.bank.prompt_of(which)
-        ids, counts = self.attacked_ids[prompts], [self.counts[prompt] for prompt in prompts]
-        words = self.model.token_embeds(ids)
-        d = self.start(prompts, max(counts) if options.layout == "add" else options.attack_tokens, generator)
-        optimizer = torch.optim.Adam([d], options.attack_lr) if "adam_attack" in quirks else None
-        total, before = torch.zeros_like(d), d.detach().clone()
-        for _ in range(options.attack_steps):
-            batch = self.sample_points(which, generator)
-            embeds = self.model.encode(ids, place(words, d, counts, options.layout))
-            loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # a prompt's own
-            gradient = torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale()
-            piled = {"accumulate_gradients", "signed_buffer"} & quirks
-            total = total + gradient if piled else gradient
-            total = total.sign() if "signed_buffer" in quirks else total
-            before = d.detach().clone()
-            if optimizer is not None:
-                d.grad = total.clone()
-                optimizer.step()
-            else:
-                d.data -= options.attack_lr * (total.sign() if options.attack_step == "sign" else total)
-        final = before if "drop_last_update" in quirks else d.detach()
-        self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), final, strict=True)}
-        return place(words, final, counts, options.layout)
-
-    def start(self, prompts: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        """Where the attack starts: random vocabulary rows [b,
-        k, d], or with "latest" each prompt's last attack.
-        """
-        table = self.model.embedding_table()
-        start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
-        if self.options.init == "latest":
-            for row, prompt in enumerate(prompts.tolist()):
-                last = self.state.get(f"d{prompt}", start[row])[:rows]
-                start[row, : len(last)] = last
-        return start.requires_grad_(True)

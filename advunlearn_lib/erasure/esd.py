@@ -3,7 +3,7 @@ r"""ESD, Erased Stable Diffusion (Gandikota et al., ICCV 2023), on the UNet or o
     L = || eps(z_t, t, T(c)) - [ eps_0(z_t, t, "") - eta ( eps_0(z_t, t, c) - eps_0(z_t, t, "") ) ] ||^2
 
 eps_0 is the frozen model; eps and T are the current UNet and text encoder, of which one is trained.
-Paper: AdvUnlearn section 3; official ``utils/get_loss.py``.
+Paper: AdvUnlearn section 3; official ``utils/get_loss.py``, whose quirks are in ``official.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.erasure.method import Method, Options, marks
-from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.paths import FRESH, Bank, PathBatch, Resampler
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
@@ -76,16 +74,6 @@ class ESD(Method):
             return Resampler(self.frozen, prompts, FRESH, *settings, model=current)
         return Bank(self.frozen, prompts, per_prompt, *settings, tensors=self.task.tensors)
 
-    def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
-        """The parameters of the group."""
-        options = self.options
-        return select(
-            getattr(self.model, options.component),
-            options.component,
-            options.group,
-            "layer_prefix_match" in options.quirks,
-        )
-
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """L above for a batch of paths."""
         batch = self.sample_points(self.choose_paths(generator), generator)
@@ -106,23 +94,8 @@ class ESD(Method):
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
         """A random point on each of the concept's paths ``which``."""
-        return self.points_on(self.bank, self.ids, which, generator)
+        return self.points_on(self.bank, which, generator)
 
-    def points_on(self, bank: Resampler, ids: Tensor, which: Tensor, generator: torch.Generator) -> PathBatch:
-        """A random point on each path ``which`` of ``bank``, whose prompts have ``ids`` [n, l]."""
-        step = torch.randint(self.options.steps, which.shape, generator=generator)
-        if "noise_level_mismatch" not in self.options.quirks:
-            return bank.at(which, step)
-        width, last = 1000 // self.options.steps, self.options.steps - 1
-        timesteps = width * step + torch.randint(width, step.shape, generator=generator)
-        return retold(self.frozen, bank.at(which, (last + 2 - step).clamp(max=last)), timesteps, ids)
-
-
-@torch.no_grad()
-def retold(frozen: LatentDiffusion, batch: PathBatch, timesteps: Tensor, ids: Tensor) -> PathBatch:
-    """The same latents with other ``timesteps`` told to the networks, frozen ones included."""
-    timesteps = timesteps.to(batch.timesteps)
-    empty = frozen.unconditional().expand(len(timesteps), -1, -1)
-    eps_empty = frozen.predict_noise(batch.latents, timesteps, empty)
-    eps_prompt = frozen.predict_noise(batch.latents, timesteps, frozen.encode(ids[batch.prompt]))
-    return PathBatch(batch.latents, timesteps, eps_empty, eps_prompt, batch.prompt)
+    def points_on(self, bank: Resampler, which: Tensor, generator: torch.Generator) -> PathBatch:
+        """A random point on each path ``which`` of ``bank``."""
+        return bank.at(which, torch.randint(self.options.steps, which.shape, generator=generator))

@@ -89,6 +89,10 @@ class Options(Settings):
         return frozenset(self.QUIRKS)
 
 
+WITH_QUIRKS: dict[type[Method], type[Any]] = {}
+"""For a class without the quirks of its options: the subclass that has them (``official.py``)."""
+
+
 class Method:
     """One training run. A method overrides its :meth:`loss` and what else differs; ``loop.py`` trains it.
 
@@ -101,6 +105,10 @@ class Method:
     SLOW: ClassVar[bool] = False
     MAX_GRADIENT_NORM: ClassVar[float | None] = None
     options: Options
+
+    def __new__(cls, task: Task, options: Options) -> Self:
+        """Where quirks are set, an object of the class that has them."""
+        return super().__new__(WITH_QUIRKS.get(cls, cls) if options.quirks else cls)
 
     def __init__(self, task: Task, options: Options) -> None:
         self.task, self.frozen, self.options = task, task.frozen, options

@@ -137,6 +137,16 @@ class Resampler:
         latents, timesteps, empties, prompts = (torch.cat(column) for column in zip(*points, strict=True))
         return PathBatch(latents, timesteps, empties, prompts, self.prompt_of(which))
 
+    @torch.no_grad()
+    def retold(self, batch: PathBatch, timesteps: Tensor) -> PathBatch:
+        """The same latents with other ``timesteps`` [b] told to the networks, frozen ones included."""
+        timesteps = timesteps.to(batch.timesteps)
+        ids = self.frozen.tokenize([self.prompts[index] for index in batch.prompt.tolist()])
+        empty = self.empty.expand(len(timesteps), -1, -1)
+        eps_empty = self.frozen.predict_noise(batch.latents, timesteps, empty)
+        eps_prompt = self.frozen.predict_noise(batch.latents, timesteps, self.frozen.encode(ids))
+        return PathBatch(batch.latents, timesteps, eps_empty, eps_prompt, batch.prompt)
+
     def sample_batch(self, batch: int, generator: torch.Generator) -> PathBatch:
         """A random batch: path and grid point uniform."""
         which = torch.randint(len(self), (batch,), generator=generator)

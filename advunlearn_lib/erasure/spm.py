@@ -24,7 +24,7 @@ from torch import Tensor
 
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.esd import ESD, ESDOptions, retold
+from advunlearn_lib.erasure.esd import ESD, ESDOptions
 from advunlearn_lib.erasure.method import marks
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
@@ -98,7 +98,7 @@ class SPM(ESD):
         batch = self.bank.at(which, step)
         if "told_timestep" not in self.options.quirks:
             return batch
-        return retold(self.frozen, batch, 999 - 1000 * step // self.options.steps, self.ids)
+        return self.bank.retold(batch, 999 - 1000 * step // self.options.steps)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """ESD's loss and the anchors', which share its samples' z_t and t."""
