@@ -152,10 +152,10 @@ METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("AC", "UNet", "style"): ("ac", {"lr": 1e-4, "work": 8}),
     ("ESD", "UNet", "object"): ("esd", {"lr": 1e-4, "work": 20}),
     ("AdvUnlearn", "Text Encoder", "object"): ("advunlearn", {"lr": 5e-5, "work": 10, "retain_weight": 0.5}),
-    ("FMN", "UNet", "object"): ("fmn", {"lr": 1e-5, "work": 4}),
-    ("SPM", "UNet", "object"): ("spm", {"lr": 3e-3, "work": 8}),
-    ("SalUn", "UNet", "object"): ("salun", {"lr": 5e-5, "work": 6}),
-    ("ED", "UNet", "object"): ("erasediff", {"lr": 5e-5, "work": 4}),
+    ("FMN", "UNet", "object"): ("fmn", {"lr": 3e-5, "work": 8}),
+    ("SPM", "UNet", "object"): ("spm", {"lr": 6e-3, "work": 4}),
+    ("SalUn", "UNet", "object"): ("salun", {"lr": 1e-4, "work": 3}),
+    ("ED", "UNet", "object"): ("erasediff", {"lr": 5e-5, "work": 8}),
     ("SH", "UNet", "object"): ("scissorhands", OBJECT_CUT | {"lr": 1e-4, "work": 4}),
 }
 
