@@ -156,7 +156,7 @@ METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("SPM", "UNet", "object"): ("spm", {"lr": 6e-3, "work": 4}),
     ("SalUn", "UNet", "object"): ("salun", {"lr": 1e-4, "work": 3}),
     ("ED", "UNet", "object"): ("erasediff", {"lr": 5e-5, "work": 8}),
-    ("SH", "UNet", "object"): ("scissorhands", OBJECT_CUT | {"lr": 1e-4, "work": 4}),
+    ("SH", "UNet", "object"): ("scissorhands", OBJECT_CUT | {"lr": 1e-4, "work": 8}),
 }
 
 
