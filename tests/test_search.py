@@ -165,7 +165,10 @@ LOGS = PUBLISHED / "pocket" / "tuning"
 def test_the_profile_holds_what_the_log_chose(kind):
     log = read_log(LOGS / f"{kind}.csv")
     keys = {MethodKey(*place, kind) for place in log[["method", "component"]].itertuples(index=False)}
-    assert keys == {key for key in POCKET.methods if key.kind == kind}
+    wanted = {key for key in POCKET.methods if key.kind == kind}
+    assert keys == wanted or (
+        kind == "style" and ESD._replace(kind=kind) in keys < wanted
+    )  # not searched whole
     for key in keys:
         part, tried = log[(log.method == key.method) & (log.component == key.component)], settings(key)
         chosen = part.loc[choose_setting(part, cap_of(log, key))]
