@@ -106,7 +106,7 @@ def test_the_nudity_detectors_weights_are_looked_for(no_network, tmp_path, monke
 
 
 def test_a_full_disk_counts(not_full, no_network, monkeypatch, capsys):
-    assert main(["doctor", "--set", "disk_gb=1e9"]) == 1
+    assert main(["doctor", "--set", "disk_gb=1e6"]) == 1
     assert "  MISSING disk: " in capsys.readouterr().out
 
 

@@ -26,7 +26,7 @@ def test_a_table_is_computed_written_and_judged(item, capsys):
     assert {path.suffix for path in item.folder.iterdir()} == {".csv", ".json", ".md", ".tex"}
     assert item.claims().id.tolist() == ["1.1", "1.2", "1.3"]
     lines = item.verdicts().splitlines()
-    assert len(lines) == 5 and all(f"| {id} " in line for id, line in zip(("1.1", "1.2", "1.3"), lines[2:]))
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["1.1", "1.2", "1.3"]
     item.report()
     said = capsys.readouterr().out
     assert said.count("claim ") == 3 and item.stamp in said and "table1.csv, table1.json" in said

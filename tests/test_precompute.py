@@ -47,7 +47,7 @@ def test_several_processes_are_launched_with_the_same_words(store, launched, tmp
 
 
 def test_nothing_is_launched_on_a_machine_too_small(store, launched, tmp_path, capsys):
-    words = ["table3", "--processes", "2", "--out", str(tmp_path / "out"), "--set", "disk_gb=1e9"]
+    words = ["table3", "--processes", "2", "--out", str(tmp_path / "out"), "--set", "disk_gb=1e6"]
     assert main(words) == 2 and launched == []
     assert "GB are free for the store" in capsys.readouterr().err
 

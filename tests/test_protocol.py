@@ -36,7 +36,8 @@ def case(request, model, large, monkeypatch, tmp_path):
     profile = profile.model_copy(update={"select": False})  # a user's prompts are not chosen from
     if one is large:  # the judges that cannot be fetched
         (tmp_path / "wikiart-vit").mkdir()
-        (tmp_path / "wikiart-vit" / "config.json").write_text("{}")
+        architecture = '{"model_type": "vit", "architectures": ["ViTForImageClassification"]}'
+        (tmp_path / "wikiart-vit" / "config.json").write_text(architecture)
         profile = profile.model_copy(update={"judges": str(tmp_path), "detector_sha256": "0" * 64})
     texts = ["a photo of a church", "a church at night"] + [LONG] * (one is large)
     prompts = [EvaluationPrompt(text, 30 + row, 11.0 + row) for row, text in enumerate(texts)]
@@ -76,6 +77,7 @@ def record(monkeypatch, seen, one):
         return {}
 
     attack_once, package = Attack.run, "advunlearn_lib"
+    monkeypatch.setattr(f"{package}.metrics.clip_score.count_cut", lambda clip, captions: 0)
     monkeypatch.setattr(LatentDiffusion, "generate", generate)
     monkeypatch.setattr(
         LatentDiffusion, "encode_images", lambda self, images: torch.zeros(len(images), 4, 8, 8)
