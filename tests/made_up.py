@@ -41,8 +41,9 @@ def fill_store(root: Path) -> None:
 
 
 def copy_store(store: Path, folder: Path) -> Path:
-    """A store's files, linked: a cell is replaced whole, never written into."""
-    return shutil.copytree(store, folder, copy_function=os.link)
+    """A store's finished cells, linked: one is replaced whole, never written into, while others may be made."""
+    unfinished = shutil.ignore_patterns("*.partial", ".*.lock")
+    return shutil.copytree(store, folder, copy_function=os.link, ignore=unfinished)
 
 
 def fill_cells(root: Path, jobs: Sequence[Job]) -> None:
