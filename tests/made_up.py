@@ -41,7 +41,7 @@ def fill_store(root: Path) -> None:
 
 
 def copy_store(store: Path, folder: Path) -> Path:
-    """A store's finished cells, linked: one is replaced whole, never written into, while others may be made."""
+    """A store's finished cells, linked: one is replaced whole, never written into."""
     unfinished = shutil.ignore_patterns("*.partial", ".*.lock")
     return shutil.copytree(store, folder, copy_function=os.link, ignore=unfinished)
 

@@ -18,7 +18,8 @@ ADVERSARIAL = SMALL | SIGNED | {"attack_steps": 2, "warm_up": 0, "retain_batch":
 
 
 @pytest.mark.parametrize(("component", "quirks"), [
-    ("text_encoder", ()), ("unet", ()), ("text_encoder", ("separate_retain_step",)),
+    pytest.param("text_encoder", (), marks=pytest.mark.slow), ("unet", ()),
+    ("text_encoder", ("separate_retain_step",)),
 ])  # fmt: skip
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component, quirks):
     options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest", "quirks": set(quirks)}
