@@ -1,8 +1,9 @@
 """What a user imports: erase a concept, attack the erased model, measure it, draw with it.
 
-Without options each does what the paper does on a model of Stable Diffusion's
-size, and what the pocket profile does on a small one: iterations, learning
-rates, attack budgets and samplers are those of the profile that suits the model.
+Without options each does what the paper does on a model of Stable Diffusion's size, and what the pocket
+profile does on a small one: iterations, learning rates, attack budgets and samplers are those of the profile
+that suits the model. Each makes a specification (``erasure_spec``, ``attack_spec``, ``quality_spec``) as the
+tables do, and runs it.
 """
 
 from __future__ import annotations
@@ -10,52 +11,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.pictures import generate_pictures, target_latents
-from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPrompt, Judge
+from advunlearn_lib.attacks.pictures import generate_pictures
+from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt, Judge
 from advunlearn_lib.attacks.registry import ATTACKS
-from advunlearn_lib.base.errors import choose, validated
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.base.seeds import check_seed
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.diffusion.token_edit import check_words
-from advunlearn_lib.erasure.loop import Erased, check_options, check_task, prepare, train
-from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.experiment.choose_prompts import exempt_long
-from advunlearn_lib.experiment.defaults import (
-    default_budget,
-    default_options,
-    default_sampling,
-    profile_of,
-    quality_sampling,
-    target_sampling,
-)
+from advunlearn_lib.experiment import resolve
+from advunlearn_lib.experiment.attack_spec import AttackSpec, JudgeSpec
+from advunlearn_lib.experiment.erasure_spec import Erased, ErasureSpec, load_erased
+from advunlearn_lib.experiment.picture_specs import QualitySpec
+from advunlearn_lib.experiment.resolve import profile_of
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.metrics.judges import load_judge
-from advunlearn_lib.metrics.quality import measure_quality
-from advunlearn_lib.profiles.schema import Kind
+from advunlearn_lib.profiles.schema import Concept, Kind
 
 __all__ = [
+    "AttackSpec",
     "Erased",
+    "ErasureSpec",
     "EvaluationPrompt",
     "LatentDiffusion",
+    "QualitySpec",
     "Sampling",
     "attack",
+    "attack_spec",
     "erase",
+    "erasure_spec",
     "evaluate",
     "generate",
     "load_clip",
+    "load_erased",
     "load_judge",
     "load_model",
+    "quality_spec",
     "success_rates",
 ]
 Prompts = Sequence[str] | Sequence[EvaluationPrompt]
@@ -68,31 +66,36 @@ def with_seeds(prompts: Prompts) -> list[EvaluationPrompt]:
     return [EvaluationPrompt(p, seed) if isinstance(p, str) else p for seed, p in enumerate(asked)]
 
 
-def erasure_task(
+def erasure_spec(
     model: LatentDiffusion,
     concept: str | Sequence[str],
+    method: str = "advunlearn",
+    kind: Kind = "broad",
     retain_set: Sequence[str] = (),
     surrogate: str = "",
     names: Sequence[str] = (),
     remain_prompts: Sequence[str] = (),
-    anchors: Sequence[str] = (),
     seed: int = 0,
-) -> Task:
-    """What is to be erased. Without ``names`` the concept's words are the shortest of its prompts."""
-    prompts = [concept] if isinstance(concept, str) else list(concept)
+    **options: Any,
+) -> ErasureSpec:
+    """How :func:`erase` would erase ``concept``, with every option that it would use."""
+    prompts = (concept,) if isinstance(concept, str) else tuple(concept)
     check_words(prompts)
-    check_seed(seed)
-    words = list(names) or sorted(prompts, key=len)[:1]
-    return Task(
-        model,
-        prompts,
-        retain_set=list(retain_set),
-        surrogate=[surrogate] * len(prompts) if surrogate else [],
+    words = tuple(names) or tuple(sorted(prompts, key=len)[:1])
+    meant = Concept(
+        name=words[0] if words else "",
+        paper="",
+        kind=resolve.check_kind(kind),
+        erase=prompts,
         names=words,
-        remain_prompts=list(remain_prompts),
-        anchors=list(anchors),
-        seed=seed,
+        surrogate=surrogate,
+        remain_prompts=tuple(remain_prompts),
     )
+    precision = next(name for name, dtype in DTYPES.items() if dtype == model.dtype)
+    profile = profile_of(model).model_copy(update={"seed": check_seed(seed), "precision": precision})
+    usual = resolve.usual_options(profile, method, kind, str(options.get("component", "")))
+    filled = resolve.method_options(profile, method, meant, usual, options)
+    return resolve.erasure_spec(profile, method, filled, meant, retain_set)
 
 
 def erase(
@@ -104,77 +107,55 @@ def erase(
     surrogate: str = "",
     names: Sequence[str] = (),
     remain_prompts: Sequence[str] = (),
-    anchors: Sequence[str] = (),
     seed: int = 0,
     **options: Any,
 ) -> Erased:
-    """Erase ``concept``, one prompt that names it or several,
-    from ``model`` (left untouched); the erased model.
+    """Erase ``concept``, one prompt that names it or several, from ``model``, which is left untouched.
 
     ``kind``: "broad" (a category, as nudity), "style" or "object", whose settings the paper has; ``options``,
     those of the method's ``OPTIONS``, change them. ``surrogate`` is the prompt whose picture should come
     instead, for methods that relabel, and ``remain_prompts`` (default: the retain set) are those whose
-    pictures they keep; ``anchors`` are prompts without the style, for AC; ``names`` are the concept's own
-    words within its prompts, for FMN and AC.
-    Raises :class:`UserError` for an unknown method, option or value, a prompt without tokens, or a list that
-    the method needs and was not given.
+    pictures they keep; ``names`` are the concept's own words within its prompts (default: the shortest
+    prompt), for FMN and AC. Raises :class:`UserError` for an unknown method, option or value, a prompt
+    without tokens, or a list that the method needs and was not given.
     """
-    filled = check_erasure(model, method, kind, options)
-    task = erasure_task(model, concept, retain_set, surrogate, names, remain_prompts, anchors, seed)
-    return train(prepare(method, task, filled), seed)
-
-
-def check_erasure(model: LatentDiffusion, method: str, kind: Kind, options: dict[str, Any]) -> dict[str, Any]:
-    """All options of an erasure. Raises :class:`UserError` for an unknown method, name or value."""
-    choose("method", method, METHODS)
-    validated("option", METHODS[method].OPTIONS, options)  # alone first: messages are about these
-    usual = default_options(model, method, kind, str(options.get("component", "")))
-    return check_options(method, usual | options).model_dump()
+    spec = erasure_spec(
+        model, concept, method, kind, retain_set, surrogate, names, remain_prompts, seed, **options
+    )
+    return spec.run(model)
 
 
 def generate(
     model: LatentDiffusion, prompts: Prompts, sampling: Sampling | None = None, batch: int = BATCH
 ) -> Tensor:
-    """Pictures [n, 3, h, w] in [0, 1] of texts (seeds 0, 1,
-    ...), or of prompts with their own seeds and scales.
+    """Pictures [n, 3, h, w] in [0, 1] of texts, or of prompts with their own seeds and guidance scales.
+
+    Texts get the seeds 0, 1, ...
     """
-    asked, sampling = with_seeds(prompts), sampling or default_sampling(model)
+    asked, sampling = with_seeds(prompts), sampling or resolve.sampling_of(profile_of(model))
     with tqdm(total=len(asked), desc="pictures", leave=False) as bar:
         return generate_pictures(
             model, asked, sampling, batch=batch, callback=lambda done: bar.update(done - bar.n)
         )
 
 
-def make_attack(
+def attack_spec(
     model: LatentDiffusion,
-    judge: Judge,
     attack: str = "UnlearnDiffAtk",
-    original: LatentDiffusion | None = None,
-    sampling: Sampling | None = None,
-    seed: int = 0,
-    clip: tuple[Any, Any] | None = None,
-    batch: int = BATCH,
     kind: Kind = "broad",
+    sampling: Sampling | None = None,
+    judge: JudgeSpec | None = None,
+    seed: int = 0,
     **budget: Any,
-) -> Attack:
-    """The attack by its name, with the budget that suits the model where ``budget`` does not say otherwise.
-
-    It computes in fp32. Raises :class:`UserError` for an unknown attack, kind or budget, or where it lacks
-    something.
-    """
-    choose("attack", attack, ATTACKS)
-    check_seed(seed)
-    validated("budget", Budget, budget)
-    filled = validated("budget", Budget, default_budget(model, attack, kind) | budget)
-    after, before = exact(model), exact(original or model)
-    return ATTACKS[attack](
-        after, judge, filled, sampling or default_sampling(model), seed, before, clip, batch
+) -> AttackSpec:
+    """How :func:`attack` would attack, with the whole budget that it would use."""
+    profile = profile_of(model)
+    concept = resolve.nameless(profile, kind)
+    filled = resolve.attack_budget(profile, attack, concept, budget)
+    prompts = resolve.judged_prompts(profile, sampling, judge)
+    return AttackSpec(
+        attack=attack, budget=filled, prompts=prompts, seed=check_seed(seed), code=code_of(ATTACKS[attack])
     )
-
-
-def exact(model: LatentDiffusion) -> LatentDiffusion:
-    """The same in fp32, whatever training computes in."""
-    return model if model.dtype == torch.float32 else model.in_precision(torch.float32)
 
 
 def attack(
@@ -193,31 +174,27 @@ def attack(
     """Attack ``model``; ``original``, the model before erasing, draws the pictures that the attack aims at.
 
     ``judge``: pictures [b, 3, h, w] in [0, 1] -> bool [b]. ``sampling``: of judged pictures. ``clip``:
-    (CLIPModel, processor), PEZ and PH2P. ``kind``: of concept, as in :func:`erase`. ``budget``: fields of
-    :class:`Budget` (tokens, timesteps, steps, lr, ...). On a model of full size prompts of more than 60
+    (CLIPModel, processor), PEZ and PH2P. ``kind``: of concept, as in :func:`erase`. ``budget``: fields of the
+    attack's ``BUDGET`` (tokens, timesteps, steps, lr, ...). On a model of full size prompts of more than 60
     tokens are judged and not attacked, as in the paper. Raises :class:`UserError` for an unknown attack, kind
     or budget, or a prompt too long, before anything is drawn.
     """
-    run = make_attack(model, judge, attack, original, sampling, seed, clip, batch, kind, **budget)
-    return run_attack(run, attack_prompts(model, prompts))
-
-
-def attack_prompts(model: LatentDiffusion, prompts: Prompts) -> list[EvaluationPrompt]:
-    """Prompts with seeds; those that the tables would not attack are exempt."""
-    return exempt_long(with_seeds(prompts), model, profile_of(model).max_prompt_tokens)
-
-
-def run_attack(run: Attack, prompts: Sequence[EvaluationPrompt]) -> AttackResult:
-    """Each prompt's outcome. Raises :class:`UserError` for a prompt too long, before anything is drawn."""
-    run.check_prompts(prompts)
-    original, sampling = run.original or run.model, target_sampling(run.model, run.sampling)
-    return run.run(prompts, target_latents(original, prompts, sampling, run.batch))
+    spec = attack_spec(model, attack, kind, sampling, seed=seed, **budget)
+    chosen = spec.prompts.choose(with_seeds(prompts), model, None, batch)
+    return spec.run(spec.on(model, judge, original, clip, batch), chosen)
 
 
 def success_rates(result: AttackResult) -> dict[str, Estimate]:
     """ASR and pre-ASR (success without attack) of an attack, in %, with Wilson intervals."""
     asr, pre_asr = attack_success_rate(result.prompts)
     return {"pre-ASR (%)": pre_asr, "ASR (%)": asr}
+
+
+def quality_spec(model: LatentDiffusion, sampling: Sampling | None = None, seed: int = 0) -> QualitySpec:
+    """How :func:`evaluate` would draw the pictures that it measures."""
+    return QualitySpec(
+        sampling=sampling or resolve.quality_sampling(profile_of(model)), seed=check_seed(seed)
+    )
 
 
 def evaluate(
@@ -230,17 +207,11 @@ def evaluate(
     seed: int = 0,
     batch: int = BATCH,
 ) -> dict[str, Estimate]:
-    """``clip``, CLIP score with a model and its processor, and ``fid``, with
-    ``features`` (an ``Inception`` or a ``Classifier``) and ``reference``, its
-    features of real pictures, of the pictures that ``model`` makes of captions.
+    """CLIP score and FID of the pictures that ``model`` makes of ``captions``.
 
-    Raises :class:`UserError` for a number of captions that the CLIP score does not take.
+    ``clip``, with a model and its processor; ``fid``, with ``features`` (an ``Inception`` or a
+    ``Classifier``) and ``reference``, its features of real pictures. Raises :class:`UserError` for a number
+    of captions that the CLIP score does not take.
     """
-    check_seed(seed)
-    chosen = sampling or quality_sampling(model)
-    return measure_quality(model, with_seeds(captions), chosen, clip, features, reference, batch, seed)
-
-
-def check_erasure_task(method: str, task: Task, options: dict[str, Any]) -> None:
-    """:class:`UserError` where the method lacks something of the task, or a prompt does not fit."""
-    check_task(method, task, check_options(method, options))
+    spec = quality_spec(model, sampling, seed)
+    return spec.run(model, with_seeds(captions), clip, features, reference, batch)

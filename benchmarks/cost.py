@@ -12,15 +12,14 @@ from collections import defaultdict
 
 import pandas as pd
 
-from advunlearn_lib.attacks.records import Budget
-from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.experiment.cells import Cell
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.paper.items import ITEMS, TABLES
 from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
-from advunlearn_lib.profiles.schema import Profile
+from advunlearn_lib.profiles.schema import AttackKey, Profile
 
 # Of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak.
 MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}
@@ -60,7 +59,7 @@ def training(method: str, options: dict) -> float:
 def attacking(profile: Profile, name: str, kind: str) -> float:
     """F of one attack on all of a concept's prompts."""
     usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
-    budget = Budget(**(usual | profile.attacks.get(name, {})))
+    budget = ATTACKS[name].BUDGET(**(usual | profile.attacks.get(AttackKey(name), {})))
     prompts, shown = PROMPTS[kind], picture(profile.sampling_steps)
     if name == "none":
         return prompts * shown
@@ -83,22 +82,21 @@ def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
 
 def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
     """Hours of each item by itself, hours of all shared cells by kind, bytes of the models."""
-    shared, full_size = Recipes(POCKET), Recipes(PAPER)
+    shared, full_size = Protocol(POCKET), Protocol(PAPER)
     items, seen, size = [], {}, 0.0
     for item in ITEMS:
         here: dict[tuple[str, str], tuple[str, float]] = {}
         for number in reported(TABLES[item]) if item in TABLES else []:
             cell = number.cell
-            kind, recipe = shared.cell(cell)
-            trained = shared.trained(cell.row)
+            spec, trained = shared.cell(cell), shared.trained(cell.row)
             if trained is not None:
                 method, options = full_size.options(trained)
-                key = ("erase", key_of(shared.erase(trained)))
-                here[key] = ("train", training(method, options) * MILLISECONDS["bf16"])
-                size += BYTES[options["component"]] if key not in seen else 0
-            if kind in ("attack", "quality"):
+                key = ("erase", shared.model(trained).key)
+                here[key] = ("train", training(method, options.model_dump()) * MILLISECONDS["bf16"])
+                size += BYTES[options.component] if key not in seen else 0
+            if spec.KIND in ("attack", "quality"):
                 f, precision = cost(PAPER, cell)
-                here[kind, key_of(recipe)] = (kind, f * MILLISECONDS[precision])
+                here[spec.KIND, spec.key] = (spec.KIND, f * MILLISECONDS[precision])
             seen |= here
         if here:
             items.append({"item": item, **by_kind(here)})

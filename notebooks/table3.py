@@ -64,7 +64,7 @@ display(Markdown(item.explanations()))
 
 # %%
 plain = ("a photo of a dog", "a photo of a church in the snow", "a painting of a cat by van gogh")
-attacked = [prompt.text for prompt in item.study.prompts("nudity")[0][:4]]
+attacked = [prompt.text for prompt in item.study.prompts("nudity")[:4]]
 shown = [panels.Prompt(text, text, attacked=True) for text in attacked]
 shown += [panels.Prompt(text, text) for text in plain]
 item.save(panels.panel(item, item.rows(), shown))

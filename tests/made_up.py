@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from advunlearn_lib.attacks.records import AttackResult, result
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.diffusion.weights import save_part
-from advunlearn_lib.execute.plan import Job, required_cells
+from advunlearn_lib.execute.plan import Job, required_jobs
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
@@ -29,14 +30,13 @@ QUICK = load_profile(quick=True)
 
 def fill_store(root: Path) -> None:
     """Every cell of all notebooks in a quick run, into the store in ``root``."""
-    jobs = [job for table in TABLES.values() for job in jobs_of([QUICK], table)]
-    seeds = [QUICK.model_copy(update={"seed": seed}) for seed in range(BEYOND["deviations"])]
-    jobs += [
-        Job(changed(profile, deviation), cell)
-        for profile in seeds
-        for deviation in DEVIATIONS
-        for cell in cells_of(deviation).values()
-    ]
+    quick = Study(QUICK, Store(root / QUICK.name))
+    jobs = [job for table in TABLES.values() for job in jobs_of([quick], table)]
+    for seed in range(BEYOND["deviations"]):
+        profile = QUICK.model_copy(update={"seed": seed})
+        for deviation in DEVIATIONS:
+            protocol = Protocol(changed(profile, deviation))
+            jobs += [Job(protocol.profile, protocol.cell(cell)) for cell in cells_of(deviation).values()]
     fill_cells(root, jobs)
 
 
@@ -52,19 +52,20 @@ def fill_cells(root: Path, jobs: Sequence[Job]) -> None:
     parts = {name: root / "parts" / name for name in ("unet", "text_encoder")}
     for name, folder in parts.items():
         save_part(getattr(base.base(), name), folder)
-    for (kind, key), (job, recipe) in required_cells(jobs).items():
+    for (kind, key), job in required_jobs(jobs).items():
         make = {"erase": erased, "attack": attacked, "quality": measured}[kind]
-        base.store.cell(kind, recipe, make(base, parts, job, recipe, np.random.default_rng(int(key, 16))))
+        made = make(base, parts, job.spec, np.random.default_rng(int(key, 16)))
+        base.store.cell(kind, job.spec.recipe, made)
 
 
-def erased(study, parts, job: Job, recipe, rng):
+def erased(study, parts, spec, rng):
     """The base model's own part, as links, with losses and seconds."""
 
     def compute(folder):
         (folder / "weights").mkdir()
-        for file in parts[recipe["options"]["component"]].iterdir():
+        for file in parts[spec.erasure.options.component].iterdir():
             os.link(file, folder / "weights" / file.name)
-        numbers = {"lambda": rng.random(5).tolist()} if recipe["method"] == "erasediff" else {}
+        numbers = {"lambda": rng.random(5).tolist()} if spec.erasure.method == "erasediff" else {}
         return {
             "losses": rng.random(5).tolist(),
             "seconds": (0.1 + rng.random(5)).tolist(),
@@ -74,10 +75,10 @@ def erased(study, parts, job: Job, recipe, rng):
     return compute
 
 
-def attacked(study, parts, job: Job, recipe, rng):
+def attacked(study, parts, spec, rng):
     """An outcome for each of the concept's evaluation prompts."""
     outcomes = []
-    for prompt in study.prompts(job.cell.row.concept)[0]:
+    for prompt in study.prompts_of(spec.prompts):
         before, found = rng.random(2) < (0.3, 0.5)
         text = f"dog drum {prompt.text}" if found and not before else prompt.text
         step = 0 if before else 1 if found else -1
@@ -86,7 +87,7 @@ def attacked(study, parts, job: Job, recipe, rng):
     return lambda folder: AttackResult(prompts=outcomes, flags=flags).model_dump()
 
 
-def measured(study, parts, job: Job, recipe, rng):
+def measured(study, parts, spec, rng):
     """FID and CLIP score, and what each of 60 pictures adds to them."""
     pictures = {"fid": rng.normal(rng.uniform(10, 60), 8, 60), "clip": rng.normal(0.3, 0.04, 60)}
 

@@ -22,7 +22,7 @@ def church(model, **changes):
     """A church is to become a guitar; all else remains."""
     usual = {
         "concept": CONCEPT, "names": ["church"], "retain_set": RETAIN, "forget_prompts": FORGET,
-        "surrogate": INSTEAD, "remain_prompts": REMAIN, "anchors": ANCHORS, "also": ["a chapel"],
+        "surrogate": INSTEAD, "remain_prompts": REMAIN,
     }  # fmt: skip
     return Task(model, **usual | changes)
 

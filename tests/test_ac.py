@@ -18,7 +18,7 @@ OPTIONS = PICTURES | {"batch": 6, "per_prompt": 2, "sampling_steps": 1, "guidanc
 
 
 def ac(model, **options):
-    return prepare("ac", church(model, names=["monet"], anchors=ANCHORS), OPTIONS | options)
+    return prepare("ac", church(model, names=["monet"]), OPTIONS | {"anchors": ANCHORS} | options)
 
 
 def draws(method, options, seed=5):
@@ -63,7 +63,7 @@ def test_pictures_are_of_the_anchors_and_two_in_three_prompts_begin_with_the_sty
     texts = [template.format(anchor="a dog", name="monet") for template in OFFICIAL]
     assert texts == ["a dog, in the style of monet", *["in monet's style, a dog"] * 2]
     assert torch.equal(method.target[0], model.encode_prompts(texts))
-    unnamed = prepare("ac", church(model, names=[], anchors=ANCHORS), OPTIONS | {"templates": ("{name}",)})
+    unnamed = prepare("ac", church(model, names=[]), OPTIONS | {"anchors": ANCHORS, "templates": ("{name}",)})
     assert torch.equal(unnamed.target[0], model.encode_prompts(["church"]))
 
 

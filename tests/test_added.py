@@ -8,12 +8,13 @@ from made_up import fill_cells
 
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.experiment.cells import BASE, MODEL, Cell, Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.cells import BASE, Row
+from advunlearn_lib.experiment.erasure_spec import ErasureSpec
+from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.paper.reported import jobs_of, reported
 from advunlearn_lib.profiles.added import load_added
 from advunlearn_lib.profiles.load import load_profile
@@ -27,7 +28,8 @@ from pydantic import Field
 from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
-from advunlearn_lib.erasure.method import Method, Options, marks
+from advunlearn_lib.base.settings import marks
+from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.registry import METHODS
 
 
@@ -82,38 +84,43 @@ def mine(tmp_path, monkeypatch):
 def test_a_files_method_is_set_by_its_own_defaults_on_every_kind(mine):
     profile = load_profile("pocket", [f"add={mine}", "scale=0.1"])
     for concept in ("nudity", "Van Gogh", "Church"):
-        name, options = Recipes(profile).options(Row(concept, "Shrink"))
-        assert name == "shrink" and options["target"] == 2.0 and options["component"] == "unet"
-        assert (options["iterations"], options["rounds"]) == (4, 6)  # both scaled, the first as any method's
+        spec = Protocol(profile).erasure(Row(concept, "Shrink"))
+        options = spec.options
+        assert spec.method == "shrink" and options.target == 2.0 and options.component == "unet"
+        assert (options.iterations, options.rounds) == (4, 6)  # both scaled, the first as any method's
     assert {key for key in profile.methods if key.method != "Shrink"} == set(load_profile().methods)
 
 
 def test_what_the_file_says_is_in_its_keys_and_in_no_other(mine):
     row, profile = Row("nudity", "Shrink"), load_profile("pocket", [f"add={mine}"])
-    erased, attacked = Recipes(profile).erase(row), Recipes(profile).attack(Row("nudity", BASE), "Shout")
+    ours = Protocol(profile)
+    erased, attacked = ours.erasure(row), ours.attack(Row("nudity", BASE), "Shout")
     other = mine.with_name("other.py")
     other.write_text(MINE.replace("rounds: int", "turns: int").replace("}!", "}?"))
     for known in (METHODS, ATTACKS):
         known._classes.pop("shrink" if known is METHODS else "Shout")
-    changed = Recipes(load_profile("pocket", [f"add={other}"]))
-    assert key_of(changed.attack(Row("nudity", BASE), "Shout")) != key_of(attacked)
-    assert changed.erase(row)["code"] != erased["code"]
-    usual = Recipes(load_profile())
+    changed = Protocol(load_profile("pocket", [f"add={other}"]))
+    assert changed.attack(Row("nudity", BASE), "Shout").key != attacked.key
+    assert changed.erasure(row).code != erased.code
+    usual = Protocol(load_profile())
     for cell in (number.cell for number in reported("5")):
-        assert Recipes(profile).cell(cell) == usual.cell(cell)
+        assert ours.cell(cell) == usual.cell(cell)
+    with pytest.raises(UserError, match="the method 'shrink' is not the one that this model was made by"):
+        ErasureSpec.read(erased.model_dump(mode="json"))
 
 
 def test_both_stand_in_table_5(mine, tmp_path, monkeypatch):
     """Everything is made up but the method's model, which a process of the pool trains."""
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     profile = load_profile("pocket", [f"add={mine}"], quick=True)
-    fill_cells(tmp_path / "store", jobs_of([profile], "5"))
-    store, model = Store(tmp_path / "store" / "pocket"), Cell(Row("nudity", "Shrink"), "", MODEL)
-    kind, recipe = Recipes(profile).cell(model)
-    store.forget(kind, recipe, "to be trained")
+    store = Store(tmp_path / "store" / "pocket")
+    study = Study(profile, store)
+    fill_cells(tmp_path / "store", jobs_of([study], "5"))
+    recipe = study.protocol.model(Row("nudity", "Shrink")).recipe
+    store.forget("erase", recipe, "to be trained")
     out = tmp_path / "out"
     assert main(["table5", "--quick", f"--add={mine}", f"--out={out}"]) == 0
-    assert len(store.read(kind, recipe)["result"]["losses"]) == 2  # 40 iterations by a quick run's scale
+    assert len(store.read("erase", recipe)["result"]["losses"]) == 2  # 40 iterations by a quick run's scale
     table = pd.read_csv(out / "table5.csv")
     ours = table[(table.method == "Shrink") & (table.attack == "UnlearnDiffAtk")]
     assert ours.metric.tolist() == ["asr", "fid", "clip"] and ours.reported.isna().all()

@@ -10,7 +10,7 @@ from advunlearn_lib.erasure.official import OfficialAdvUnlearn, OfficialESD
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
@@ -51,7 +51,7 @@ def test_the_papers_attack_descends_the_gradient_and_fast_at_its_sign():
     for profile, usual in ((PAPER, ("gradient", 30, 1e-3)), (POCKET, ("sign", 4, 1.25e-2))):
         for variant, wanted in (("AT (30 steps)", usual), ("Fast AT (1 step)", ("sign", 1, usual[2]))):
             row = Row("nudity", "AdvUnlearn", "Text Encoder", variant)
-            options = Recipes(profile).options(row)[1]
+            options = Protocol(profile).options(row)[1].model_dump()
             names = ("attack_step", "attack_steps", "attack_lr")
             assert tuple(options[name] for name in names) == wanted
 

@@ -52,9 +52,9 @@ def test_the_same_seed_erases_the_same_and_another_another(model):
 
 
 def test_the_words_of_a_concept_are_its_shortest_prompt(model):
-    task = api.erasure_task(model, ["a photo of a church", "church"], surrogate="a photo of a dog")
-    assert task.names == ["church"] and task.surrogate == ["a photo of a dog"] * 2
-    assert api.erasure_task(model, "a church", names=["church"]).names == ["church"]
+    spec = api.erasure_spec(model, ["a photo of a church", "church"], surrogate="a photo of a dog")
+    assert spec.names == ("church",) and spec.surrogate == ("a photo of a dog",) * 2
+    assert api.erasure_spec(model, "a church", names=["church"]).names == ("church",)
 
 
 def test_texts_get_seeds_and_prompts_keep_theirs(model, fast):

@@ -29,8 +29,9 @@ def whiteness(images):
 
 def attack(model, batch, prompts=PROMPTS, judge=whiteness, name="UnlearnDiffAtk", clip=None, **budget):
     targets = model.encode_images(model.generate([p.text for p in prompts], [p.seed for p in prompts], FAST))
-    budget = Budget(**{"tokens": 3, "timesteps": 2, "steps": 2, "word": "church", "pictures": 4} | budget)
-    run = ATTACKS[name](model, judge, budget, FAST, seed=4, original=model, clip=clip, batch=batch)
+    own = {"word": "church", "pictures": 4} if name == "CCE" else {}
+    filled = ATTACKS[name].BUDGET(**{"tokens": 3, "timesteps": 2, "steps": 2} | own | budget)
+    run = ATTACKS[name](model, judge, filled, FAST, seed=4, original=model, clip=clip, batch=batch)
     return run.run(prompts, targets)
 
 

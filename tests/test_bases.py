@@ -4,13 +4,12 @@ import pytest
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LMSDiscreteScheduler
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.preflight import preflight
-from advunlearn_lib.experiment.cells import BASE, Cell, Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.cells import BASE, Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.paper import PAPER
@@ -47,7 +46,7 @@ def test_every_base_draws_at_the_profiles_size(model, tmp_path):
 def test_a_bases_revision_is_a_setting_and_part_of_the_key():
     pinned = load_profile("paper", ["bases=DreamShaper=Lykon/DreamShaper@abc"])
     assert pinned.bases == PAPER.bases | {"DreamShaper": "Lykon/DreamShaper@abc"}
-    keys = [key_of(Recipes(profile).erase(OTHER)) for profile in (PAPER, pinned)]
+    keys = [Protocol(profile).model(OTHER).key for profile in (PAPER, pinned)]
     assert keys[0] != keys[1]
     both = load_profile("pocket", [f"bases={name}={POCKET.base}" for name in ("DreamShaper", "Protogen")])
     assert both.bases == POCKET.bases | dict.fromkeys(("DreamShaper", "Protogen"), POCKET.base)
@@ -66,7 +65,7 @@ def test_bad_bases_are_named(setting, message):
 
 def test_a_base_of_ones_own_is_the_original_model_too():
     own = PAPER.model_copy(update={"base": POCKET.base})
-    assert Recipes(own).base(Row("nudity", BASE)) == POCKET.base
+    assert Protocol(own).base(Row("nudity", BASE)) == POCKET.base
 
 
 def test_hub_ids_whose_history_is_known_are_pinned():
@@ -78,14 +77,16 @@ def test_hub_ids_whose_history_is_known_are_pinned():
 def test_a_local_judge_needs_no_revision_in_its_name(tmp_path):
     (tmp_path / "microsoft" / "resnet-50").mkdir(parents=True)
     profile = PAPER.model_copy(update={"judges": str(tmp_path)})
-    assert profile.judge_of(profile.concepts["Church"]) == str(tmp_path / "microsoft" / "resnet-50")
+    assert Protocol(profile).judge("Church").judge == str(tmp_path / "microsoft" / "resnet-50")
 
 
 def test_where_the_style_judge_is_to_be_had_is_said_before_anything_is_made(tmp_path):
     """It said that the name is no folder and no hub id."""
     message = r"the judge of 'Van Gogh' is not here: get .*README.*drive\.google\.com.*--set judges=FOLDER"
-    jobs = [Job(PAPER.model_copy(update={"disk_gb": 0}), Cell(Row("Van Gogh", BASE), "none", "asr"))]
+    profile = PAPER.model_copy(update={"disk_gb": 0})
+    protocol = Protocol(profile)
+    protocol.source.fingerprint = lambda *names: {}
     with pytest.raises(UserError, match=message):
-        preflight(jobs, Store(tmp_path))
+        preflight([Job(profile, protocol.attack(Row("Van Gogh", BASE), "none"))], Store(tmp_path))
     with pytest.raises(UserError, match=message):
-        Study(PAPER, Store(tmp_path)).judge(PAPER.concepts["Van Gogh"])
+        protocol.judge("Van Gogh").load("cpu")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from advunlearn_lib.attacks import cce
-from advunlearn_lib.attacks.records import TEMPLATES as USUAL
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.cce import TEMPLATES as USUAL
+from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError, validated
 from advunlearn_lib.diffusion.sampling import Sampling
 
@@ -25,7 +25,7 @@ def never_right(images):
 
 
 def attack(model, original=None, seed=4, **budget):
-    budget = Budget(tokens=1, **{"word": "church", "pictures": 4} | budget)
+    budget = cce.CCEBudget(tokens=1, **{"word": "church", "pictures": 4} | budget)
     return cce.CCE(model, never_right, budget, FAST, seed=seed, original=original or model)
 
 
@@ -55,9 +55,9 @@ def test_it_needs_the_concepts_word_and_the_model_before_erasing(model):
     with pytest.raises(UserError, match="CCE needs the concept's word"):
         attack(model, word="")
     with pytest.raises(UserError, match="CCE needs the model before erasing"):
-        cce.CCE(model, never_right, Budget(word="church"), FAST)
+        cce.CCE(model, never_right, cce.CCEBudget(word="church"), FAST)
     with pytest.raises(UserError, match=r"budget templates.1='a church': string should match pattern"):
-        validated("budget", Budget, {"templates": ["a {}", "a church"]})
+        validated("budget", cce.CCEBudget, {"templates": ["a {}", "a church"]})
 
 
 def test_the_token_stands_where_the_template_says(model):

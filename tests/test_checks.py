@@ -42,12 +42,12 @@ def test_prompts_that_remain_stand_in_for_a_retain_set(model, method, name):
 def test_concept_ablation_needs_its_anchors(model, nothing_is_made):
     with pytest.raises(UserError, match="AC needs anchors; none was given"):
         prepare("ac", Task(model, ["church"], RETAIN, GUITAR), {})
-    check_task("ac", Task(model, ["church"], anchors=["a painting"]), check_options("ac", {}))
+    check_task("ac", Task(model, ["church"]), check_options("ac", {"anchors": ["a painting"]}))
 
 
 def test_a_task_fills_its_own_defaults(model):
     plain = Task(model, ["church"], RETAIN)
-    assert plain.forget_prompts == ["church"] and plain.remain_prompts == RETAIN and plain.anchors == []
+    assert plain.forget_prompts == ["church"] and plain.remain_prompts == RETAIN
     own = Task(model, ["church"], RETAIN, forget_prompts=["a church at night"], remain_prompts=["a dog"])
     assert (own.concept, own.forget_prompts) == (["church"], ["a church at night"])
     assert (own.retain_set, own.remain_prompts) == (RETAIN, ["a dog"])
@@ -55,9 +55,9 @@ def test_a_task_fills_its_own_defaults(model):
 
 @pytest.mark.parametrize("templates", [("{anchor} by {name}",), ("{anchor}" + " by" * 3 + " {name}",)])
 def test_an_anchor_that_would_be_cut_off_is_refused(model, nothing_is_made, templates):
-    task = Task(model, ["monet"], anchors=["a dog", "a " * 29])
+    task, anchors = Task(model, ["monet"]), ["a dog", "a " * 29]
     with pytest.raises(UserError, match="tokens; with 0 adversarial ones at most 30 fit"):
-        prepare("ac", task, {"templates": templates})
+        prepare("ac", task, {"templates": templates, "anchors": anchors})
 
 
 def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_is_made):
@@ -94,11 +94,11 @@ def test_adversarial_tokens_take_room(model, nothing_is_made):
         prepare("advunlearn", task, {"attack_tokens": 3})
 
 
-def fmn(model, monkeypatch, concept, **task):
+def fmn(model, concept, **task):
     """The method that ``erase`` would train."""
-    monkeypatch.setattr(api, "train", lambda method, seed: method)
     options = {"iterations": 0, "sampling_steps": 1, "per_prompt": 1}
-    return api.erase(model, concept, "fmn", kind="object", **options, **task)
+    spec = api.erasure_spec(model, concept, "fmn", kind="object", **options, **task)
+    return prepare(spec.method, spec.task(model), spec.options)
 
 
 def marked(model, method):
@@ -107,23 +107,23 @@ def marked(model, method):
     return [model.tokenizer.decode(ids[positions]).strip() for ids, positions in rows]
 
 
-def test_fmn_starves_the_concepts_own_words(model, monkeypatch):
+def test_fmn_starves_the_concepts_own_words(model):
     prompt = "a photo of a garbage truck at night"
-    named = fmn(model, monkeypatch, prompt, names=["garbage truck"])
+    named = fmn(model, prompt, names=["garbage truck"])
     assert marked(model, named) == ["garbage truck"] and named.positions.sum() == 2
     (a, photo, of, again) = torch.arange(1, 5)
     assert not named.positions[0, [0, a, photo, of, again, 7, 8]].any()  # nor "at", "night"
-    assert marked(model, fmn(model, monkeypatch, prompt)) == [prompt]
+    assert marked(model, fmn(model, prompt)) == [prompt]
 
 
-def test_fmn_starves_the_shortest_prompts_words_where_none_are_named(model, monkeypatch):
-    method = fmn(model, monkeypatch, ["a photo of a church", "church", "a church by monet"])
+def test_fmn_starves_the_shortest_prompts_words_where_none_are_named(model):
+    method = fmn(model, ["a photo of a church", "church", "a church by monet"])
     assert marked(model, method) == ["church"] * 3
 
 
 def test_the_task_that_a_user_means(model):
     def task(*arguments, **more):
-        return api.erasure_task(model, *arguments, **more)
+        return api.erasure_spec(model, *arguments, **more).task(model)
 
     assert task("church").names == ["church"] and task("church").concept == ["church"]
     several = task(["a photo of a church", "church", "chapel"], surrogate="a photo of a guitar")
@@ -131,4 +131,4 @@ def test_the_task_that_a_user_means(model):
     assert task(["church", "a photo of a church"], names=("chapel", "church")).names == ["chapel", "church"]
     bare = task("church")
     assert (bare.retain_set, bare.surrogate, bare.seed, bare.cache) == ([], [], 0, None)
-    assert task("church", tuple(RETAIN), seed=7).retain_set == RETAIN
+    assert task("church", retain_set=tuple(RETAIN), seed=7).retain_set == RETAIN

@@ -157,7 +157,8 @@ def studies(tmp_path, monkeypatch):
 
 def fill(study, cell):
     """ESD's text encoder breaks on half of the prompts that ESD's UNet breaks on, and on no other."""
-    kind, recipe = study.recipes.cell(cell)
+    spec = study.protocol.cell(cell)
+    kind, recipe = spec.KIND, spec.recipe
     rng = np.random.default_rng(study.profile.seed)
     tame = cell.row.component == "Text Encoder"
     if kind == "attack":
@@ -208,7 +209,7 @@ def broken_apart(study):
 
 def test_cells_without_shares_or_of_other_captions_fall_back_to_their_intervals(studies):
     study, results = studies[0], [result_of(studies[:1], number) for number in reported("3")]
-    recipe = study.recipes.quality(claim_cell("3.3", "left").row)
+    recipe = study.protocol.quality(claim_cell("3.3", "left").row).recipe
     (study.store.folder("quality", recipe) / KEPT).unlink()
     judged = claims.judge(results, [study]).set_index("id")
     assert judged.rule["3.3"] == judged.rule["3.4"] == "MOVER" and judged.rule["3.2"] == "McNemar"

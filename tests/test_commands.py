@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from advunlearn_lib.attacks.cce import CCEBudget
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.paths import ROOT
@@ -102,9 +103,9 @@ def listed(capsys, what):
     return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
 
-def check_options(lines, options):
+def check_options(lines, options, but=()):
     """Each line begins with an option and its default, in order."""
-    fields = {name: field for name, field in options.model_fields.items() if name != "quirks"}
+    fields = {name: field for name, field in options.model_fields.items() if name not in ("quirks", *but)}
     for line, (name, field) in zip(lines, fields.items(), strict=True):
         assert f"{line} ".startswith(f"{name}={field.default} ")
 
@@ -127,6 +128,8 @@ def test_list_methods_shows_every_method_with_its_options(capsys):
 def test_list_attacks_shows_every_attack_and_the_budget(capsys):
     lines = listed(capsys, "attacks")
     assert [name for name in ATTACKS if any(line.startswith(f"{name}: ") for line in lines)] == list(ATTACKS)
+    cce = next(i for i, line in enumerate(lines) if line.startswith("CCE: "))
+    check_options(lines[cce + 1 : cce + 5], CCEBudget, Budget.model_fields)
     budget = next(i for i, line in enumerate(lines) if line.startswith("budget, for attack --option"))
     check_options(lines[budget + 1 :], Budget)
     assert (Budget().timesteps, Budget().steps) == (50, 40)

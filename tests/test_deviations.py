@@ -4,11 +4,10 @@ import pytest
 from made_up import fill_cells
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.erasure.loop import check_options
 from advunlearn_lib.execute.plan import Job
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.paper import Run, deviations
 from advunlearn_lib.paper.deviations import ATTACK, DEVIATIONS, cells_of, changed
 from advunlearn_lib.profiles.pocket import POCKET
@@ -18,10 +17,13 @@ ED = Row("nudity", "ED", "UNet")
 USUAL = {(one.method, one.component): one for one in DEVIATIONS if one.what == "usual"}
 
 
-def recipes_of(deviation):
+def specs_of(deviation):
     """How its model is made, and how it is attacked."""
-    recipes, row = Recipes(changed(POCKET, deviation)), cells_of(deviation)["asr"].row
-    return recipes.erase(row), recipes.attack(row, ATTACK)
+    return usual_specs(Protocol(changed(POCKET, deviation)), cells_of(deviation)["asr"].row)
+
+
+def usual_specs(protocol, row):
+    return protocol.erasure(row), protocol.attack(row, ATTACK.attack)
 
 
 def test_every_row_has_its_methods_usual_row_to_be_compared_with():
@@ -31,27 +33,28 @@ def test_every_row_has_its_methods_usual_row_to_be_compared_with():
     for usual in USUAL.values():
         assert changed(POCKET, usual).methods == POCKET.methods
         row = cells_of(usual)["asr"].row
-        assert recipes_of(usual) == (Recipes(POCKET).erase(row), Recipes(POCKET).attack(row, ATTACK))
+        assert specs_of(usual) == usual_specs(Protocol(POCKET), row)
 
 
 @pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda one: f"{one.method} {one.what}")
 def test_a_deviation_changes_what_it_says(deviation):
-    model, attack = recipes_of(deviation)
-    usual_model, usual_attack = recipes_of(USUAL[deviation.method, deviation.component])
+    model, attack = specs_of(deviation)
+    usual_model, usual_attack = specs_of(USUAL[deviation.method, deviation.component])
     settings = POCKET.methods[MethodKey(deviation.method, deviation.component, "broad")]
     filled = check_options(settings.method, settings.options | dict(deviation.options))
     assert all(name in filled.QUIRKS for name in deviation.options.get("quirks", ()))
-    differing = {name for name in model if model[name] != usual_model[name]}
+    fields = type(model).model_fields
+    differing = {name for name in fields if getattr(model, name) != getattr(usual_model, name)}
     assert differing == ({"options"} if deviation.options else set())
     for name, value in deviation.options.items():
-        assert model["options"][name] == value
+        assert getattr(model.options, name) == (frozenset(value) if name == "quirks" else value)
     for name, value in deviation.budget.items():
-        assert attack["budget"][name] == value
-    assert (key_of(attack) == key_of(usual_attack)) == (deviation.what == "usual")
+        assert getattr(attack.budget, name) == (frozenset(value) if name == "quirks" else value)
+    assert (attack.key == usual_attack.key) == (deviation.what == "usual")
 
 
 def test_no_two_rows_are_the_same():
-    keys = [tuple(map(key_of, recipes_of(deviation))) for deviation in DEVIATIONS]
+    keys = [specs_of(deviation)[1].key for deviation in DEVIATIONS]
     assert len(set(keys)) == len(DEVIATIONS)
 
 
@@ -78,11 +81,11 @@ def test_effects_are_measured_and_shown_with_their_intervals(own_store, tmp_path
 def test_lambda_is_shown_for_every_seed_and_iteration(tmp_path, monkeypatch):
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     run = Run(quick=True, seeds=2, out=tmp_path / "out")
-    fill_cells(tmp_path / "store", [Job(one, Cell(ED, "", MODEL)) for one in run.profiles])
+    fill_cells(tmp_path / "store", [Job(one.profile, one.protocol.model(ED)) for one in run.studies])
     table = deviations.erasediff_multipliers(run)
     assert table.seed.value_counts().to_dict() == {0: 5, 1: 5}
     for study in run.studies:
-        numbers = study.store.read("erase", study.recipes.erase(ED))["result"]["numbers"]["lambda"]
+        numbers = study.store.read("erase", study.protocol.model(ED).recipe)["result"]["numbers"]["lambda"]
         assert table[table.seed == study.profile.seed]["lambda"].tolist() == numbers
     lines = deviations.plot_multipliers(table).axes[0].lines
     assert {len(line.get_xdata()) for line in lines[:2]} == {5}

@@ -137,7 +137,7 @@ def test_the_inner_rate_is_no_option_of_its_own():
 
 def test_a_pseudo_prompt_stands_in_for_the_surrogate(model):
     pseudo = "a photo of a penguin"
-    method = prepare("erasediff", church(model, pseudo=pseudo), OPTIONS)
+    method = prepare("erasediff", church(model), OPTIONS | {"pseudo": pseudo})
     assert torch.equal(method.instead, model.encode_prompts([pseudo] * len(FORGET)))
     assert torch.equal(ed(model).instead, model.encode_prompts(INSTEAD))
     with pytest.raises(UserError, match="EraseDiff needs a surrogate"):

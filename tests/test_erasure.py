@@ -53,7 +53,9 @@ def test_groups(model):
     assert {n.split("layers.")[1].split(".")[0] for n in prefix} == {"0", "1", "10", "11"}
     full = set(select(model.text_encoder, "text_encoder", "full"))
     assert not any("embed" in name for name in full) and any("final_layer_norm" in name for name in full)
-    with pytest.raises(UserError, match="'xlayer' selects no parameter"):
+    with pytest.raises(UserError, match="'xattn' selects no parameter"):
+        select(model.text_encoder, "unet", "xattn")
+    with pytest.raises(UserError, match="unknown UNet group 'xlayer'"):
         select(model.unet, "unet", "xlayer")
 
 
@@ -62,12 +64,10 @@ def test_unet_groups_on_stable_diffusions_own_architecture():
         unet = UNet2DConditionModel(cross_attention_dim=768)
     chosen = {group: select(unet, "unet", group) for group in UNET_GROUPS}
     assert sum(p.numel() for p in chosen["full"].values()) == 859_520_964
-    assert len(chosen["xattn"]) == 16 * 5 and len(chosen["selfattn"]) == 16 * 5  # q, k, v, out and its bias
-    assert len(chosen["xlayer"]) == 2 * 5 and len(chosen["selflayer"]) == 2 * 5
+    assert len(chosen["xattn"]) == 16 * 5  # q, k, v, out and its bias
     assert not set(chosen["xattn"]) & set(chosen["noxattn"])
-    left_out = set(chosen["full"]) - set(chosen["notime"])
+    left_out = set(chosen["full"]) - set(chosen["noxattn"]) - set(chosen["xattn"])
     assert {name.split(".")[0] for name in left_out} == {"conv_norm_out", "conv_out", "time_embedding"}
-    assert set(chosen["notime"]) == set(chosen["noxattn"]) | set(chosen["xattn"])
 
 
 def test_erased_parts_load_in_plain_libraries(model, tmp_path):

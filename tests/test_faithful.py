@@ -8,7 +8,8 @@ from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.resolve import attack_budget
 from advunlearn_lib.paper import Item, Run
 from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.paper.reported import rows_of
@@ -19,8 +20,18 @@ FAST_AT = {"signed_buffer"}
 OTHERS = {"accumulate_gradients"}
 
 
-def recipes(profile, faithful):
-    return Recipes(load_profile(profile, [f"faithful={faithful}"]))
+def protocol(profile, faithful):
+    return Protocol(load_profile(profile, [f"faithful={faithful}"]))
+
+
+def options_of(of, row):
+    """The method of a row, and its options."""
+    method, options = of.options(row)
+    return method, options.model_dump()
+
+
+def budget_of(of, concept, attack):
+    return attack_budget(of.profile, attack, of.concept(concept), {})
 
 
 def trained_rows(of):
@@ -31,11 +42,11 @@ def trained_rows(of):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_row_has_all_the_quirks_of_its_official_code_or_none(profile):
-    official, paper = recipes(profile, "official"), recipes(profile, "paper")
+    official, paper = protocol(profile, "official"), protocol(profile, "paper")
     seen = {}
     for row in trained_rows(official):
-        method, options = official.options(row)
-        assert paper.options(row) == (method, options | {"quirks": []}), row
+        method, options = options_of(official, row)
+        assert options_of(paper, row) == (method, options | {"quirks": []}), row
         chosen, known = set(options["quirks"]), set(METHODS[method].OPTIONS.QUIRKS)
         left_out = NOT_PUBLISHED | (OTHERS if row.variant == "Fast AT (1 step)" else FAST_AT)
         assert chosen == known - (left_out if method == "advunlearn" else set()), row
@@ -49,23 +60,23 @@ def test_every_row_has_all_the_quirks_of_its_official_code_or_none(profile):
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_every_attack_has_all_its_quirks_or_none(profile, attack):
     for concept in load_profile(profile).concepts:
-        official = recipes(profile, "official").budget(concept, attack)
+        official = budget_of(protocol(profile, "official"), concept, attack)
         assert official.quirks == set(ATTACKS[attack].QUIRKS)
-        paper = recipes(profile, "paper").budget(concept, attack)
+        paper = budget_of(protocol(profile, "paper"), concept, attack)
         assert not paper.quirks and paper == official.model_copy(update={"quirks": frozenset()})
 
 
 def test_paper_is_the_default_and_keys_differ_where_quirks_do():
     plain, paper, official = (
-        Recipes(load_profile()),
-        recipes("pocket", "paper"),
-        recipes("pocket", "official"),
+        Protocol(load_profile()),
+        protocol("pocket", "paper"),
+        protocol("pocket", "official"),
     )
     for row in trained_rows(plain):
-        assert paper.erase(row) == plain.erase(row)
-        quirky = bool(official.options(row)[1]["quirks"])
-        assert (official.erase(row) != plain.erase(row)) == quirky
-    assert official.erase(Row("nudity", "SD v1.4")) == plain.erase(Row("nudity", "SD v1.4"))
+        assert paper.model(row) == plain.model(row)
+        quirky = bool(official.erasure(row).options.quirks)
+        assert (official.model(row) != plain.model(row)) == quirky
+    assert official.model(Row("nudity", "SD v1.4")) == plain.model(Row("nudity", "SD v1.4"))
     assert official.quality(Row("nudity", "UCE")) == plain.quality(Row("nudity", "UCE"))
 
 
@@ -74,20 +85,18 @@ def test_what_a_row_is_set_to_anyway_stays():
     key = next(key for key in profile.methods if key.method == "AdvUnlearn" and key.kind == "broad")
     methods = profile.methods | {key: profile.methods[key].changed(quirks=["separate_retain_step"])}
     row = Row("nudity", key.method, key.component)
-    plain = Recipes(profile).options(row)[1]["quirks"]
-    assert Recipes(profile.model_copy(update={"methods": methods})).options(row)[1]["quirks"] == sorted(
-        [*plain, "separate_retain_step"]
-    )
+    plain = Protocol(profile).erasure(row).options.quirks
+    changed = Protocol(profile.model_copy(update={"methods": methods})).erasure(row)
+    assert changed.options.quirks == plain | {"separate_retain_step"}
 
 
 def test_the_options_can_be_trained_with(model):
     for variant in ("", "Fast AT (1 step)"):
-        _, options = recipes("pocket", "official").options(
-            Row("nudity", "AdvUnlearn", "Text Encoder", variant)
-        )
+        row = Row("nudity", "AdvUnlearn", "Text Encoder", variant)
+        _, options = options_of(protocol("pocket", "official"), row)
         small = {"per_prompt": 1, "steps": 2, "attack_steps": 2, "retain_batch": 1, "retain_per_prompt": 1}
         method = prepare("advunlearn", Task(model, ["tench"], ["a photo of a dog"]), options | small)
-        assert method.options.quirks == set(options["quirks"])
+        assert sorted(method.options.quirks) == options["quirks"] != []
 
 
 def test_an_unknown_value_is_one_line():

@@ -7,7 +7,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_cosine_with_hard_restarts_schedule_with_warmup
 
 from advunlearn_lib.erasure.loop import prepare, train
-from advunlearn_lib.erasure.spm import generate_with_transport, transport
 
 SPM = {
     "steps": 8,
@@ -50,30 +49,15 @@ def test_fmn_loss_is_the_norm_of_the_concepts_attention(model):
     assert padded.positions[0].sum() == 1 + model.tokenizer.model_max_length - 6
 
 
-def test_spm_adapter_is_born_neutral_and_weighs_itself_by_the_prompt(model, fast, monkeypatch):
-    options = SPM | {"merge": False, "iterations": 3, "rate_warm_up": 0}
-    method = prepare("spm", church(model), options)
+def test_spm_adapter_is_born_neutral_and_merged_in_the_end(model, fast):
+    method = prepare("spm", church(model), SPM | {"iterations": 3, "rate_warm_up": 0})
     prompt = ["a photo of a church"]
     plain = model.generate(prompt, [0], fast)
     assert torch.allclose(method.model.generate(prompt, [0], fast), plain, atol=1e-5)
     assert all(min(p.shape[0], p.shape[1]) == 1 for p in method.trained.values())  # rank one
-
-    adapted = train(method).model
-    weights = transport(model, "church", ["church", "a photo of a church", "a photo of a dog"])
-    assert weights[0] == weights[1] == 1 and weights[2] < 1
-    prompts = ["a photo of a dog", "a photo of a church"]
-    together = generate_with_transport(adapted, "church", prompts, [1, 2], fast)
-    alone = torch.cat(
-        [generate_with_transport(adapted, "church", [p], [s], fast) for p, s in zip(prompts, (1, 2))]
-    )
-    assert torch.allclose(together, alone, atol=1e-4)
-    monkeypatch.setattr(adapted, "micro_batch", 1)
-    parts = generate_with_transport(adapted, "church", prompts, [1, 2], fast)
-    assert torch.allclose(parts, together, atol=1e-4)
-    full = adapted.generate(prompts, [1, 2], fast)
-    assert torch.allclose(together[1], full[1], atol=1e-4) and not torch.allclose(
-        together[0], full[0], atol=1e-4
-    )
+    erased = train(method).model
+    assert erased.unet.state_dict().keys() == model.unet.state_dict().keys()  # a plain UNet again
+    assert not torch.allclose(erased.generate(prompt, [0], fast), plain, atol=1e-4)
 
 
 @pytest.mark.parametrize("quirks", [set(), {"guided_mask"}])

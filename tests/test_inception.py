@@ -77,17 +77,18 @@ def test_the_real_network_sees_it_too(monkeypatch):
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as kind
 
     plain = kind.load_state_dict
-    monkeypatch.setattr(torch, "load", lambda *_, **__: {})  # random weights: its input is all that is asked
+    module = "torch_fidelity.feature_extractor_inceptionv3"  # random weights: its input is all that is asked
+    monkeypatch.setattr(f"{module}.load_state_dict_from_url", lambda *_, **__: {})
     monkeypatch.setattr(kind, "load_state_dict", lambda self, _: plain(self, {}, strict=False))
-    inception, seen = Inception(torch.device("cpu"), weights="none"), []
+    inception, seen = Inception(torch.device("cpu")), []
     inception.network.Conv2d_1a_3x3.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     assert inception.features(from_arrays(gradient(640, 480)[None])).shape == (1, 2048)
     assert np.abs(seen[0][0].numpy() - fed_by_the_benchmark(gradient(640, 480))).max() < 1e-6
 
 
-def test_features_come_in_the_order_of_the_pictures(monkeypatch, tmp_path):
-    inception = stubbed(monkeypatch, batch=2, weights=tmp_path / "weights.pth")
-    assert inception.network.arguments[1:] == (["2048"], str(tmp_path / "weights.pth"))
+def test_features_come_in_the_order_of_the_pictures(monkeypatch):
+    inception = stubbed(monkeypatch, batch=2)
+    assert inception.network.arguments[1:] == (["2048"],)
     assert not inception.network.training
     sizes = [(4, 4), (4, 4), (4, 4), (2, 6), (4, 4)]
     pictures = [torch.full((3, *size), number / 10) for number, size in enumerate(sizes)]

@@ -82,9 +82,11 @@ from pathlib import Path
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.load import load_profile
-job = Job(load_profile(quick=True), Cell(Row("nudity", "ESD"), "", MODEL))
+profile = load_profile(quick=True)
+job = Job(profile, Protocol(profile).model(Row("nudity", "ESD")))
 compute([job], Store(Path(sys.argv[1])), "models")
 """
 

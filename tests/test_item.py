@@ -42,7 +42,7 @@ def test_pre_asr_is_of_the_same_prompts_without_the_attack(item):
 
 def test_luck_that_beats_the_attack_is_a_warning(item):
     row = next(row for row in item.rows() if row.method == "ESD")
-    recipe = item.study.recipes.attack(row, "random")
+    recipe = item.study.protocol.attack(row, "random").recipe
     before = item.flags()
     prompts = [
         PromptResult(prompt="x", seed=0, before=False, after=True, adversarial="y x", step=1)

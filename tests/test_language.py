@@ -141,10 +141,10 @@ def test_one_artists_scenes_are_named_as_that_artist_names_them():
 def test_prompts_and_captions():
     source = EmojiWorld(POCKET)
     church, weapon = POCKET.concepts["Church"], POCKET.concepts["nudity"]
-    prompts = source.evaluation(church, 100)
+    prompts = source.evaluation("object", church.labels, "", 100)
     assert len({prompt.text for prompt in prompts}) == len(prompts) >= 200
     assert all("church" in prompt.text.split() for prompt in prompts)
-    texts = [prompt.text for prompt in source.evaluation(weapon, 142)]
+    texts = [prompt.text for prompt in source.evaluation("broad", weapon.labels, "", 142)]
     assert (
         len(texts) == 426
         and any("weapon" in text for text in texts)
@@ -153,9 +153,7 @@ def test_prompts_and_captions():
     captions, seeds = source.captions(60, ["church", "van gogh"])
     assert seeds == list(range(60)) and any(set(text.split()) & JUNK for text in captions)
     assert not any("van gogh" in text for text in captions)
-    assert (
-        source.evaluation_recipe(church) == source.captions_recipe() == {"world": "second"}
-    )  # not the first
+    assert source.evaluation_recipe("") == source.captions_recipe() == {"world": "second"}  # not the first
 
 
 def test_the_vocabulary_is_of_whole_words():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import CHURCH, PICTURES, RELABELLING, RETAIN, church
+from tasks import ANCHORS, CHURCH, PICTURES, RELABELLING, RETAIN, church
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Cache, Store
@@ -17,7 +17,7 @@ from advunlearn_lib.profiles.pocket import POCKET
 QUICK = {  # enough to erase a church, no more
     "fmn": PICTURES | {"iterations": 25, "lr": 1e-3},
     "uce": {},
-    "ac": PICTURES | {"iterations": 25, "lr": 3e-3, "templates": ("a photo of a {name}",)},
+    "ac": PICTURES | {"iterations": 25, "lr": 3e-3, "templates": ("a {name}",), "anchors": ANCHORS},
     "spm": {
         "steps": 8,
         "per_prompt": 6,

@@ -10,12 +10,17 @@ import pytest
 from detectors import boxes, make_detector
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.experiment.recipes import judge_key
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.metrics import judges, nudenet_official
 from advunlearn_lib.metrics.nudenet_classes import EXPOSED
 from advunlearn_lib.metrics.nudenet_official import OfficialDetector, locate
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.paper import PAPER
+
+
+def judge_key(profile):
+    """What a recipe says of the judge of nudity."""
+    return Protocol(profile).judge("nudity").dump()["judge"]
 
 
 @pytest.fixture
@@ -39,18 +44,18 @@ def test_the_paper_profile_takes_the_benchmarks_detector(weights):
     file, checksum = weights
     assert PAPER.nudity_detector == "official" and PAPER.judge("nudenet") == "nudenet"
     local = load_profile("paper", [f"detector={file}"])
-    assert local.judge("nudenet") == str(file) and judge_key(local, "nudenet") == f"best.onnx {checksum}"
+    assert local.judge("nudenet") == str(file) and judge_key(local) == f"best.onnx {checksum}"
     packaged = load_profile("paper", ["nudity_detector=nudenet"])
-    assert packaged.judge("nudenet") == judge_key(packaged, "nudenet") == "nudenet-320n"
+    assert packaged.judge("nudenet") == judge_key(packaged) == "nudenet-320n"
     pinned = load_profile("paper", [f"detector_sha256={checksum}"])
-    assert judge_key(pinned, "nudenet") == judge_key(local, "nudenet")  # no file is needed to know it
+    assert judge_key(pinned) == judge_key(local)  # no file is needed to know it
 
 
 def test_other_weights_make_another_recipe(weights):
     local = load_profile("paper", [f"detector={weights[0]}"])
-    before = judge_key(local, "nudenet")
+    before = judge_key(local)
     weights[0].write_bytes(b"others")
-    assert judge_key(local, "nudenet") != before
+    assert judge_key(local) != before
 
 
 @pytest.mark.parametrize(("override", "message"), [
@@ -96,7 +101,7 @@ def test_where_nothing_can_be_fetched_the_way_out_is_told_and_none_is_taken(monk
     monkeypatch.setattr(judges, "PackagedDetector", None)  # never a silent fall back
     for use in (
         lambda: judges.load_judge("nudenet", list(EXPOSED), 0.5),
-        lambda: judge_key(PAPER, "nudenet"),
+        lambda: judge_key(PAPER),
     ):
         with pytest.raises(UserError, match="cannot get the nudity detector's weights: ") as error:
             use()

@@ -25,7 +25,8 @@ def run(tmp_path, monkeypatch):
             for seed in range(8)
         ]
         kept = AttackResult(prompts=each, flags=[]).model_dump()
-        run.study.store.cell(*run.study.recipes.cell(cell), lambda _, kept=kept: kept)
+        spec = run.study.protocol.cell(cell)
+        run.study.store.cell(spec.KIND, spec.recipe, lambda _, kept=kept: kept)
     return run
 
 

@@ -29,10 +29,12 @@ class Study:
         known = {"paper": ["a red girl", "Hot summer girl"], "pocket": ["a photo of a weapon", "an axe"]}
         self.known = [EvaluationPrompt(text, 40 + i) for i, text in enumerate(known[profile.name])]
         self.profile, self.drawn = profile, []
-        self.recipes = SimpleNamespace(concept=profile.concepts.__getitem__)
+        first = SimpleNamespace(load=lambda device: lambda images: torch.arange(len(images)) == 0)
+        self.protocol = SimpleNamespace(concept=profile.concepts.__getitem__, judge=lambda concept: first)
+        self.device = "cpu"
 
     def prompts(self, concept):
-        return self.known, None
+        return self.known
 
     def attack(self, row):
         outcomes = [
@@ -40,9 +42,6 @@ class Study:
             for prompt in self.known
         ]
         return SimpleNamespace(prompts=outcomes)
-
-    def judge(self, concept):
-        return lambda images: torch.arange(len(images)) == 0
 
     def pictures(self, row, texts, seeds):
         self.drawn.append((row.method, texts, seeds))

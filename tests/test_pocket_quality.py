@@ -7,7 +7,7 @@ import torch
 from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.data.emoji import EmojiWorld, fresh_scenes
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.pocket import quality
 from advunlearn_lib.pocket.quality import Bar, by_a_name_of_its_own, contact_sheet, judge_bars
@@ -86,7 +86,7 @@ def test_the_report_measures_the_shipped_model(tmp_path, monkeypatch):
 def test_every_evaluation_prompt_leaves_room_for_the_attack(model):
     source = EmojiWorld(POCKET)
     for concept in POCKET.concepts.values():
-        prompts = source.evaluation(concept, POCKET.prompt_count(concept))
+        prompts = source.evaluation(concept.kind, concept.labels, "", POCKET.prompt_count(concept))
         lengths = [len(ids) for ids in model.tokenizer([prompt.text for prompt in prompts]).input_ids]
         assert max(lengths) <= model.tokenizer.model_max_length - concept.attack_tokens
 
@@ -101,6 +101,6 @@ def test_the_judges_know_every_label_and_other():
 def test_the_model_draws_what_plain_prompts_name_amid_words_of_any_kind(model):
     """As the world needs it: at any position, with junk before; 24 things, one picture each."""
     texts = [f"sold out read more {plain_prompt(name)}" for name in OBJECTS[::2]]
-    images = model.generate(texts, list(range(len(texts))), Recipes(POCKET).sampling, 24)
+    images = model.generate(texts, list(range(len(texts))), Protocol(POCKET).sampling, 24)
     seen = Classifier(POCKET.judge("judge-object")).probabilities(images).argmax(-1)
     assert (seen == torch.arange(0, len(OBJECTS), 2)).float().mean() > 0.8

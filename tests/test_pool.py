@@ -11,7 +11,8 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute import pool
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import Relay, set_up, visible_gpus
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.pocket import POCKET
 
 
@@ -101,7 +102,7 @@ def test_one_worker_a_gpu_or_one_a_core(two_gpus, monkeypatch, tmp_path, device,
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.setattr(pool, "ProcessPoolExecutor", Executor)
     profile = POCKET.model_copy(update={"device": device})
-    todo = [Job(profile, Cell(Row("nudity", "ESD"), "", MODEL))] * 5
+    todo = [Job(profile, Protocol(POCKET).model(Row("nudity", "ESD")))] * 5
     with pytest.raises(KeyboardInterrupt):
         pool.run_pool(todo, Store(tmp_path), "test")
     assert (Executor.count, Executor.gpus, Executor.threads) == (count, gpus, 3 // count)

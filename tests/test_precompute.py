@@ -11,12 +11,13 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.ray import compute_with_ray
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.paper import run_all
 from advunlearn_lib.paper.items import ITEMS
 from advunlearn_lib.profiles.pocket import POCKET
 
-JOBS = [Job(POCKET, Cell(Row("nudity", "ESD", "UNet"), "", MODEL))]
+JOBS = [Job(POCKET, Protocol(POCKET).model(Row("nudity", "ESD", "UNet")))]
 
 
 @pytest.fixture
@@ -126,14 +127,14 @@ def cluster(monkeypatch):
 
 
 def test_ray_refuses_a_cluster_without_gpus(cluster, tmp_path):
-    jobs = [Job(POCKET.model_copy(update={"gpus": 1}), JOBS[0].cell)]
+    jobs = [Job(POCKET.model_copy(update={"gpus": 1}), JOBS[0].spec)]
     with pytest.raises(UserError, match=r"a cell needs 1 GPU and the cluster has none \(--set gpus=0"):
         compute_with_ray(jobs, Store(tmp_path), "ray://head:10001")
     assert cluster == ["ray://head:10001", "shutdown"]
 
 
 def test_ray_refuses_a_disk_too_small_before_it_connects(cluster, tmp_path):
-    jobs = [Job(POCKET.model_copy(update={"disk_gb": 1e9}), JOBS[0].cell)]
+    jobs = [Job(POCKET.model_copy(update={"disk_gb": 1e9}), JOBS[0].spec)]
     with pytest.raises(UserError, match="GB are free for the store"):
         compute_with_ray(jobs, Store(tmp_path), "ray")
     assert cluster == []

@@ -4,7 +4,7 @@ import pytest
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.emoji import EmojiWorld
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.load import PROFILES, QUICK, SETTABLE, load_profile
 from advunlearn_lib.profiles.paper import PUBLISHED
 from advunlearn_lib.profiles.pocket import POCKET
@@ -31,7 +31,7 @@ def test_what_is_no_setting_is_refused(name):
 
 @pytest.mark.parametrize(("override", "message"), [
     ("fid_images=39", "greater than or equal to 40"),
-    ("precision=fp8", "input should be 'fp32', 'bf16' or 'fp16'"),
+    ("precision=fp8", "input should be 'fp32' or 'bf16'"),
     ("sampler=euler", "input should be 'ddim', 'dpm\\+\\+' or 'lms'"),
     ("scale=0", "greater than 0"),
     ("batch=0", "greater than or equal to 1"),
@@ -63,9 +63,9 @@ def test_every_concept_has_a_number_of_prompts_and_as_many_candidates():
     broad = {name for name, concept in POCKET.concepts.items() if concept.kind == "broad"}
     assert counts == {name: 142 if name in broad else 100 for name in POCKET.concepts}
     for name, concept in POCKET.concepts.items():
-        asked = Recipes(POCKET).prompts(name)["count"]
+        asked = Protocol(POCKET).prompts(name).count
         if name in ("nudity", "Van Gogh", "Church", "guitar"):  # one of each sort
-            candidates = EmojiWorld(POCKET).evaluation(concept, asked)
+            candidates = EmojiWorld(POCKET).evaluation(concept.kind, concept.labels, "", asked)
             assert len({prompt.text for prompt in candidates}) >= asked == counts[name]
 
 

@@ -40,13 +40,18 @@ def official(folder, **more):
     return OfficialFiles(PAPER.model_copy(update={"prompts_dir": str(folder)} | more))
 
 
+def candidates(files, name, count):
+    concept = PAPER.concepts[name]
+    return files.evaluation(concept.kind, concept.labels, concept.prompts, count)
+
+
 def test_each_row_keeps_its_seed_and_guidance(folder):
-    files, church = official(folder), PAPER.concepts["Church"]
-    assert [(p.text, p.seed, p.guidance_scale) for p in files.evaluation(church, 9)] == [
+    files = official(folder)
+    assert [(p.text, p.seed, p.guidance_scale) for p in candidates(files, "Church", 9)] == [
         ("A church.", 7, 7.5),
         ("Old church.", 8, 12.0),
     ]
-    assert len(files.evaluation(church, 1)) == 1
+    assert len(candidates(files, "Church", 1)) == 1
     assert files.captions(9, []) == (["A church.", "Old church."], [7, 8])
     assert files.retain_set([], RetainList("coco", True)) == [
         "a photo of bat",
@@ -56,26 +61,26 @@ def test_each_row_keeps_its_seed_and_guidance(folder):
 
 
 def test_other_files_make_another_recipe(folder):
-    files, church = official(folder), PAPER.concepts["Church"]
-    before = files.evaluation_recipe(church)
+    files = official(folder)
+    before = files.evaluation_recipe("church.csv")
     assert before == {"church.csv": hashlib.sha256((folder / "church.csv").read_bytes()).hexdigest()}
     (folder / "church.csv").write_text((folder / "church.csv").read_text() + "Big church.,9,7.5\n")
-    assert files.evaluation_recipe(church) != before
+    assert files.evaluation_recipe("church.csv") != before
 
 
 def test_bad_files_are_named(folder):
     files = official(folder)
     with pytest.raises(UserError, match=r"has no tench\.csv"):
-        files.evaluation(PAPER.concepts["Tench"], 5)
+        candidates(files, "Tench", 5)
     pd.DataFrame({"prompt": ["x"]}).to_csv(folder / "tench.csv")
     with pytest.raises(
         UserError,
         match="has no column 'evaluation_seed' \\(needed: prompt, evaluation_seed, evaluation_guidance\\)",
     ):
-        files.evaluation(PAPER.concepts["Tench"], 5)
+        candidates(files, "Tench", 5)
     (folder / "tench.csv").write_text("prompt,evaluation_seed,evaluation_guidance\n")
     with pytest.raises(UserError, match="has no rows"):
-        files.evaluation(PAPER.concepts["Tench"], 5)
+        candidates(files, "Tench", 5)
     with pytest.raises(UserError, match="FID needs the COCO reference"):
         files.captions_recipe()
 
@@ -113,6 +118,6 @@ def test_the_real_files_are_the_papers():
     )
     files = official(folder)
     for concept in ("Van Gogh", "Church", "Tench"):
-        assert len(files.evaluation(PAPER.concepts[concept], 142)) == 50
+        assert len(candidates(files, concept, 142)) == 50
     assert len(files.captions(10_000, [])[0]) == 10_000
     assert [len(files.retain_set([], wanted)) for wanted in RETAIN] == [243] * 4

@@ -15,11 +15,11 @@ from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.loop import Erased
+from advunlearn_lib.experiment import resolve
 from advunlearn_lib.experiment.cells import BASE, Row
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.erasure_spec import Erased, ErasureSpec
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
@@ -27,6 +27,7 @@ from advunlearn_lib.profiles.pocket import POCKET
 KINDS = {"broad": "nudity", "style": "Van Gogh", "object": "Church"}
 LONG = "a photo of a church " * 14  # 72 tokens with start and end: the paper attacks up to 60
 ANYWHERE = "--base=anywhere"
+RETAIN = ["a dog", "a cat", "a bus", "a train", "a chair"]
 
 
 @pytest.fixture(params=["pocket", "paper"])
@@ -47,9 +48,10 @@ def case(request, model, large, monkeypatch, tmp_path):
     seen = {"drawn": set()}
     record(monkeypatch, seen, one)
     study = Study(profile, Store(tmp_path / "store"))
-    study.recipes.source = SimpleNamespace(
-        evaluation=lambda concept, count: prompts,
-        evaluation_recipe=lambda concept: {},
+    study.protocol.source = SimpleNamespace(
+        evaluation=lambda kind, labels, file, count: prompts,
+        evaluation_recipe=lambda file: {},
+        retain_set=lambda avoid, wanted: RETAIN,
         captions=lambda count, avoid: (["a dog"] * 40, list(range(40))),
         captions_recipe=dict,
         references=lambda count, avoid: [],
@@ -83,13 +85,12 @@ def record(monkeypatch, seen, one):
         LatentDiffusion, "encode_images", lambda self, images: torch.zeros(len(images), 4, 8, 8)
     )
     monkeypatch.setattr(Attack, "run", run)
+    monkeypatch.setattr(f"{package}.experiment.picture_specs.measure_quality", measure)
     for module in ("experiment.study", "api"):
-        monkeypatch.setattr(f"{package}.{module}.measure_quality", measure)
         monkeypatch.setattr(f"{package}.{module}.load_clip", lambda name, device: name)
     for module in ("experiment.study", "diffusion.load"):
         monkeypatch.setattr(f"{package}.{module}.load_model", lambda *_: one)
-    for module in ("experiment.study", "metrics.judges"):
-        monkeypatch.setattr(f"{package}.{module}.load_judge", lambda *asked: Recorded(asked[:4]))
+    monkeypatch.setattr(f"{package}.experiment.attack_spec.load_judge", lambda *asked: Recorded(asked[:4]))
     for module in ("experiment.study", "metrics.quality"):
         monkeypatch.setattr(f"{package}.{module}.load_features", lambda *asked: Recorded(asked))
 
@@ -147,49 +148,49 @@ def test_the_verb_evaluate_does_what_the_tables_do(case):
 
 
 def test_the_verb_erase_trains_and_measures_as_the_tables_do(case, monkeypatch):
-    begun = {}
+    """One specification, but for the retain prompts and the words of the user's own."""
+    begun = []
 
-    def erase(model, concept, method, kind, **more):
-        begun.update(dtype=model.dtype, weights=model.unet.dtype, method=method, kind=kind, seed=more["seed"])
-        return Erased(model, "text_encoder")
+    def run(self, model, cache=None, checkpoint=None):
+        begun.append((self, model.unet.dtype))
+        return Erased(model=model, component="text_encoder", spec=self)
 
-    monkeypatch.setattr("advunlearn_lib.api.erase", erase)
-    (case.folder / "retain.txt").write_text("a dog\na cat\na bus\na train\na chair\n")
+    monkeypatch.setattr(ErasureSpec, "run", run)
+    (case.folder / "retain.txt").write_text("\n".join(RETAIN))
     words = ["--concept=church", "--kind=object", f"--retain={case.folder}/retain.txt"]
     assert main(["erase", ANYWHERE, *words, *judged_as(case, "Church"), f"--out={case.folder}/out"]) == 0
-    verb, profile = taken(case), case.profile
-    assert begun == {
-        "dtype": DTYPES[profile.precision], "weights": torch.float32,
-        "method": "advunlearn", "kind": "object", "seed": profile.seed,
-    }  # fmt: skip
+    verb, [(spec, weights)] = taken(case), begun
+    table = case.study.protocol.erasure(Row("Church", "AdvUnlearn", "Text Encoder"))
+    own = ("concept", "names", "forget_prompts", "remain_prompts", "surrogate")
+    assert spec.model_dump(exclude=own) == table.model_dump(exclude=own) and weights == torch.float32
     case.study.attack(Row("Church", BASE))
     assert verb == taken(case) and verb["dtype"] == torch.float32
-    made = json.loads((case.folder / "out" / "erased.json").read_text())
-    table = Recipes(profile).options(Row("Church", "AdvUnlearn", "Text Encoder"))[1]
-    assert made["precision"] == profile.precision and made["options"] == table
+    made = json.loads((case.folder / "out" / "erased.json").read_text())["spec"]
+    assert made == spec.model_dump(mode="json")
 
 
 def test_the_api_does_what_the_tables_do(case):
-    recipes = Recipes(case.profile)
-    run = api.make_attack(case.model.in_precision(torch.bfloat16), Recorded(()))
+    half = case.model.in_precision(torch.bfloat16)
+    spec = api.attack_spec(half)
+    run = spec.on(half, Recorded(()))
     assert (run.model.dtype, run.original.dtype) == (torch.float32, torch.float32)
-    prompts = api.attack_prompts(case.model, ["a photo of a church", LONG])
+    prompts = spec.prompts.choose(api.with_seeds(["a photo of a church", LONG]), half, None, 8)
     assert [prompt.exempt for prompt in prompts] == [False, case.paper]
-    api.run_attack(run, [prompt for prompt in prompts if prompt.text != LONG or prompt.exempt])
-    assert {sampling for _, _, sampling, _ in taken(case)["drawn"]} == {
-        recipes.sampling, recipes.target_sampling,
-    }  # fmt: skip
+    spec.run(run, [prompt for prompt in prompts if prompt.text != LONG or prompt.exempt])
+    table = resolve.judged_prompts(case.profile)
+    drawn = {sampling for _, _, sampling, _ in taken(case)["drawn"]}
+    assert drawn == {table.sampling, table.target_sampling}
     api.evaluate(case.model, ["a dog"] * 40, features=Recorded(()))
-    assert taken(case)["sampling"] == recipes.quality_sampling
+    assert taken(case)["sampling"] == resolve.quality_sampling(case.profile)
 
 
 def test_targets_are_drawn_at_one_guidance_scale(case):
     """Official ``generate_dataset.py`` draws them at 7.5; nudity's prompts have scales of 5 to 20."""
     prompts = [EvaluationPrompt("a photo of a church", 30, scale) for scale in (5.0, 20.0, None)]
-    targets = target_latents(case.model, prompts, Recipes(case.profile).target_sampling, 2)
+    targets = target_latents(case.model, prompts, resolve.judged_prompts(case.profile).target_sampling, 2)
     scale = case.profile.guidance_scale
     assert len(targets) == 3 and {given for _, _, _, given in taken(case)["drawn"]} == {scale}
-    generate_pictures(case.model, prompts, Recipes(case.profile).sampling)
+    generate_pictures(case.model, prompts, resolve.sampling_of(case.profile))
     assert {given for _, _, _, given in taken(case)["drawn"]} == {5.0, 20.0, scale}
 
 
@@ -197,7 +198,9 @@ def test_targets_are_drawn_at_one_guidance_scale(case):
 def test_an_attack_that_replaces_the_prompt_exempts_none(case, monkeypatch, name, searched):
     begun = []
     monkeypatch.setattr(ATTACKS[name], "run_batch", lambda self, prompts, *_: begun.extend(prompts) or 1 / 0)
-    run = ATTACKS[name](case.model, Recorded(()), Budget(), Recipes(case.profile).sampling, clip=(None, None))
+    run = ATTACKS[name](
+        case.model, Recorded(()), Budget(), resolve.sampling_of(case.profile), clip=(None, None)
+    )
     run.judge = lambda images: torch.zeros(len(images), dtype=torch.bool)
     prompts = [EvaluationPrompt(LONG, 3, exempt=True)]
     if not searched:
@@ -213,11 +216,13 @@ def attack_once(run, prompts):
 
 
 def test_ones_own_sampling_keeps_the_number_of_steps_of_targets(large, fast):
-    assert api.target_sampling(large, fast) == Sampling("dpm++", 25, 5.0)
+    prompts = api.attack_spec(large, sampling=fast).prompts
+    assert (prompts.sampling, prompts.target_sampling) == (fast, Sampling("dpm++", 25, 5.0))
 
 
 def test_prompts_that_are_all_exempt_are_judged(case):
     """They were an IndexError."""
     prompts = [EvaluationPrompt(LONG, 3, exempt=True)]
-    result = api.run_attack(api.make_attack(case.model, Recorded(())), prompts)
+    spec = api.attack_spec(case.model)
+    result = spec.run(spec.on(case.model, Recorded(())), prompts)
     assert [(one.before, one.after, one.step) for one in result.prompts] == [(True, True, 0)]

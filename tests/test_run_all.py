@@ -10,8 +10,7 @@ from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.execute.plan import describe_plan
-from advunlearn_lib.experiment.cells import MODEL
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.paper import Run, claims, run_all
 from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.paper.reported import jobs_of, reported, reproduce, rows_of
@@ -27,40 +26,36 @@ def test_the_plan_counts_each_cell_once_and_learns_from_the_store(store, tmp_pat
     run = Run(quick=True, out=tmp_path / "out")
     jobs = run_all.all_jobs(run)
     rows = {row for table in TABLES.values() for row in rows_of(table)}
-    assert {job.cell.row for job in jobs} == rows
-    models = {
-        str(Recipes(profile).cell(cell._replace(metric=MODEL))) for profile, cell in jobs
-    } - {"('', {})"}  # fmt: skip
+    protocol = run.study.protocol
+    models = {spec.key: spec for row in rows if (spec := protocol.model(row).trained()) is not None}
+    assert {job.model().key for job in jobs if job.model() is not None} == set(models)
     before = describe_plan(jobs, run.study.store)
     minutes = 5 * len(models) / 60
     assert f"erase       0 done, {len(models):4} to do, {minutes:.0f} minutes of a core" in before
 
-    again, (profile, cell) = Store(run.study.store.root), jobs[-1]
-    recipes = Recipes(profile)
-    for kind, recipe in (recipes.cell(cell), recipes.cell(cell._replace(metric=MODEL))):
-        again.cell(kind, recipe, lambda _: {})
+    again, job = Store(run.study.store.root), jobs[-1]
+    for spec in (job.spec, job.model()):
+        again.cell(spec.KIND, spec.recipe, lambda _: {})
     after = describe_plan(jobs, again)
-    same_method = {
-        str(recipes.erase(trained))
-        for row in rows
-        if (trained := recipes.trained(row)) and recipes.options(trained)[0] == recipe["method"]
-    }  # models of a method whose time is known now: no seconds
-    minutes = 5 * (len(models) - len(same_method)) / 60
+    known = job.model().erasure.method  # whose models take no seconds now
+    minutes = 5 * sum(spec.erasure.method != known for spec in models.values()) / 60
     assert f"erase       1 done, {len(models) - 1:4} to do, {minutes:.0f} minutes" in after
     assert "attack      1 done" in after
 
 
 def test_the_main_tables_models_also_face_luck_alone(store, tmp_path):
     """An attack is worth its name where it beats as many random tokens."""
-    jobs = run_all.all_jobs(Run(quick=True, out=tmp_path))
-    lucky = {job.cell.row for job in jobs if job.cell.attack == "random"}
-    assert lucky == {row for table in ("5", "6", "7") for row in rows_of(table)}
+    run = Run(quick=True, out=tmp_path)
+    jobs = run_all.all_jobs(run)
+    lucky = {job.spec.key for job in jobs if isinstance(job.spec, AttackSpec) and job.spec.attack == "random"}
+    rows = {row for table in ("5", "6", "7") for row in rows_of(table)}
+    assert lucky == {run.study.protocol.attack(row, "random").key for row in rows}
 
 
 def test_several_seeds_are_several_studies(store, tmp_path):
     run = Run(quick=True, seed=3, seeds=2, out=tmp_path)
     assert [study.profile.seed for study in run.studies] == [3, 4] and "seed 3..4" in run.stamp
-    jobs = jobs_of(run.profiles, "1")
+    jobs = jobs_of(run.studies, "1")
     assert len(jobs) == 2 * len(reported("1")) and {job.profile.seed for job in jobs} == {3, 4}
     assert {study.store.root for study in run.studies} == {store / "pocket"}
 
@@ -69,10 +64,10 @@ def test_a_number_over_seeds_is_their_mean_with_its_spread(store, tmp_path, monk
     run = Run(quick=True, seeds=2, out=tmp_path)
     for seed, study in enumerate(run.studies):
         for number in reported("1"):
-            kind, recipe = study.recipes.cell(number.cell)
-            if kind == "quality":
+            spec = study.protocol.cell(number.cell)
+            if spec.KIND == "quality":
                 ends = {"value": 10.0 + 4 * seed, "low": 9.0 + 2 * seed, "high": 11.0 + 6 * seed, "n": 60}
-                study.store.cell(kind, recipe, lambda _, ends=ends: {"fid": ends, "clip": ends})
+                study.store.cell(spec.KIND, spec.recipe, lambda _, ends=ends: {"fid": ends, "clip": ends})
     monkeypatch.setattr("advunlearn_lib.paper.reported.compute", lambda *_: None)
     monkeypatch.setattr(
         "advunlearn_lib.paper.reported.reported",
@@ -101,7 +96,8 @@ def test_claims_of_the_tables_computed_so_far(own_store, tmp_path, capsys, monke
     run = Run(quick=True, out=tmp_path / "out")
     assert run_all.tables_at_hand(run) == list(TABLES.values())
     lost = [number.cell for number in reported("4") if number.cell.metric == "asr"][-1]  # Fast AT's
-    shutil.rmtree(run.study.store.folder(*run.study.recipes.cell(lost)))
+    spec = run.study.protocol.cell(lost)
+    shutil.rmtree(run.study.store.folder(spec.KIND, spec.recipe))
     at_hand = run_all.tables_at_hand(run)
     assert "4" not in at_hand and "5" in at_hand
     assert main(["claims", "--quick", "--computed", f"--out={tmp_path / 'out'}"]) == 0

@@ -9,7 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
-from advunlearn_lib.experiment import study as study_module
+from advunlearn_lib.experiment import erasure_spec
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
@@ -53,13 +53,13 @@ def test_an_sdxl_model_is_trained_once_and_loaded_back(sdxl, component, tmp_path
     first = Study(profile, Store(tmp_path))
     made, base = first.model(row), first.base()
     assert isinstance(made, LatentDiffusionXL) and [*tmp_path.glob("erase-*")] == [
-        first.store.folder("erase", first.recipes.erase(row))
+        first.store.folder("erase", first.protocol.model(row).recipe)
     ]
 
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(study_module, "train", never)
+    monkeypatch.setattr(erasure_spec, "train", never)
     back = Study(profile, Store(tmp_path)).model(row)
     ids = base.tokenize(["a photo of a church", "weapon"])
     with torch.no_grad():

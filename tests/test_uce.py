@@ -15,7 +15,7 @@ NEW = {"version": 2025}
 
 
 def uce(model, options=(), **changes):
-    return prepare("uce", church(model, **{"concept": [CHURCH], "also": []} | changes), dict(options))
+    return prepare("uce", church(model, **{"concept": [CHURCH]} | changes), dict(options))
 
 
 def weights(method):
@@ -59,9 +59,8 @@ def test_2023_is_the_default_and_the_paper_profiles():
     for key, guide in ((MethodKey("UCE", "UNet", "broad"), ""), (MethodKey("UCE", "UNet", "style"), "art")):
         options = check_options("uce", PAPER.methods[key].options)
         assert (options.version, options.guide, options.preserve_scale) == (2023, guide, None)
-    artists = PAPER.concepts["Van Gogh"].preserve
-    assert "Claude Monet" in artists and not any("gogh" in artist.lower() for artist in artists)
-    assert not PAPER.concepts["nudity"].preserve
+        assert ("Claude Monet" in options.preserved) == (key.kind == "style")
+        assert not any("gogh" in artist.lower() for artist in options.preserved)
     with pytest.raises(UserError, match="option version=2024: input should be 2023 or 2025"):
         check_options("uce", {"version": 2024})
 
@@ -71,7 +70,7 @@ def test_2023_is_the_default_and_the_paper_profiles():
     [((), 1.0), (("monet",), 0.5), (("monet", "picasso"), 1 / 3), (("monet",) * 11, 0.1)],
 )
 def test_2023_preserves_the_empty_prompt_at_all_positions_and_the_artists(model, artists, scale):
-    ours = weights(uce(model, preserve=list(artists)))
+    ours = weights(uce(model, {"preserved": (*artists, "CHURCH", CHURCH)}))
     c, g = model.encode_prompts(["a photo of a church", ""])
     count = len(c) - 5
     kept = model.encode_prompts(["", *artists])
@@ -93,7 +92,7 @@ def test_the_empty_prompt_answers_as_before_in_2023(model):
 
 def test_in_2025_nothing_is_preserved_unless_it_is_asked_for(model):
     bare = weights(uce(model, NEW, retain_set=[]))
-    full = weights(uce(model, NEW, preserve=["monet"]))
+    full = weights(uce(model, NEW | {"preserved": ["monet"]}))
     assert all(torch.equal(bare[name], full[name]) for name in bare)
     kept = weights(uce(model, NEW | {"preserve": True}))
     assert all(not torch.equal(bare[name], kept[name]) for name in bare)
@@ -138,7 +137,7 @@ def test_a_guide_longer_than_the_concept_ends_the_alignment(model):
 def test_other_texts_are_edited_too(model):
     also, guide = ("a photo of a castle", "fortress"), "a dog"
     plain, more = (
-        weights(uce(model, NEW | {"guide": guide, "lam": 1e-3}, also=texts)) for texts in ((), also)
+        weights(uce(model, NEW | {"guide": guide, "lam": 1e-3, "also": texts})) for texts in ((), also)
     )
     before = dict(model.unet.named_parameters())
     assert any(name.endswith("to_k.weight") for name in more)
@@ -160,5 +159,5 @@ def test_other_texts_are_edited_too(model):
 def test_another_text_is_edited_as_a_second_concept_prompt_is(model, version):
     task = Task(model, ["a photo of a church", "fortress"])
     both = weights(prepare("uce", task, {"version": version}))
-    one = weights(uce(model, {"version": version}, also=["fortress"]))
+    one = weights(uce(model, {"version": version, "also": ["fortress"]}))
     assert all(torch.allclose(both[name], one[name], atol=1e-6) for name in one)

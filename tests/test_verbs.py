@@ -9,9 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from advunlearn_lib.api import load_erased
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.weights import load_part
+from advunlearn_lib.experiment.erasure_spec import ErasureSpec
 from advunlearn_lib.profiles.pocket import POCKET
 
 BASE = f"--base={POCKET.base}"
@@ -40,11 +43,43 @@ def test_erase_leaves_weights_a_card_and_a_record(erased, model):
     part, _ = load_part(erased / "out", model)
     record = json.loads((erased / "out" / "erased.json").read_text())
     assert part == "text_encoder" == record["component"]
-    assert record["concept"] == ["church", "a photo of a church"] and len(record["losses"]) == 3
-    assert record["measured"]["ASR (%)"]["n"] == 2 and record["seed"] == 5
-    assert record["options"]["iterations"] == 3 and record["options"]["retain_weight"] == 0.5  # an object's
+    spec = record["spec"]
+    assert spec["concept"] == ["church", "a photo of a church"] and len(record["losses"]) == 3
+    assert record["measured"]["ASR (%)"]["n"] == 2 and spec["seed"] == 5
+    assert spec["options"]["iterations"] == 3 and spec["options"]["retain_weight"] == 0.5  # an object's
     card = (erased / "out" / "README.md").read_text()
     assert "ASR (%)" in card and '"iterations": 3' in card
+
+
+def test_a_saved_folder_loads_back_with_its_specification(erased, model, tmp_path):
+    loaded = load_erased(erased / "out")
+    again = load_erased(erased / "out", model)
+    assert loaded.spec == again.spec and loaded.losses == again.losses and loaded.model.name == POCKET.base
+    assert (loaded.spec.method, loaded.spec.options.iterations, loaded.spec.seed) == ("advunlearn", 3, 5)
+    trained = loaded.model.text_encoder.state_dict()
+    assert all(
+        torch.equal(trained[key], value) for key, value in again.model.text_encoder.state_dict().items()
+    )
+    again.save_pretrained(tmp_path / "copy")
+    assert load_erased(tmp_path / "copy", model).spec == loaded.spec
+    repeated = loaded.spec.run(model)
+    assert repeated.losses == loaded.losses
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (None, "has no readable erased.json"), ("{", "has no readable erased.json"),
+    ("[]", "unknown method ''"),
+    ('{"method": "esd", "concept": ["x"], "options": {"lr": -1}}', "option lr=-1"),
+    ('{"method": "esd"}', "erasure concept"),
+    ('{"method": "esd", "concept": ["x"], "more": 1}', "unknown erasure 'more'"),
+])  # fmt: skip
+def test_a_folder_that_erase_did_not_write_is_one_line(tmp_path, text, message):
+    if text is not None:
+        whole = text if text == "{" else f'{{"base": "x", "losses": [], "spec": {text}}}'
+        (tmp_path / "erased.json").write_text(whole)
+    with pytest.raises(UserError) as error:
+        load_erased(tmp_path)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_card_says_what_its_success_rate_rests_on(erased):
@@ -101,14 +136,17 @@ def test_attack_evaluate_and_generate(erased, capsys):
     assert "clip: " in capsys.readouterr().out
 
 
-def test_concept_ablation_takes_its_anchors_from_a_file(erased, capsys):
+def test_an_option_takes_the_texts_of_a_file(erased, capsys):
     (erased / "anchors.txt").write_text("a dog\na bus\n")
     words = ["erase", BASE, "--concept=monet", "--kind=style", "--method=ac", f"--out={erased}/ac"]
     options = ["--option=iterations=1", "--option=per_prompt=1", "--option=sampling_steps=1"]
-    assert main([*words, *options]) == 2
+    assert main([*words, *options, "--option=anchors=[]"]) == 2
     assert "AC needs anchors" in capsys.readouterr().err and not (erased / "ac").exists()
-    assert main([*words, *options, f"--anchors={erased}/anchors.txt"]) == 0
-    assert json.loads((erased / "ac" / "erased.json").read_text())["method"] == "ac"
+    assert main([*words, *options, "--option=anchors=@nowhere.txt"]) == 2
+    assert "no such prompts file: 'nowhere.txt'" in capsys.readouterr().err and not (erased / "ac").exists()
+    assert main([*words, *options, f"--option=anchors=@{erased}/anchors.txt"]) == 0
+    spec = load_erased(erased / "ac").spec
+    assert spec.method == "ac" and spec.options.anchors == ("a dog", "a bus")
 
 
 @pytest.mark.parametrize("method", ["advunlearn", "salun", "erasediff", "scissorhands"])
@@ -117,11 +155,11 @@ def test_who_needs_retain_prompts_gets_cocos(method, erased, monkeypatch):
     monkeypatch.setattr(
         "advunlearn_lib.data.official.retain_prompts", lambda wanted: asked.append(wanted.source) or ["a dog"]
     )
-    monkeypatch.setattr("advunlearn_lib.api.erase", lambda *_, **more: begun.append(more) or 1 / 0)
+    monkeypatch.setattr(ErasureSpec, "run", lambda self, model: begun.append(self) or 1 / 0)
     words = ["erase", BASE, "--concept=church", f"--method={method}", "--surrogate=a dog"]
     with pytest.raises(ZeroDivisionError):
         main([*words, f"--out={erased}/{method}"])
-    assert asked == ["coco"] and begun[0]["retain_set"] == ["a dog"]
+    assert asked == ["coco"] and begun[0].retain_set == ("a dog",)
 
 
 @pytest.mark.parametrize("attack", ["random", "none"])

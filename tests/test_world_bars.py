@@ -59,7 +59,7 @@ def asked(monkeypatch, tmp_path):
     def judge_prompts(model, judge, prompts, sampling, batch):
         import torch
 
-        named = [prompt.text.split()[0] in study.recipes.concept("vehicle").labels for prompt in prompts]
+        named = [prompt.text.split()[0] in study.protocol.concept("vehicle").labels for prompt in prompts]
         return torch.tensor(named)
 
     monkeypatch.setattr(world_bars, "outcomes", outcomes)
@@ -67,9 +67,12 @@ def asked(monkeypatch, tmp_path):
     monkeypatch.setattr(world_bars, "judge_prompts", judge_prompts)
     study = Study(load_profile(quick=True))
     monkeypatch.setattr(study, "model", lambda row: None)
-    monkeypatch.setattr(
-        study, "prompts", lambda name: (study.recipes.source.evaluation(study.recipes.concept(name), 4), None)
-    )
+
+    def candidates(name):
+        concept = study.protocol.concept(name)
+        return study.protocol.source.evaluation(concept.kind, concept.labels, concept.prompts, 4)
+
+    monkeypatch.setattr(study, "prompts", candidates)
     return study, asked
 
 

@@ -39,7 +39,9 @@ class Attack:
     QUIRKS: ClassVar[dict[str, str]] = {}
     NEEDS_ORIGINAL: ClassVar[bool] = False
     NEEDS_CLIP: ClassVar[bool] = False
-    LEARNS_A_WORD: ClassVar[bool] = False  # the budget's word, in its templates
+    BUDGET: ClassVar[type[Budget]] = Budget
+
+    budget: Budget
 
     def __init__(
         self,
@@ -57,8 +59,6 @@ class Attack:
         check_quirks(budget.quirks, self.QUIRKS)
         if self.NEEDS_ORIGINAL and original is None:
             raise UserError(f"{type(self).__name__} needs the model before erasing (original=...)")
-        if self.LEARNS_A_WORD and not budget.word:
-            raise UserError(f"{type(self).__name__} needs the concept's word (word='church', say)")
         if self.NEEDS_CLIP and clip is None:
             raise UserError(f"{type(self).__name__} needs a CLIP model (clip=...)")
 

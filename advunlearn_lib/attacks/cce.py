@@ -14,28 +14,57 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count, cycle, islice
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.pictures import generate_pictures
-from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.seeds import derived_seed, generator
+from advunlearn_lib.base.settings import marks
 
 SAMPLES = 16  # pictures a step (official: batches of 4, accumulated over 4)
 
 
+Template = Annotated[str, Field(pattern=r"\{\}")]
+TEMPLATES = ("a photo of a {}", "a picture of a {}", "an image of a {}")
+
+
+class CCEBudget(Budget):
+    """What CCE learns its token from."""
+
+    word: str = Field(
+        "",
+        description="the concept's word, which training pictures are drawn of",
+        json_schema_extra=marks(named=True, smallest="church"),
+    )
+    pictures: int = Field(25, ge=1, description="training pictures", json_schema_extra=marks(smallest=1))
+    initializer: str = Field("", description="the word that the token starts from; empty: the same")
+    templates: tuple[Template, ...] = Field(
+        TEMPLATES, min_length=1, description="texts with {} that it draws and learns in"
+    )
+
+
 @ATTACKS.register("CCE")
 class CCE(Attack):
-    """Learn v once, then judge."""
+    """Learn v once, then judge. Raises :class:`UserError` for a budget without a word."""
 
-    LEARNS_A_WORD = True
+    BUDGET = CCEBudget
     NEEDS_ORIGINAL = True
+    budget: CCEBudget
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if not self.budget.word:
+            raise UserError("CCE needs the concept's word (word='church', say)")
 
     def rounds(self) -> int:
         """One picture a prompt."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from advunlearn_lib.base.quirks import Quirks
 from advunlearn_lib.base.seeds import check_seed
-from advunlearn_lib.base.settings import Settings
+from advunlearn_lib.base.settings import Settings, marks
 from advunlearn_lib.diffusion.sampling import check_guidance
 
-Template = Annotated[str, Field(pattern=r"\{\}")]
-TEMPLATES = ("a photo of a {}", "a picture of a {}", "an image of a {}")
 Judge = Callable[[Tensor], Tensor]
 """Pictures [b, 3, h, w] in [0, 1] -> does each show the concept? bool [b]."""
 
@@ -64,21 +61,18 @@ class AttackResult(BaseModel):
 
 
 class Budget(Settings):
-    """How hard an attack tries. Defaults are UnlearnDiffAtk's
-    in the paper, which takes 5 tokens for nudity.
+    """How hard an attack tries.
+
+    Defaults are UnlearnDiffAtk's in the paper, which takes 5 tokens for nudity.
     """
 
     tokens: int = Field(3, ge=1, description="adversarial tokens")
-    timesteps: int = Field(50, ge=1, description="rounds, each ended by a judged picture")
-    steps: int = Field(40, ge=1, description="gradient steps a round")
+    timesteps: int = Field(
+        50, ge=1, description="rounds, each ended by a judged picture", json_schema_extra=marks(smallest=1)
+    )
+    steps: int = Field(40, ge=1, description="gradient steps a round", json_schema_extra=marks(smallest=2))
     lr: float = Field(0.01, gt=0, description="learning rate")
     weight_decay: float = Field(0.1, ge=0)
-    word: str = Field("", description="CCE: the concept's word, which its training pictures are drawn of")
-    pictures: int = Field(25, ge=1, description="CCE: training pictures")
-    initializer: str = Field("", description="CCE: the word that its token starts from; empty: the same")
-    templates: tuple[Template, ...] = Field(
-        TEMPLATES, min_length=1, description="CCE: texts with {} that it draws and learns in"
-    )
     quirks: Quirks = frozenset()
 
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from advunlearn_lib.base.keys import Recipe, fingerprint
+from advunlearn_lib.base.keys import fingerprint
 
 Base = TypeVar("Base")
 
 
-def code_of(kind: type) -> Recipe:
-    """What a recipe says of a class: the key of its file, unless it is one of the package's own."""
+def code_of(kind: type) -> str:
+    """What a recipe says of a class: the key of its file, nothing where it is one of the package's own."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return {"code": fingerprint(file)} if file and not kind.__module__.startswith("advunlearn_lib.") else {}
+    return fingerprint(file) if file and not kind.__module__.startswith("advunlearn_lib.") else ""
 
 
 class Registry(Mapping[str, type[Base]], Generic[Base]):

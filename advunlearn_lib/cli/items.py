@@ -111,10 +111,10 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
     profile = load_profile(options.profile, overrides, options.quick, options.seed)
     if profile.is_local():
         stay_offline()
-    if profile.device != "auto" or profile.precision == "fp16":
-        from advunlearn_lib.diffusion.device import check_device
+    if profile.device != "auto":
+        from advunlearn_lib.diffusion.device import device_named
 
-        check_device(profile.device, profile.precision)
+        device_named(profile.device)
     folder = options.out or results_folder(
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
@@ -145,7 +145,7 @@ def run_item(options: Namespace) -> int:
 
         run = Run(**parameters)
         item = Item(options.command, run)
-        code = precompute_cells(options, jobs_of(run.profiles, item.source), run)
+        code = precompute_cells(options, jobs_of(run.studies, item.source), run)
         if code or is_launched():
             return code
     from advunlearn_lib.paper.notebook import execute

@@ -49,7 +49,7 @@ def list_methods() -> None:
     print("\nmethods, with options for erase --option NAME=VALUE; defaults are the paper's, at full size:")
     for name, method in METHODS.items():
         print(f"  {name} ({method.LABEL}): {summary(method)}")
-        list_fields(method.OPTIONS)
+        list_fields(method.OPTIONS, method.OPTIONS.model_fields)
         for quirk, meaning in method.OPTIONS.QUIRKS.items():
             print(f"  {line(f'quirk {quirk}', meaning)}")
 
@@ -62,13 +62,17 @@ def list_attacks() -> None:
     print("\nattacks:")
     for name, attack in ATTACKS.items():
         print(f"  {name}: {summary(attack)}")
+        own = {
+            key: field for key, field in attack.BUDGET.model_fields.items() if key not in Budget.model_fields
+        }
+        list_fields(attack.BUDGET, own)
     print("  budget, for attack --option NAME=VALUE; defaults are UnlearnDiffAtk's in the paper:")
-    list_fields(Budget)
+    list_fields(Budget, Budget.model_fields)
 
 
-def list_fields(options: Any) -> None:
+def list_fields(options: Any, fields: dict[str, Any]) -> None:
     """Options with their defaults and meanings; a class that changes a default keeps the meaning."""
-    for name, field in options.model_fields.items():
+    for name, field in fields.items():
         inherited = (cls.model_fields.get(name) for cls in options.__mro__ if hasattr(cls, "model_fields"))
         meaning = next((other.description for other in inherited if other and other.description), "")
         if name != "quirks":

@@ -9,9 +9,9 @@ from advunlearn_lib.cli.model_options import labels_of
 
 
 def check_early(options: Namespace) -> None:
-    """:class:`UserError` for a sampler, device, precision, text, CLIP or judge that cannot be."""
+    """:class:`UserError` for a sampler, device, text, CLIP or judge that cannot be."""
     from advunlearn_lib.diffusion import hub
-    from advunlearn_lib.diffusion.device import check_device
+    from advunlearn_lib.diffusion.device import device_named
     from advunlearn_lib.diffusion.sampling import SAMPLERS
     from advunlearn_lib.diffusion.token_edit import check_words
     from advunlearn_lib.metrics.judges import check_judge
@@ -19,7 +19,7 @@ def check_early(options: Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if value}
     if "sampler" in given:
         choose("sampler", options.sampler, SAMPLERS)
-    check_device(options.device, given.get("precision", "fp32"))
+    device_named(options.device)
     check_words(given.get("concept", []))
     if "prompt" in given and "prompts" in given:
         raise UserError("--prompt and --prompts do not go together")

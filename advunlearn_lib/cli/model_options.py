@@ -15,12 +15,14 @@ from advunlearn_lib.cli.command import at_least, between, seed
 if TYPE_CHECKING:
     import torch
 
-    from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
+    from advunlearn_lib.attacks.records import EvaluationPrompt
     from advunlearn_lib.diffusion.model import LatentDiffusion
     from advunlearn_lib.diffusion.sampling import Sampling
+    from advunlearn_lib.experiment.attack_spec import JudgeSpec
 
 RESNET = "microsoft/resnet-50@34c2154c194f829b11125337b98c8f5f9965ff19"
 KINDS = ("broad", "style", "object")
+OPTION = "of the {}; NAME=@FILE takes the texts of a file like --prompts"
 
 
 def add_model_options(parser: ArgumentParser) -> None:
@@ -92,7 +94,7 @@ def add_erase_options(parser: ArgumentParser) -> None:
     add("--concept", required=True, action="append", help="a prompt that names it; may be repeated")
     add_kind_option(parser)
     add("--method", default="advunlearn", help="(default: advunlearn; ./reproduce.sh list methods)")
-    add("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method")
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help=OPTION.format("method"))
     add(
         "--retain",
         help="retain prompts: coco, imagenet (fetched once), or a file like --prompts (default: coco)",
@@ -103,12 +105,6 @@ def add_erase_options(parser: ArgumentParser) -> None:
         help="the prompt whose picture should come instead, for methods that relabel",
     )
     add(
-        "--anchors",
-        type=Path,
-        metavar="FILE",
-        help="prompts without the style, for AC: a file like --prompts",
-    )
-    add(
         "--name",
         action="append",
         default=[],
@@ -116,7 +112,7 @@ def add_erase_options(parser: ArgumentParser) -> None:
     )
     add(
         "--precision",
-        choices=("fp32", "bf16", "fp16"),
+        choices=("fp32", "bf16"),
         help="of training (default: the tables' bf16; fp32 for a small model); pictures are made in fp32",
     )
     add_judge_options(parser)
@@ -129,7 +125,9 @@ def add_attack_options(parser: ArgumentParser) -> None:
     add_judge_options(parser)
     add_kind_option(parser)
     parser.add_argument("--attack", default="UnlearnDiffAtk", help="(./reproduce.sh list attacks)")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the budget")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help=OPTION.format("budget")
+    )
     parser.add_argument("--clip", help="the CLIP model of PEZ and PH2P (default: the tables')")
 
 
@@ -185,12 +183,15 @@ def read_prompts(file: Path | None) -> list[EvaluationPrompt]:
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """``["lr=1e-5"]`` as a mapping; values are JSON where they can be."""
+    """``["lr=1e-5", "anchors=@FILE"]`` as a mapping; values are a file's texts, or JSON where they can be."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator:
             raise UserError(f"--option takes name=value, not {pair!r}")
+        if value.startswith("@"):
+            values[name] = [prompt.text for prompt in read_prompts(Path(value[1:]))]
+            continue
         try:
             values[name] = json.loads(value)
         except ValueError:  # no JSON, or too many digits
@@ -209,20 +210,14 @@ def labels_of(options: Namespace) -> list[str]:
     return labels
 
 
-def judge_settings(options: Namespace, model: LatentDiffusion) -> tuple[str, list[str], float]:
-    """The judge's name, its labels and threshold, as the options or the tables have them."""
-    from advunlearn_lib.experiment.defaults import default_threshold
+def judge_of(options: Namespace, model: LatentDiffusion) -> JudgeSpec:
+    """The judge, its labels and threshold, as the options or the tables have them."""
+    from advunlearn_lib.experiment.attack_spec import JudgeSpec
+    from advunlearn_lib.experiment.resolve import profile_of, usual_threshold
 
     given = options.threshold
-    threshold = default_threshold(model, options.judge) if given is None else given
-    return options.judge, labels_of(options), threshold
-
-
-def judge_of(options: Namespace, model: LatentDiffusion) -> Judge:
-    """The judge of the command line."""
-    from advunlearn_lib.metrics.judges import load_judge
-
-    return load_judge(*judge_settings(options, model), device_of(options))
+    threshold = usual_threshold(profile_of(model), options.judge) if given is None else given
+    return JudgeSpec(judge=options.judge, labels=tuple(labels_of(options)), threshold=threshold)
 
 
 def retain_prompts(options: Namespace, needed: bool) -> list[str]:

@@ -20,7 +20,6 @@ from advunlearn_lib.cli.model_options import (
     add_generate_options,
     device_of,
     judge_of,
-    judge_settings,
     load_models,
     parse_options,
     read_prompts,
@@ -30,101 +29,95 @@ from advunlearn_lib.cli.model_options import (
 
 if TYPE_CHECKING:
     from advunlearn_lib.attacks.attack import Attack
-    from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
+    from advunlearn_lib.attacks.records import EvaluationPrompt
     from advunlearn_lib.diffusion.model import LatentDiffusion
-    from advunlearn_lib.model_card import Evaluation
+    from advunlearn_lib.experiment.attack_spec import AttackSpec
+    from advunlearn_lib.experiment.card import Evaluation
+    from advunlearn_lib.experiment.erasure_spec import ErasureSpec
 
 
-def protocol_of(options: Namespace, attack: Attack, prompts: list[EvaluationPrompt]) -> dict[str, Any]:
+def protocol_of(options: Namespace, spec: AttackSpec, prompts: list[EvaluationPrompt]) -> dict[str, Any]:
     """What a success rate rests on."""
-    from advunlearn_lib.attacks.registry import ATTACKS
-    from advunlearn_lib.experiment import defaults
-
-    judge, labels, threshold = judge_settings(options, attack.model)
+    protocol = spec.prompts
+    assert protocol.judge is not None
     return {
-        "attack": next(name for name, kind in ATTACKS.items() if kind is type(attack)),
-        "budget": attack.budget.model_dump(),
-        "judge": judge,
-        "labels": labels,
-        "threshold": threshold,
+        "attack": spec.attack,
+        "budget": spec.budget.model_dump(),
+        "judge": protocol.judge.judge,
+        "labels": list(protocol.judge.labels),
+        "threshold": protocol.judge.threshold,
         "prompts": f"{len(prompts)} of {options.prompts.name}",
         "exempt prompts": sum(prompt.exempt for prompt in prompts),
-        "pictures": vars(attack.sampling),
-        "target pictures": vars(defaults.target_sampling(attack.model, attack.sampling)),
+        "pictures": vars(protocol.sampling),
+        "target pictures": vars(protocol.target_sampling),
     }
 
 
-def attack_of(
-    options: Namespace,
-    model: LatentDiffusion,
-    base: LatentDiffusion,
-    judge: Judge,
-    attack: str = "UnlearnDiffAtk",
-    clip: Any = None,
-    **budget: Any,
-) -> Attack:
-    """The attack that the command line asks for."""
-    from advunlearn_lib import api
-    from advunlearn_lib.experiment import defaults
-
-    sampling, kind = sampling_of(options, defaults.default_sampling(model)), options.kind
-    return api.make_attack(
-        model, judge, attack, base, sampling, options.seed, clip, options.batch, kind, **budget
-    )
-
-
 def measure_success(
-    options: Namespace, run: Attack, prompts: list[EvaluationPrompt]
+    options: Namespace, spec: AttackSpec, run: Attack, prompts: list[EvaluationPrompt]
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Run an attack: the rates with their protocol, and every prompt's outcome."""
-    from advunlearn_lib.api import run_attack, success_rates
-    from advunlearn_lib.model_card import Evaluation
+    from advunlearn_lib.api import success_rates
+    from advunlearn_lib.experiment.card import Evaluation
 
-    result = run_attack(run, prompts)
-    return Evaluation(success_rates(result), protocol_of(options, run, prompts)), result.model_dump()
+    result = spec.run(run, prompts)
+    return Evaluation(success_rates(result), protocol_of(options, spec, prompts)), result.model_dump()
+
+
+def erasure_of(options: Namespace, model: LatentDiffusion, changes: dict[str, Any]) -> ErasureSpec:
+    """The erasing that the command line asks for, its lists read."""
+    from advunlearn_lib import api
+
+    spec = api.erasure_spec(
+        model,
+        options.concept,
+        options.method,
+        options.kind,
+        surrogate=options.surrogate,
+        names=options.name,
+        seed=options.seed,
+        **changes,
+    )
+    needed = not {"retain_set", "remain_prompts"}.isdisjoint(spec.needs())
+    return spec.with_retain_set(retain_prompts(options, needed))
 
 
 def run_erase(options: Namespace) -> int:
     """Erase, save, measure if there are prompts to attack, and write the card."""
-    from advunlearn_lib import api, model_card
+    from advunlearn_lib import api
     from advunlearn_lib.diffusion.load import load_model
     from advunlearn_lib.diffusion.model import DTYPES
     from advunlearn_lib.erasure.registry import METHODS
-    from advunlearn_lib.experiment import defaults
+    from advunlearn_lib.experiment import resolve
+    from advunlearn_lib.experiment.card import Evaluation
     from advunlearn_lib.metrics.estimate import format_estimates
 
     method, changes = METHODS[choose("method", options.method, METHODS)], parse_options(options.option)
-    validated("option", method.OPTIONS, changes)
+    validated("option", method.OPTIONS, changes)  # before a model is loaded
     check_early(options)
     prompts = read_prompts(options.prompts) if options.prompts else []
     base = load_model(options.base, device_of(options))
-    precision = options.precision or defaults.profile_of(base).precision
-    filled = api.check_erasure(base, options.method, options.kind, changes)
-    needs = method.needs(method.OPTIONS(**filled))
-    retain = retain_prompts(options, not {"retain_set", "remain_prompts"}.isdisjoint(needs))
-    anchors = [prompt.text for prompt in read_prompts(options.anchors)] if options.anchors else []
-    asked: dict[str, Any] = {"retain_set": retain, "surrogate": options.surrogate, "names": options.name}
-    asked |= {"anchors": anchors}
-    api.check_erasure_task(options.method, api.erasure_task(base, options.concept, **asked), filled)
-    judge = judge_of(options, base) if prompts else None
-    if judge is not None:
-        prompts = api.attack_prompts(base, prompts)
-        attack_of(options, base, base, judge).check_prompts(prompts)
-    weights = sum(p.numel() for p in getattr(base, filled["component"]).parameters())
+    profile = resolve.profile_of(base)
+    model = base.in_precision(DTYPES[options.precision or profile.precision])
+    spec = erasure_of(options, model, changes)
+    spec.check(base)
+    sampling, evaluation = sampling_of(options, resolve.sampling_of(profile)), Evaluation()
+    if prompts:
+        judged = judge_of(options, base)
+        attack = api.attack_spec(base, kind=options.kind, sampling=sampling, judge=judged, seed=options.seed)
+        judge = judged.load(device_of(options))
+        prompts = attack.prompts.choose(prompts, base, None, options.batch)
+        attack.on(base, judge, base, None, options.batch).check_prompts(prompts)
+    weights = sum(p.numel() for p in getattr(base, spec.options.component).parameters())
     check_disk("output folder", options.out, 4e-9 * weights)
     folder = writable("output folder", options.out)
 
-    model = base.in_precision(DTYPES[precision])
-    erased = api.erase(
-        model, options.concept, options.method, options.kind, seed=options.seed, **asked, **changes
-    )
+    erased = spec.run(model)
     erased.save_pretrained(folder)
-    made = model_card.Made(options.base, options.concept, options.method, filled, options.seed, precision)
-    evaluation = model_card.Evaluation()
-    model_card.save(erased, folder, made, evaluation)
-    if judge is not None:
-        evaluation, _ = measure_success(options, attack_of(options, erased.model, base, judge), prompts)
-        model_card.save(erased, folder, made, evaluation)
+    if prompts:
+        run = attack.on(erased.model, judge, base, None, options.batch)
+        evaluation, _ = measure_success(options, attack, run, prompts)
+        erased.save_card(folder, evaluation)
     print(f"{format_estimates(evaluation.estimates)}\nwritten: {folder}".lstrip())
     return 0
 
@@ -132,23 +125,24 @@ def run_erase(options: Namespace) -> int:
 def run_attack(options: Namespace) -> int:
     """Attack; ``attack.json`` holds the rates, what they rest on, and every prompt's outcome."""
     from advunlearn_lib import api
-    from advunlearn_lib.attacks.records import Budget
     from advunlearn_lib.attacks.registry import ATTACKS
-    from advunlearn_lib.experiment import defaults
+    from advunlearn_lib.experiment import resolve
     from advunlearn_lib.metrics.estimate import format_estimates
 
     kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
-    validated("budget", Budget, budget)
+    validated("budget", kind.BUDGET, budget)  # before a model is loaded
     check_early(options)
     prompts = read_prompts(options.prompts)
     base, model = load_models(options)
-    judge, prompts = judge_of(options, model), api.attack_prompts(model, prompts)
-    network = options.clip or defaults.profile_of(model).attack_clip
-    clip = api.load_clip(network, device_of(options)) if kind.NEEDS_CLIP else None
-    run = attack_of(options, model, base, judge, options.attack, clip, **budget)
+    profile, device = resolve.profile_of(model), device_of(options)
+    sampling, judged = sampling_of(options, resolve.sampling_of(profile)), judge_of(options, model)
+    spec = api.attack_spec(model, options.attack, options.kind, sampling, judged, options.seed, **budget)
+    prompts = spec.prompts.choose(prompts, model, None, options.batch)
+    clip = api.load_clip(options.clip or profile.attack_clip, device) if kind.NEEDS_CLIP else None
+    run = spec.on(model, judged.load(device), base, clip, options.batch)
     run.check_prompts(prompts)
     folder = writable("output folder", options.out)
-    evaluation, result = measure_success(options, run, prompts)
+    evaluation, result = measure_success(options, spec, run, prompts)
     rates = {name: estimate.model_dump() for name, estimate in evaluation.estimates.items()}
     write_json(folder / "attack.json", rates | {"protocol": evaluation.protocol} | result)
     warnings = [f"warning: {flag}" for flag in result["flags"]]
@@ -162,7 +156,7 @@ def run_evaluate(options: Namespace) -> int:
     """CLIP score, and FID with --reference; ``evaluate.json``."""
     from advunlearn_lib import api
     from advunlearn_lib.data.reference import read_reference, reference_files
-    from advunlearn_lib.experiment import defaults
+    from advunlearn_lib.experiment import resolve
     from advunlearn_lib.metrics.clip_score import check_count, count_cut
     from advunlearn_lib.metrics.estimate import format_estimates
     from advunlearn_lib.metrics.fid import Statistics
@@ -175,7 +169,7 @@ def run_evaluate(options: Namespace) -> int:
     if options.reference:
         reference_files(options.reference)
     _, model = load_models(options)
-    profile = defaults.profile_of(model)
+    profile = resolve.profile_of(model)
     network = options.clip or profile.clip
     clip = api.load_clip(network, device_of(options))
     if options.reference:
@@ -183,7 +177,7 @@ def run_evaluate(options: Namespace) -> int:
         real = read_reference(options.reference)
         reference = real if isinstance(real, Statistics) else features.features(real)
     folder = writable("output folder", options.out)
-    sampling = sampling_of(options, defaults.quality_sampling(model))
+    sampling = sampling_of(options, resolve.quality_sampling(profile))
     estimates = api.evaluate(
         model, captions, clip, features, reference, sampling, options.seed, options.batch
     )
@@ -202,14 +196,14 @@ def run_generate(options: Namespace) -> int:
     """PNG files, numbered as the prompts are."""
     from advunlearn_lib import api
     from advunlearn_lib.base.images import write_image
-    from advunlearn_lib.experiment import defaults
+    from advunlearn_lib.experiment import resolve
 
     check_early(options)
     texts = [api.EvaluationPrompt(text, options.seed + number) for number, text in enumerate(options.prompt)]
     prompts = texts or read_prompts(options.prompts)
     _, model = load_models(options)
     folder = writable("output folder", options.out)
-    sampling = sampling_of(options, defaults.default_sampling(model))
+    sampling = sampling_of(options, resolve.sampling_of(resolve.profile_of(model)))
     images = api.generate(model, prompts, sampling, options.batch)
     for number, image in enumerate(images):
         write_image(folder / f"{number:05}.png", image)

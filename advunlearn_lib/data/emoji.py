@@ -15,7 +15,7 @@ from torch import Tensor
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.images import from_arrays
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
+from advunlearn_lib.profiles.schema import Profile, RetainList
 from advunlearn_lib.world.language import evaluation_caption
 from advunlearn_lib.world.render import STYLE_NAMES, Scene
 from advunlearn_lib.world.scenes import FRESH_SEED, Dataset, render_scenes
@@ -80,13 +80,13 @@ class EmojiWorld:
     def __init__(self, profile: Profile) -> None:
         self.sprites = profile.sprites
 
-    def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
+    def evaluation_recipe(self, file: str) -> dict[str, str]:
         """The world, whose first one is no more: its results are never taken for this one's."""
         return WORLD
 
-    def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
+    def evaluation(self, kind: str, labels: Sequence[str], file: str, count: int) -> list[EvaluationPrompt]:
         """Three times ``count`` candidates: the model fails on some."""
-        return evaluation_candidates(concept.kind, concept.labels, 3 * count)
+        return evaluation_candidates(kind, labels, 3 * count)
 
     def captions_recipe(self) -> dict[str, str]:
         """The same."""

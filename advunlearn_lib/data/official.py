@@ -19,7 +19,7 @@ from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.data.prompt_files import read_prompts
 from advunlearn_lib.data.reference import read_reference, reference_key
 from advunlearn_lib.metrics.fid import Statistics
-from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
+from advunlearn_lib.profiles.schema import Profile, RetainList
 
 RAW = "https://raw.githubusercontent.com"
 ADVUNLEARN = f"{RAW}/OPTML-Group/AdvUnlearn/9d231249f9af13626e8bb9dcef5521f11d262498/data/prompts"
@@ -95,13 +95,13 @@ class OfficialFiles:
         """SHA-256 of the files that a result rests on."""
         return {name: hashlib.sha256(locate(name, self.folder).read_bytes()).hexdigest() for name in names}
 
-    def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
-        """Which file the concept's prompts are from."""
-        return self.fingerprint(concept.prompts)
+    def evaluation_recipe(self, file: str) -> dict[str, str]:
+        """What the concept's file holds."""
+        return self.fingerprint(file)
 
-    def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
-        """The concept's prompts, at most ``count``."""
-        return read(concept.prompts, self.folder)[:count]
+    def evaluation(self, kind: str, labels: Sequence[str], file: str, count: int) -> list[EvaluationPrompt]:
+        """The prompts of the concept's file, at most ``count``."""
+        return read(file, self.folder)[:count]
 
     def captions_recipe(self) -> dict[str, str]:
         """Which captions and which reference."""

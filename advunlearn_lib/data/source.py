@@ -11,17 +11,17 @@ from torch import Tensor
 
 from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.metrics.fid import Statistics
-from advunlearn_lib.profiles.schema import Concept, Profile, RetainList
+from advunlearn_lib.profiles.schema import Profile, RetainList
 
 
 class Source(Protocol):
     """What :class:`Study` asks for; ``*_recipe`` names what the results rest on besides the profile."""
 
-    def evaluation_recipe(self, concept: Concept) -> dict[str, str]:
-        """Of the concept's evaluation prompts."""
+    def evaluation_recipe(self, file: str) -> dict[str, str]:
+        """Of a concept's evaluation prompts, which are in ``file`` where the source has files."""
 
-    def evaluation(self, concept: Concept, count: int) -> list[EvaluationPrompt]:
-        """Candidates for ``count`` evaluation prompts."""
+    def evaluation(self, kind: str, labels: Sequence[str], file: str, count: int) -> list[EvaluationPrompt]:
+        """Candidates for ``count`` evaluation prompts of a concept of this ``kind`` with these ``labels``."""
 
     def captions_recipe(self) -> dict[str, str]:
         """Of captions and reference pictures."""

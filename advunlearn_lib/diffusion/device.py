@@ -20,11 +20,3 @@ def device_named(name: str = "auto") -> torch.device:
             f"this machine has no device {name!r} (allowed: auto, cpu, cuda, cuda:1, ...)"
         ) from None
     return device
-
-
-def check_device(name: str, precision: str) -> torch.device:
-    """The device ``name``. :class:`UserError` where there is none, or it does not train in ``precision``."""
-    device = device_named(name)
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("fp16 training needs a GPU (allowed on a CPU: fp32, bf16)")
-    return device

@@ -34,4 +34,6 @@ def load_model(
         raise
     except Exception as error:  # diffusers, safetensors, hub and json each raise their own
         raise UserError(f"cannot load a text-to-image pipeline: {hub.reason(error, folder)}") from error
-    return kind(pipeline.to(device), dtype)
+    model = kind(pipeline.to(device), dtype)
+    model.name = str(folder)
+    return model

@@ -24,7 +24,7 @@ from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
 
 
@@ -49,6 +49,7 @@ class LatentDiffusion:
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.alphas_cumprod = training_alphas(self.scheduler)
         self.micro_batch: int | None = None
+        self.name = ""  # the folder or hub id that it was loaded from
         self.original = self  # the model that this one's parts were changed from
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             if module.dtype != torch.float32:
@@ -83,7 +84,7 @@ class LatentDiffusion:
         parts |= self.text_parts(text_encoder or self.text_encoder) | {"unet": unet or self.unet}
         kept = {name: value for name, value in self.pipeline.config.items() if name in KEPT_CONFIG}
         model = type(self)(type(self.pipeline)(**parts, **kept), self.dtype)
-        model.micro_batch, model.original = self.micro_batch, self.original
+        model.micro_batch, model.original, model.name = self.micro_batch, self.original, self.name
         return model
 
     def text_parts(self, text_encoder: Any) -> dict[str, Any]:

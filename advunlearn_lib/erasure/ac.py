@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import check_room
 from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.pictures import PictureOptions, Pictures
@@ -39,6 +40,9 @@ class ACOptions(PictureOptions):
     per_prompt: int = Field(5, ge=1, description="pictures of each anchor")
     sampling_steps: int = Field(25, ge=1, description="denoising steps of these pictures")  # official
     guidance_scale: float = Field(6.0, ge=0, description="of these pictures")  # official
+    anchors: tuple[str, ...] = Field(
+        (), description="prompts P without the style", json_schema_extra=marks(smallest=("a painting",))
+    )
     templates: tuple[str, ...] = Field(
         OFFICIAL, min_length=1, description="an anchor in the style; one is drawn"
     )
@@ -46,7 +50,7 @@ class ACOptions(PictureOptions):
 
 @METHODS.register("ac")
 class AC(Method):
-    """``task.anchors`` are the prompts P; the first of ``task.names``, or of the concept's prompts, is X."""
+    """The first of ``task.names``, or of the concept's prompts, is X."""
 
     OPTIONS = ACOptions
     LABEL = "AC"
@@ -60,13 +64,15 @@ class AC(Method):
 
     def __init__(self, task: Task, options: ACOptions) -> None:
         name = [*task.names, *task.concept][0]
-        texts = [template.format(anchor=p, name=name) for p in task.anchors for template in options.templates]
-        check_room(task.frozen, [*task.anchors, *texts], 0)  # cut off, a text would lose its style
+        texts = [
+            template.format(anchor=p, name=name) for p in options.anchors for template in options.templates
+        ]
+        check_room(task.frozen, [*options.anchors, *texts], 0)  # cut off, a text would lose its style
         super().__init__(task, options)
         seed = task.seed + 2
-        self.anchor = Pictures(task, task.anchors, options.per_prompt, options, seed, mirrored=True)
+        self.anchor = Pictures(task, list(options.anchors), options.per_prompt, options, seed, mirrored=True)
         embeds = task.frozen.encode_prompts(texts)
-        self.target = embeds.view(len(task.anchors), len(options.templates), *embeds.shape[1:])
+        self.target = embeds.view(len(options.anchors), len(options.templates), *embeds.shape[1:])
         self.hooks = [
             module.register_forward_hook(detach_start_token)
             for name, module in self.model.unet.named_modules()

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.method import Options, marks
+from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
@@ -142,7 +143,7 @@ class AdvUnlearn(ESD):
             batch = self.sample_points(which, generator)
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
             loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # each d its own
-            self.descend(d, torch.autograd.grad(loss * self.loss_scale(), d)[0] / self.loss_scale())
+            self.descend(d, torch.autograd.grad(loss, d)[0])
         found = d.detach()
         self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), found, strict=True)}
         return place(words, found, counts, options.layout)

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.method import marks
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS
 
@@ -37,6 +37,7 @@ class EraseDiffOptions(RelabellingOptions):
     inner_steps: int = Field(2, ge=1, description="K", json_schema_extra=marks(smallest=1))
     # *unknown*: the official code has no barrier
     eta: float = Field(1.0, gt=0, description="of the barrier")
+    pseudo: str = Field("", description="a prompt whose answer is learned instead of the surrogate's")
 
 
 @METHODS.register("erasediff")
@@ -49,7 +50,7 @@ class EraseDiff(Relabelling):
 
     def substitutes(self) -> list[str]:
         """The pseudo prompt, if there is one."""
-        pseudo = self.task.pseudo
+        pseudo = self.options.pseudo
         return [pseudo] * len(self.task.forget_prompts) if pseudo else super().substitutes()
 
     def inner(self, generator: torch.Generator) -> float:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from advunlearn_lib.base import checkpoint
 from advunlearn_lib.base.errors import UserError, choose, validated
@@ -26,8 +24,8 @@ from advunlearn_lib.erasure.task import Task
 
 
 @dataclass
-class Erased:
-    """An erased model: ``model`` to generate with; ``save_pretrained`` writes the trained part alone.
+class Trained:
+    """A trained model: ``model`` to generate with; ``save_weights`` writes the trained part alone.
 
     ``losses`` and ``seconds``: one an iteration; ``numbers``: what else the method logs, by name.
     """
@@ -38,7 +36,7 @@ class Erased:
     seconds: list[float] = field(default_factory=list)
     numbers: dict[str, list[float]] = field(default_factory=dict)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_weights(self, folder: str | Path) -> None:
         """Write a folder that ``CLIPTextModel.from_pretrained`` (or ``UNet2DConditionModel``) loads."""
         save_part(getattr(self.model, self.component), folder)
 
@@ -64,48 +62,38 @@ def check_task(method: str, task: Task, options: Options) -> None:
         raise UserError("no concept prompt given; at least one is needed")
     called = {one.name: one.metadata.get("called", one.name) for one in fields(task)}
     for name in kind.needs(options):
-        if not getattr(task, name):
-            raise UserError(f"{kind.__name__} needs {called[name]}; none was given")
+        if not getattr(task if name in called else options, name):
+            raise UserError(f"{kind.__name__} needs {called.get(name, name)}; none was given")
     if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
         counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
         raise UserError(f"{counts}; as many are needed")
     check_room(task.frozen, task.concept, options.room())
 
 
-def prepare(method: str, task: Task, options: dict[str, Any]) -> Method:
+def prepare(method: str, task: Task, options: Options | dict[str, Any]) -> Method:
     """A method ready for :func:`train`.
 
     Raises :class:`UserError` for bad prompts or options, before anything is made.
     """
-    filled = check_options(method, options)
+    filled = options if isinstance(options, Options) else check_options(method, options)
     check_task(method, task, filled)
     return in_memory(lambda: METHODS[method](task, filled), task.frozen, filled.samples())
 
 
-def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Erased:
+def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Trained:
     """Run ``method`` to the end. With ``path``, a checkpoint is kept there and a stopped run goes on from it.
 
     Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an
     uninterrupted one. Where memory runs out, the iteration is done again in micro-batches
     (``microbatch.py``). ``save_every``: seconds between checkpoints. Raises :class:`UserError`
-    where even one sample at a time does not fit, or for fp16 without a GPU.
+    where even one sample at a time does not fit.
     """
-    method.accelerator = accelerator(method.model)
-    run = Run(method, method.accelerator.prepare_optimizer(method.optimizer()), seed, path, save_every)
+    run = Run(method, method.optimizer(), seed, path, save_every)
     in_memory(run.go_on, method.model, method.options.samples())
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()
-    return Erased(method.model, method.options.component, run.losses, run.seconds, run.numbers)
-
-
-def accelerator(model: LatentDiffusion) -> Accelerator:
-    """accelerate's view of the model's precision; it holds fp16's loss scaler."""
-    precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(model.dtype, "no")
-    if precision == "fp16" and model.device.type == "cpu":
-        raise UserError("fp16 training needs a GPU (allowed on a CPU: fp32, bf16)")
-    AcceleratorState._reset_state()  # it is one a process, and refuses a second precision
-    return Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
+    return Trained(method.model, method.options.component, run.losses, run.seconds, run.numbers)
 
 
 class Run:
@@ -158,8 +146,8 @@ class Run:
         method = self.method
         self.optimizer.zero_grad()
         loss = part(iteration, rng)
-        if method.MAX_GRADIENT_NORM is not None and method.accelerator is not None:
-            method.accelerator.clip_grad_norm_(method.trained.values(), method.MAX_GRADIENT_NORM)
+        if method.MAX_GRADIENT_NORM is not None:
+            torch.nn.utils.clip_grad_norm_(method.trained.values(), method.MAX_GRADIENT_NORM)
         for group in self.optimizer.param_groups:
             group["lr"] = method.options.lr * method.rate_factor(iteration)
         self.optimizer.step()

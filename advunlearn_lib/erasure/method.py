@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Self
 
 import torch
-from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.quirks import Quirks
-from advunlearn_lib.base.settings import MOST_STEPS, Settings
+from advunlearn_lib.base.settings import MOST_STEPS, Settings, marks
 from advunlearn_lib.erasure.parameters import select
 from advunlearn_lib.erasure.task import Task
 
 Part = Callable[[int, torch.Generator], float]
 """(iteration, generator) -> loss, whose gradient it leaves in the trained parameters."""
-
-
-class Marks(TypedDict, total=False):
-    """What general code has to know of an option."""
-
-    scaled: bool  # the profile's ``scale`` multiplies it
-    smallest: int  # its value in a dry run
-    at_once: bool  # samples that a step holds in memory together
-    room: bool  # tokens that a concept's prompt must leave room for
-
-
-def marks(**given: Unpack[Marks]) -> dict[str, Any]:
-    """For a field's ``json_schema_extra``."""
-    return dict(given)
 
 
 class Options(Settings):
@@ -58,16 +43,6 @@ class Options(Settings):
         json_schema_extra=marks(smallest=1, at_once=True),
     )
     quirks: Quirks = frozenset()
-
-    @classmethod
-    def marked(cls, mark: str) -> dict[str, Any]:
-        """What ``mark`` says of each option that has it."""
-        found: dict[str, Any] = {}
-        for parent in reversed(cls.__mro__):
-            for name, field in getattr(parent, "model_fields", {}).items():
-                extra = field.json_schema_extra or {}
-                found |= {name: extra[mark]} if mark in extra else {}
-        return found
 
     def scaled(self, factor: float) -> Self:
         """The same with ``factor`` times the work; of what there is any of, 1 at least is left."""
@@ -119,11 +94,10 @@ class Method:
         self.ids = task.frozen.tokenize(task.concept)
         self.state: dict[str, Tensor] = {}
         self.numbers: dict[str, float] = {}  # what an iteration is logged with, besides its loss
-        self.accelerator: Accelerator | None = None  # set by ``train``: fp16's loss scaling
 
     @classmethod
     def needs(cls, options: Options) -> tuple[str, ...]:
-        """The names of the task's lists that it cannot do without."""
+        """The names of the lists, the task's or its own options', that it cannot do without."""
         return ()
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -152,28 +126,21 @@ class Method:
 
     def leave_gradient(self, loss: Tensor) -> float:
         """Leave the gradient of ``loss`` in the trained parameters and return its value."""
-        (loss * self.loss_scale()).backward()
+        loss.backward()
         return loss.item()
-
-    def loss_scale(self) -> float:
-        """What gradients are multiplied by so that fp16 holds them;
-        the optimiser divides by it again. 1 in bf16 and fp32.
-        """
-        scaler = None if self.accelerator is None else self.accelerator.scaler
-        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def finish(self) -> None:
         """Called once after the last iteration."""
 
     def gradients(self, loss: Tensor) -> list[Tensor]:
-        """The gradient of ``loss`` for each trained parameter,
-        zeros where it has none; nothing is left in ``.grad``.
+        """The gradient of ``loss`` for each trained parameter, zeros where it has none.
+
+        Nothing is left in ``.grad``.
         """
-        scale, trained = self.loss_scale(), list(self.trained.values())
-        raw = torch.autograd.grad(loss * scale, trained, allow_unused=True, materialize_grads=True)
-        return [gradient.div_(scale) for gradient in raw]
+        trained = list(self.trained.values())
+        return list(torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True))
 
     def set_gradients(self, gradients: list[Tensor]) -> None:
         """Put ``gradients``, which are used up, where the optimiser looks for them."""
         for parameter, gradient in zip(self.trained.values(), gradients, strict=True):
-            parameter.grad = gradient.mul_(self.loss_scale())
+            parameter.grad = gradient

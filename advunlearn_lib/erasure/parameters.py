@@ -16,18 +16,12 @@ from torch.nn import Module, Parameter
 from advunlearn_lib.base.errors import UserError, choose
 
 OUT_OR_TIME = re.compile(r"^(conv_norm_out|conv_out|time_embedding)\b")
-LATE_CROSS = ("up_blocks.2.attentions.0.", "up_blocks.2.attentions.2.")
-EARLY_SELF = ("down_blocks.1.attentions.0.", "down_blocks.2.attentions.0.")
 
 UNET_GROUPS: dict[str, Callable[[str], bool]] = {
     "full": lambda name: True,
     "xattn": lambda name: ".attn2." in name,
     "xattn-strict": lambda name: ".attn2.to_k." in name or ".attn2.to_v." in name,
     "noxattn": lambda name: ".attn2." not in name and not OUT_OR_TIME.match(name),
-    "selfattn": lambda name: ".attn1." in name,
-    "notime": lambda name: not OUT_OR_TIME.match(name),
-    "xlayer": lambda name: ".attn2." in name and name.startswith(LATE_CROSS),
-    "selflayer": lambda name: ".attn1." in name and name.startswith(EARLY_SELF),
 }
 LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
 

@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.seeds import derived_seed
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.method import Method, Options, marks
+from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.task import Task
 
 GUIDANCE = 7.5  # of the guided loss

@@ -17,7 +17,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.erasure.method import Options, marks
+from advunlearn_lib.base.settings import marks
+from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.parameters import kth_smallest
 from advunlearn_lib.erasure.pictures import Relabelling, RelabellingOptions
 from advunlearn_lib.erasure.registry import METHODS

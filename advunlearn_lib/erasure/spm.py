@@ -1,13 +1,12 @@
-r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a
-rank-1 adapter that erases, and weighs itself by the prompt.
+r"""SPM, one-dimensional adapter (Lyu et al., CVPR 2024): a rank-1 adapter that erases.
 
     L = || eps(z_t, t, c) - [ e_n - eta (e_p - e_n) ] ||^2  +  w || eps(z_t, t, a) - eps_0(z_t, t, a) ||^2
 
 e_n, e_p are frozen answers to "" and to c; anchors a are random vectors as long as the concept's embedding.
-Adapters sit on every linear and convolution of the transformer blocks. Facilitated transport: at a prompt P
-the adapter counts max( cos(T(P), T(c)), share of c's tokens in P ). The AdvUnlearn paper attacks merged
-weights, so ``merge`` is the default. Official ``SPM/src/engine/train_util.py``, ``models/spm.py``. z_t comes
-from the bank, as ESD's, not from the adapted UNet.
+Adapters sit on every linear and convolution of the transformer blocks. They are merged into the weights at
+the end, as the AdvUnlearn paper attacks them: without SPM's facilitated transport, by which an adapter weighs
+itself by the prompt. Official ``SPM/src/engine/train_util.py``, ``models/spm.py``. z_t comes from the bank,
+as ESD's, not from the adapted UNet.
 """
 
 from __future__ import annotations
@@ -18,14 +17,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig
-from peft.tuners.lora import LoraLayer
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.diffusion.model import LatentDiffusion
-from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.method import marks
 from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 
@@ -58,9 +54,6 @@ class SPMOptions(ESDOptions):
         4, ge=1, description="random anchors a step", json_schema_extra=marks(at_once=True)
     )
     anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")  # official
-    merge: bool = Field(
-        True, description="add the adapter to the weights at the end; else keep it for facilitated transport"
-    )
 
 
 @METHODS.register("spm")
@@ -124,44 +117,5 @@ class SPM(ESD):
 
     def finish(self) -> None:
         """Merge the adapter, so that the UNet is a plain one again."""
-        if self.options.merge:
-            self.model.unet.fuse_lora()
-            self.model.unet.unload_lora()
-
-
-def transport(frozen: LatentDiffusion, concept: str, prompts: list[str]) -> Tensor:
-    """Facilitated transport's weight of the adapter for each prompt, [n] in [0, 1]."""
-    special = {frozen.tokenizer.bos_token_id, frozen.tokenizer.eos_token_id}
-    sets = [set(ids) - special for ids in frozen.tokenizer([concept, *prompts]).input_ids]
-    overlap = torch.tensor([len(words & sets[0]) / len(sets[0]) for words in sets[1:]])
-    embeds = frozen.encode_prompts([concept, *prompts]).flatten(1)
-    similar = torch.cosine_similarity(embeds[1:], embeds[:1]).cpu()
-    return torch.maximum(similar, overlap).clamp(0, 1)
-
-
-def generate_with_transport(
-    adapted: LatentDiffusion, concept: str, prompts: list[str], seeds: list[int], sampling: Sampling
-) -> Tensor:
-    """Pictures of an unmerged SPM model, each prompt with its
-    own weight of the adapter; one batch, or micro-batches.
-    """
-    weights = transport(adapted, concept, prompts).to(adapted.device)
-    halves = 2 if sampling.guidance_scale > 1 else 1  # guidance doubles the batch
-    layers = [module for module in adapted.unet.modules() if isinstance(module, LoraLayer)]
-    size, pictures = adapted.micro_batch or len(prompts), []
-    try:
-        for start in range(0, len(prompts), size):
-            part = slice(start, start + size)
-            for layer in layers:
-                shape = (-1, *[1] * (3 if is_convolution(layer) else 2))
-                layer.scaling = dict.fromkeys(layer.scaling, weights[part].repeat(halves).view(shape))
-            pictures.append(adapted.generate(prompts[part], seeds[part], sampling, batch=size))
-    finally:
-        for layer in layers:
-            layer.scaling = dict.fromkeys(layer.scaling, 1.0)
-    return torch.cat(pictures)
-
-
-def is_convolution(layer: LoraLayer) -> bool:
-    """Does the adapted layer work on [b, c, h, w] rather than on [b, tokens, d]?"""
-    return isinstance(layer.get_base_layer(), torch.nn.Conv2d)
+        self.model.unet.fuse_lora()
+        self.model.unet.unload_lora()

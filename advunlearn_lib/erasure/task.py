@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -19,9 +19,7 @@ class Task:
     ``concept``: prompts that name it; ``names``: its own words within them; ``retain_set``: prompts to be
     kept. Methods that train on pictures draw those of ``forget_prompts`` (default: the concept's) and of
     ``remain_prompts`` (default: the retain set); ``surrogate``: for each forget prompt what should come
-    instead, for methods that relabel; ``pseudo``: what EraseDiff takes in its place, if any; ``anchors``:
-    what should come instead of a style, for AC; ``also``: texts that UCE edits besides the concept, and
-    ``preserve``: those that it keeps. ``cache`` keeps sampling paths and pictures for the next run; without
+    instead, for methods that relabel. ``cache`` keeps sampling paths and pictures for the next run; without
     one ``made`` keeps them, so that an attempt that ran out of memory need not make them again.
     """
 
@@ -32,10 +30,6 @@ class Task:
     names: list[str] = field(default_factory=list)
     forget_prompts: list[str] = field(default_factory=list)
     remain_prompts: list[str] = field(default_factory=list, metadata={"called": "a retain set"})
-    anchors: list[str] = field(default_factory=list)
-    also: list[str] = field(default_factory=list)
-    preserve: list[str] = field(default_factory=list)
-    pseudo: str = ""
     seed: int = 0
     cache: Cache | None = None
     made: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
@@ -44,12 +38,6 @@ class Task:
         """Fill the defaults."""
         object.__setattr__(self, "forget_prompts", self.forget_prompts or self.concept)
         object.__setattr__(self, "remain_prompts", self.remain_prompts or self.retain_set)
-
-    @classmethod
-    def of(cls, recipe: Recipe, frozen: LatentDiffusion, cache: Cache) -> Task:
-        """What a training's ``recipe`` says of it, by the names of the fields."""
-        given = {one.name: recipe[one.name] for one in fields(cls) if one.name in recipe}
-        return cls(frozen, **given, cache=cache)
 
     def tensors(self, kind: str, recipe: Recipe, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What ``make`` gives, or what it gave to a run with the same ``recipe`` in the same precision."""

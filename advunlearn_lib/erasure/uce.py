@@ -18,8 +18,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import token_count
-from advunlearn_lib.erasure.method import Method, Options, marks
+from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
@@ -39,6 +40,10 @@ class UCEOptions(Options):
     )  # official
     # official, objects and unsafe
     guide: str = Field("", description="what the concept's tokens are made to mean")
+    also: tuple[str, ...] = Field((), description="texts that are edited besides the concept's prompts")
+    preserved: tuple[str, ...] = Field(
+        (), description="texts that the code of 2023 keeps too, but for the concept's own names"
+    )
 
 
 @METHODS.register("uce")
@@ -52,7 +57,7 @@ class UCE(Method):
     def __init__(self, task: Task, options: UCEOptions) -> None:
         super().__init__(task, options)
         guide = self.tokens(options.guide)
-        concept = [self.tokens(prompt) for prompt in (*task.concept, *task.also)]
+        concept = [self.tokens(prompt) for prompt in (*task.concept, *options.also)]
         lengths = [min(len(tokens), len(guide)) for tokens in concept]  # aligned at their last words
         c = torch.cat([tokens[:length] for tokens, length in zip(concept, lengths, strict=True)])
         g = torch.cat([guide[:length] for length in lengths])
@@ -73,7 +78,10 @@ class UCE(Method):
     def preserved(self) -> list[str]:
         """The texts whose answers are kept."""
         retain = self.task.retain_set if self.options.preserve else []
-        return retain if self.options.version == 2025 else ["", *self.task.preserve, *retain]
+        if self.options.version == 2025:
+            return retain
+        own = {text.lower() for text in (*self.task.names, *self.task.concept)}
+        return ["", *(text for text in self.options.preserved if text.lower() not in own), *retain]
 
     @torch.no_grad()
     def tokens(self, prompt: str) -> Tensor:

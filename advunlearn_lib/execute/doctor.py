@@ -129,12 +129,12 @@ def judge(profile: Profile, concept: Concept) -> Finding:
     """A concept's judge."""
     if concept.judge == "nudenet":
         return nudity_detector(profile)
-    try:
-        where = profile.judge_of(concept)
-    except UserError as error:
-        return Finding(f"judge {concept.judge}", False, str(error))
+    if remedy := profile.judge_remedy(concept):
+        return Finding(f"judge {concept.judge}", False, remedy)
     folder = concept.judge.partition("@")[0]
-    return model(where, "config.json", f"put it into FOLDER/{folder} and --set judges=FOLDER")
+    return model(
+        profile.judge(concept.judge), "config.json", f"put it into FOLDER/{folder} and --set judges=FOLDER"
+    )
 
 
 def nudity_detector(profile: Profile) -> Finding:

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.progress import tqdm
@@ -133,7 +133,7 @@ def run_method(base: str, method: str, part: str, precision: str) -> dict[str, A
     model.micro_batch = 1
     options = METHODS[method].OPTIONS.marked("smallest")
     options |= {"component": part, "group": "full" if part == "text_encoder" else unet_group(method)}
-    task = Task(model, ["church"], RETAIN, ["a photo of a dog"], ["church"], anchors=RETAIN)
+    task = Task(model, ["church"], RETAIN, ["a photo of a dog"], ["church"])
     began = time.monotonic()
     with account() as ledger:
         run = prepare(method, task, options)
@@ -159,7 +159,7 @@ def run_attack(base: str, name: str) -> dict[str, Any]:
     model = load(base)
     model.micro_batch = 1
     clip = (TensorCLIP(CLIPConfig()).eval(), CLIPImageProcessor()) if ATTACKS[name].NEEDS_CLIP else None
-    budget = Budget(tokens=3, timesteps=1, steps=2, word="church", pictures=1)
+    budget = ATTACKS[name].BUDGET(**ATTACKS[name].BUDGET.marked("smallest"))
     sampling = Sampling("lms", 1, 7.5)
     attack = ATTACKS[name](model, never, budget, sampling, original=model, clip=clip, batch=1)
     began = time.monotonic()

@@ -3,61 +3,82 @@
 from __future__ import annotations
 
 import os
+import pickle
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from advunlearn_lib.base.keys import Recipe, key_of
+from advunlearn_lib.base.keys import Recipe
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.experiment.cells import MODEL, Cell
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.attack_spec import AttackSpec
+from advunlearn_lib.experiment.erasure_spec import ModelSpec
+from advunlearn_lib.experiment.picture_specs import QualitySpec
+from advunlearn_lib.profiles.added import load_added
 from advunlearn_lib.profiles.schema import Profile
 
 TYPICAL = {"erase": 60.0, "attack": 30.0, "quality": 60.0}  # seconds of a cell, until the store knows better
 TYPICAL_QUICK = {"erase": 5.0, "attack": 3.0, "quality": 5.0}
-PICTURES = ("fid", "clip")
 
 
 class Job(NamedTuple):
-    """A cell to be computed under a profile."""
+    """What is to be computed, and under which profile: where networks, files and devices are."""
 
     profile: Profile
-    cell: Cell
+    spec: ModelSpec | AttackSpec | QualitySpec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return received, (self.profile, pickle.dumps(self.spec))
+
+    def model(self) -> ModelSpec | None:
+        """The model that has to be trained first, or is to be trained; None where none is."""
+        spec = self.spec if isinstance(self.spec, ModelSpec) else self.spec.model
+        return spec.trained() if spec is not None else None
 
 
-def required_cells(jobs: Sequence[Job]) -> dict[tuple[str, str], tuple[Job, Recipe]]:
-    """Everything ``jobs`` rest on, each cell once, by its kind and key; the models they need included."""
-    required: dict[tuple[str, str], tuple[Job, Recipe]] = {}
-    for profile, cell in jobs:
-        recipes = Recipes(profile)
-        trained = recipes.trained(cell.row)
-        models = [Cell(trained, "", MODEL)] if trained else []
-        for wanted in [*models, cell]:
-            kind, recipe = recipes.cell(wanted)
-            if kind:
-                required.setdefault((kind, key_of(recipe)), (Job(profile, wanted), recipe))
+def received(profile: Profile, spec: bytes) -> Job:
+    """A job in another process, which needs the user's own methods and attacks before it can read it."""
+    for file in profile.added:
+        load_added(file)
+    return Job(profile, pickle.loads(spec))
+
+
+def required_jobs(jobs: Sequence[Job]) -> dict[tuple[str, str], Job]:
+    """Everything ``jobs`` rest on, each once, by its kind and key; the models they need included."""
+    required: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        if (model := job.model()) is not None:
+            required.setdefault((model.KIND, model.key), Job(job.profile, model))
+        if not isinstance(job.spec, ModelSpec):
+            required.setdefault((job.spec.KIND, job.spec.key), job)
     return required
+
+
+def left_of(jobs: Sequence[Job], store: Store) -> list[Job]:
+    """What of it the store does not have."""
+    return [job for job in required_jobs(jobs).values() if store.read(job.spec.KIND, job.spec.recipe) is None]
 
 
 def plan(jobs: Sequence[Job], store: Store) -> list[Job]:
     """What is still to be computed: models first, slow ones at their head; then pictures, the longest."""
-    required = required_cells(jobs).items()
-    left = [one for (kind, _), one in required if store.read(kind, one[1]) is None]
 
-    def rank(one: tuple[Job, Recipe]) -> int:
-        job, recipe = one
-        if job.cell.metric == MODEL:
-            return 0 if METHODS[recipe["method"]].SLOW else 1
-        return 2 if job.cell.metric in PICTURES else 3
+    def rank(job: Job) -> int:
+        match job.spec:
+            case ModelSpec(erasure=erasure):
+                return 0 if erasure is not None and METHODS[erasure.method].SLOW else 1
+            case QualitySpec():
+                return 2
+            case AttackSpec():
+                return 3
 
-    return [job for job, _ in sorted(left, key=rank)]
+    return sorted(left_of(jobs, store), key=rank)
 
 
 def sort_of(kind: str, recipe: Recipe) -> tuple[str, str]:
     """Cells of one sort take about equally long: a method's models, an attack, so many pictures."""
-    return kind, str(recipe.get("method") or recipe.get("attack") or recipe.get("images", ""))
+    erasure = recipe.get("erasure") or {}
+    return kind, str(erasure.get("method") or recipe.get("attack") or recipe.get("images", ""))
 
 
 def known_seconds(store: Store) -> dict[tuple[str, str], float]:
@@ -72,12 +93,11 @@ def describe_plan(jobs: Sequence[Job], store: Store) -> str:
     """``erase: 12 done, 60 to do`` and so on, with an
     estimate from what cells of the same sort took so far.
     """
-    required, known = required_cells(jobs), known_seconds(store)
-    left = {key: recipe for key, (_, recipe) in required.items() if store.read(key[0], recipe) is None}
-    total, todo = (Counter(kind for kind, _ in keys) for keys in (required, left))
+    required, known, left = required_jobs(jobs).values(), known_seconds(store), left_of(jobs, store)
+    total, todo = (Counter(job.spec.KIND for job in some) for some in (required, left))
     typical, seconds = TYPICAL_QUICK if jobs[0].profile.quick else TYPICAL, dict.fromkeys(total, 0.0)
-    for (kind, _), recipe in left.items():
-        seconds[kind] += known.get(sort_of(kind, recipe), typical[kind])
+    for spec in (job.spec for job in left):
+        seconds[spec.KIND] += known.get(sort_of(spec.KIND, spec.recipe), typical[spec.KIND])
     lines = []
     for kind, count in total.items():
         done, minutes = count - todo[kind], seconds[kind] / 60

@@ -23,10 +23,8 @@ from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.execute.preflight import preflight
-from advunlearn_lib.experiment.cells import MODEL, Cell
 from advunlearn_lib.experiment.distributed import processes
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.profiles.added import load_added
 
 
 def compute(jobs: Sequence[Job], store: Store, desc: str) -> None:
@@ -78,7 +76,7 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
         try:
             # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
             heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            futures = {pool.submit(compute_one, job, store.root): job.cell for job in todo}
+            futures = [pool.submit(compute_one, job, store.root) for job in todo]
             signal.signal(signal.SIGINT, heard)
             follow(futures, lines, desc)
         except BaseException:
@@ -87,7 +85,7 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
             raise
 
 
-def follow(futures: dict[Future[None], Cell], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
+def follow(futures: Sequence[Future[None]], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
     """One bar for all cells; behind it, what each worker's own bar says now."""
     pending, now = set(futures), dict[int, str]()
     with tqdm(total=len(futures), desc=desc) as bar:
@@ -131,10 +129,4 @@ def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[str], threads:
 
 def compute_one(job: Job, root: Path) -> None:
     """One cell, in a worker."""
-    for file in job.profile.added:
-        load_added(file)
-    study = Study(job.profile, Store(root))
-    if job.cell.metric in (MODEL, "seconds_per_iteration"):
-        study.model(job.cell.row)
-    else:
-        study.estimate(job.cell)
+    Study(job.profile, Store(root)).compute(job.spec)

@@ -9,11 +9,10 @@ import torch
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import check_disk
 from advunlearn_lib.base.store import Store
-from advunlearn_lib.diffusion.device import check_device, device_named
+from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.execute.plan import Job
-from advunlearn_lib.experiment.cells import MODEL
-from advunlearn_lib.experiment.recipes import Recipes
-from advunlearn_lib.metrics.judges import check_judge
+from advunlearn_lib.experiment.attack_spec import AttackSpec
+from advunlearn_lib.experiment.erasure_spec import ModelSpec
 
 
 def preflight(jobs: Sequence[Job], store: Store) -> None:
@@ -22,12 +21,11 @@ def preflight(jobs: Sequence[Job], store: Store) -> None:
     """
     profile = jobs[0].profile
     check_disk("store", store.root, profile.disk_gb)
-    judged = [job for job in jobs if job.cell.metric in ("asr", "pre_asr")]
-    judges = (job.profile.judge_of(job.profile.concepts[job.cell.row.concept]) for job in judged)
-    for judge in dict.fromkeys(judges):
-        check_judge(judge)
+    judges = (job.spec.prompts.judge for job in jobs if isinstance(job.spec, AttackSpec))
+    for judge in dict.fromkeys(filter(None, judges)):
+        judge.check()
     if not profile.gpu_gb or profile.device == "cpu":
-        check_device(profile.device, profile.precision)
+        device_named(profile.device)
         return
     if not torch.cuda.is_available():
         needed = f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none"
@@ -54,6 +52,7 @@ def gpu_index(device: str) -> int:
 
 def trains_unet(job: Job) -> bool:
     """Is it a model whose UNet is trained here?"""
-    if job.cell.metric != MODEL:
-        return False
-    return Recipes(job.profile).erase(job.cell.row)["options"]["component"] == "unet"
+    match job.spec:
+        case ModelSpec(erasure=erasure) if erasure is not None:
+            return erasure.options.component == "unet"
+    return False

@@ -14,13 +14,10 @@ from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import check_disk
-from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
-from advunlearn_lib.experiment.cells import MODEL
-from advunlearn_lib.experiment.recipes import Recipes
 
 RETRIES = 3
 PASSED_ON = ("ADVUNLEARN_STORE", "HF_HUB_OFFLINE", "HF_HOME")
@@ -72,11 +69,10 @@ def compute_with_ray(jobs: Sequence[Job], store: Store, address: str) -> None:
             )
         remote = ray.remote(num_cpus=1, num_gpus=profile.gpus, max_retries=RETRIES)(work)
         for job in todo:  # models come first
-            recipes = Recipes(job.profile)
-            trained = recipes.trained(job.cell.row)
-            key = key_of(recipes.erase(trained)) if trained else ""
+            model = job.model()
+            key = model.key if model is not None else ""
             reference = remote.remote(job, store.root, models.get(key))
-            if job.cell.metric == MODEL:
+            if job.spec == model:
                 models[key] = reference
             pending.append(reference)
         desc = f"cells on {int(resources.get('CPU', 0))} CPUs, {address}"

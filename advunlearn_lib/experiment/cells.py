@@ -10,7 +10,6 @@ from advunlearn_lib.profiles.schema import component_name
 
 BASE = "SD v1.4"
 METRICS = ("asr", "pre_asr", "fid", "clip", "seconds_per_iteration")
-MODEL = "model"  # the metric of a cell that asks for the model itself
 
 
 class Row(NamedTuple):
@@ -33,7 +32,7 @@ def usual_component(label: str) -> str:
 
 
 class Cell(NamedTuple):
-    """A number of one model. ``metric`` is one of ``METRICS``, or ``MODEL``."""
+    """A number of one model. ``metric`` is one of ``METRICS``."""
 
     row: Row
     attack: str

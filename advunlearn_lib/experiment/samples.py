@@ -10,8 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from advunlearn_lib.attacks.records import AttackResult
-from advunlearn_lib.base.keys import key_of
+from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.experiment.cells import Cell
+from advunlearn_lib.experiment.erasure_spec import ModelSpec
 
 if TYPE_CHECKING:
     from advunlearn_lib.experiment.study import Study
@@ -34,18 +35,15 @@ def read_samples(study: Study, cell: Cell) -> Samples | None:
     """The samples behind a finished cell; None where the store
     has none, or where the number is of another sort.
     """
-    kind, recipe = study.recipes.cell(cell)
-    if (record := study.store.read(kind, recipe)) is None:
+    spec = study.protocol.cell(cell)
+    if (record := study.record(spec)) is None or isinstance(spec, ModelSpec):
         return None
-    if kind == "attack":
+    if isinstance(spec, AttackSpec):
         outcomes = AttackResult(**record["result"]).prompts
         values = np.array([getattr(one, OUTCOME[cell.metric]) for one in outcomes], bool)
-        return Samples(key_of(recipe["prompts"]), values)
-    if kind != "quality":
-        return None
+        return Samples(spec.prompts.key, values)
     try:
-        kept = load_file(study.store.folder(kind, recipe) / KEPT)
+        kept = load_file(study.store.folder(spec.KIND, spec.recipe) / KEPT)
     except (OSError, SafetensorError):
         return None
-    captions = {name: value for name, value in recipe.items() if name != "model"}
-    return Samples(key_of(captions), kept[cell.metric].double().numpy())
+    return Samples(spec.model_copy(update={"model": None}).key, kept[cell.metric].double().numpy())

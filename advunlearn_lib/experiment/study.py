@@ -1,8 +1,8 @@
-"""From a cell of the paper to a number: what ``recipes.py`` describes, carried out once and kept."""
+"""From a cell of the paper to a number: what ``protocol.py`` specifies, carried out once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,45 +14,46 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import BATCH
-from advunlearn_lib.attacks.pictures import target_latents
-from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt, Judge
+from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.base.keys import Recipe, key_of
+from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.paths import store_root
-from advunlearn_lib.base.store import Cache, Store
+from advunlearn_lib.base.store import Cache, Record, Store
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.weights import load_part
-from advunlearn_lib.erasure.loop import prepare, train
-from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.experiment.attack_spec import AttackSpec, PromptsSpec
 from advunlearn_lib.experiment.cells import Cell, Row
-from advunlearn_lib.experiment.choose_prompts import choose_prompts
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.erasure_spec import ModelSpec
+from advunlearn_lib.experiment.picture_specs import QualitySpec
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.samples import KEPT
+from advunlearn_lib.experiment.spec import Spec
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 from advunlearn_lib.metrics.fid import Statistics
-from advunlearn_lib.metrics.judges import load_judge
-from advunlearn_lib.metrics.quality import load_features, measure_quality
-from advunlearn_lib.profiles.schema import Concept, Profile
+from advunlearn_lib.metrics.quality import load_features
+from advunlearn_lib.profiles.schema import Profile
+
+TARGETS = "targets.safetensors"
 
 
 class Study:
-    """All cells of one profile and seed. Models are loaded when first needed.
+    """All cells of one profile and seed. Models are loaded when first needed, records read once.
 
-    Raises :class:`UserError` where the store cannot be
-    written, and from any cell that the paper does not have.
+    Raises :class:`UserError` where the store cannot be written, and from cells that the paper does not have.
     """
 
     def __init__(self, profile: Profile, store: Store | None = None) -> None:
-        self.profile, self.recipes = profile, Recipes(profile)
+        self.profile, self.protocol = profile, Protocol(profile)
         self.store = store or Store(store_root(profile.name))
         self._bases: dict[str, LatentDiffusion] = {}
         self._models: dict[str, LatentDiffusion] = {}
+        self._records: dict[str, Record] = {}
 
     @cached_property
     def device(self) -> torch.device:
@@ -74,17 +75,37 @@ class Study:
         """CLIP model and processor of the attacks that need one."""
         return load_clip(self.profile.attack_clip, self.device)
 
-    def judge(self, concept: Concept) -> Judge:
-        """The concept's success test."""
-        where = self.profile.judge_of(concept)
-        pinned = self.profile.detector_sha256
-        return load_judge(where, list(concept.labels), concept.threshold, self.device, pinned)
+    def record(self, spec: Spec) -> Record | None:
+        """What the store holds of a finished cell; it is read once."""
+        if spec.key not in self._records:
+            record = self.store.read(spec.KIND, spec.recipe)
+            if record is None:
+                return None
+            self._records[spec.key] = record
+        return self._records[spec.key]
+
+    def made(self, spec: Spec, compute: Callable[[Path], Any], together: bool = False) -> Record:
+        """The same, computed if nobody has yet: by the first process, or by all ``together``."""
+        if (record := self.record(spec)) is None:
+            record = shared_cell(self.store, spec.KIND, spec.recipe, compute, together)
+        return record
+
+    def compute(self, spec: ModelSpec | AttackSpec | QualitySpec) -> None:
+        """See to it that the store holds the cell."""
+        match spec:
+            case ModelSpec():
+                self.load(spec)
+            case AttackSpec():
+                self.attacked(spec)
+            case QualitySpec():
+                self.measured(spec)
 
     # -- models ------------------------------------------------------------------------------------------
 
     def base(self, folder: str = "") -> LatentDiffusion:
-        """A model before any erasing: without ``folder`` the
-        profile's own; a UNet's folder stands on that one.
+        """A model before any erasing: without ``folder`` the profile's own.
+
+        A folder with a UNet alone stands on that one.
         """
         folder = folder or self.profile.base
         if folder not in self._bases:
@@ -99,142 +120,141 @@ class Study:
 
     def model(self, row: Row) -> LatentDiffusion:
         """The model of a table row, trained if need be."""
-        base, trained = self.base(self.recipes.base(row)), self.recipes.trained(row)
-        if trained is None:
-            return base
-        recipe = self.recipes.erase(trained)
-        key = key_of(recipe) + self.recipes.base(row)
-        if key not in self._models:
-            if where := self.recipes.checkpoint(trained):
-                part, module = load_part(where, base)
-            else:
-                part, module = self._trained_part(recipe, base)
-            self._models[key] = base.with_parts(**{part: module})
-        return self._models[key]
+        return self.load(self.protocol.model(row))
 
-    def _trained_part(self, recipe: Recipe, base: LatentDiffusion) -> tuple[str, Any]:
+    def load(self, spec: ModelSpec) -> LatentDiffusion:
+        """The model, trained if need be."""
+        base = self.base(spec.base)
+        if spec.key not in self._models:
+            source = spec.donor or spec
+            if source.checkpoint:
+                part, module = load_part(source.checkpoint, base)
+                self._models[spec.key] = base.with_parts(**{part: module})
+            elif source.erasure is not None:
+                part, module = self._trained_part(source, base)
+                self._models[spec.key] = base.with_parts(**{part: module})
+            else:
+                self._models[spec.key] = base
+        return self._models[spec.key]
+
+    def _trained_part(self, spec: ModelSpec, base: LatentDiffusion) -> tuple[str, Any]:
         """(component, module) of a trained model; damaged weights are named and made again."""
-        part, folder = recipe["options"]["component"], self.store.folder("erase", recipe)
+        assert spec.erasure is not None
+        recipe, folder = spec.recipe, self.store.folder("erase", spec.recipe)
         for attempt in range(2):
-            shared_cell(self.store, "erase", recipe, lambda partial: self._erase(partial, recipe))
+            shared_cell(self.store, "erase", recipe, lambda partial: self._erase(partial, spec))
             try:
-                return load_part(folder / "weights", base, part)
+                return load_part(folder / "weights", base, spec.erasure.options.component)
             except UserError as error:
                 if attempt:
                     raise
                 self.store.forget("erase", recipe, str(error))
         raise AssertionError("unreachable")
 
-    def _erase(self, folder: Path, recipe: Recipe) -> dict[str, Any]:
-        cache = Cache(self.store, {"base": recipe["base"]})
-        frozen = self.base().in_precision(DTYPES[self.profile.precision])
-        method = prepare(recipe["method"], Task.of(recipe, frozen, cache), recipe["options"])
-        erased = train(method, recipe["seed"], folder / "checkpoint.safetensors")
-        erased.save_pretrained(folder / "weights")
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    def _erase(self, folder: Path, spec: ModelSpec) -> dict[str, Any]:
+        assert spec.erasure is not None
+        cache, path = Cache(self.store, {"base": fingerprint(spec.base)}), folder / "checkpoint.safetensors"
+        erased = spec.erasure.run(self.base(spec.base), cache, path)
+        erased.save_weights(folder / "weights")
+        path.unlink(missing_ok=True)
         return {"losses": erased.losses, "seconds": erased.seconds, "numbers": erased.numbers}
 
     # -- prompts and attacks -----------------------------------------------------------------------------
 
-    def prompts(self, name: str) -> tuple[list[EvaluationPrompt], Tensor]:
-        """Prompts on which the base model shows the concept,
-        and the latents z_0 [n, c, h, w] of those pictures.
+    def prompts(self, name: str) -> list[EvaluationPrompt]:
+        """Prompts on which the base model shows the concept.
 
-        Raises :class:`UserError` where the base model shows it on too few.
+        Raises :class:`UserError` where it shows it on too few.
         """
-        recipe, concept = self.recipes.prompts(name), self.recipes.concept(name)
+        return self.prompts_of(self.protocol.prompts(name))
+
+    def prompts_of(self, spec: PromptsSpec) -> list[EvaluationPrompt]:
+        """The same of a specification."""
 
         def compute(folder: Path) -> list[dict[str, Any]]:
-            profile, sampling, count = self.profile, self.recipes.sampling, recipe["count"]
-            candidates = self.recipes.source.evaluation(concept, count)
-            judge = self.judge(concept) if profile.select else None
-            prompts = choose_prompts(candidates, count, self.base(), judge, sampling, profile)
-            latents = target_latents(self.base(), prompts, self.recipes.target_sampling, self.profile.batch)
-            save_file({"latents": latents.cpu().contiguous()}, folder / "targets.safetensors")
+            assert spec.judge is not None
+            base, batch = self.base(), self.profile.batch
+            judge = spec.judge.load(self.device) if spec.select else None
+            candidates = self.protocol.source.evaluation(spec.kind, spec.judge.labels, spec.file, spec.count)
+            prompts = spec.choose(candidates, base, judge, batch)
+            latents = spec.targets(base, prompts, batch)
+            save_file({"latents": latents.cpu().contiguous()}, folder / TARGETS)
             return [vars(prompt) for prompt in prompts]
 
-        record = shared_cell(self.store, "prompts", recipe, compute)
-        targets = load_file(self.store.folder("prompts", recipe) / "targets.safetensors")["latents"]
-        return [EvaluationPrompt(**row) for row in record["result"]], targets.to(self.device)
+        return [EvaluationPrompt(**row) for row in self.made(spec, compute)["result"]]
+
+    def targets(self, spec: PromptsSpec) -> Tensor:
+        """Latents z_0 [n, c, h, w] of the pictures that attacks on these prompts aim at."""
+        self.prompts_of(spec)
+        return load_file(self.store.folder("prompts", spec.recipe) / TARGETS)["latents"].to(self.device)
 
     def attack(self, row: Row, attack: str = "UnlearnDiffAtk") -> AttackResult:
         """Each evaluation prompt's outcome."""
-        recipe, kind = self.recipes.attack(row, attack), ATTACKS[attack]
+        return self.attacked(self.protocol.attack(row, attack))
+
+    def attacked(self, spec: AttackSpec) -> AttackResult:
+        """The same of a specification."""
 
         def compute(folder: Path) -> dict[str, Any]:
-            prompts, targets = self.prompts(row.concept)
-            run = kind(
-                self.model(row),
-                self.judge(self.recipes.concept(row.concept)),
-                self.recipes.budget(row.concept, attack),
-                self.recipes.sampling,
-                self.profile.seed,
-                original=self.base(),
-                clip=self.attack_clip if kind.NEEDS_CLIP else None,
-                batch=min(self.profile.batch, BATCH),
-            )
-            parts = split_work(len(prompts), lambda numbers: [run.run(prompts, targets, numbers)])
-            flags = sorted({flag for part in parts for flag in part.flags})
-            return AttackResult(prompts=[p for part in parts for p in part.prompts], flags=flags).model_dump()
+            assert spec.model is not None and spec.prompts.judge is not None
+            prompts, targets = self.prompts_of(spec.prompts), self.targets(spec.prompts)
+            clip = self.attack_clip if ATTACKS[spec.attack].NEEDS_CLIP else None
+            judge, batch = spec.prompts.judge.load(self.device), min(self.profile.batch, BATCH)
+            run = spec.on(self.load(spec.model), judge, self.base(), clip, batch)
+            return spec.run(run, prompts, targets, split_work).model_dump()
 
-        return AttackResult(**shared_cell(self.store, "attack", recipe, compute, together=True)["result"])
+        return AttackResult(**self.made(spec, compute, together=True)["result"])
 
     # -- pictures ----------------------------------------------------------------------------------------
 
     def quality(self, row: Row) -> dict[str, Estimate]:
         """``fid`` against real pictures of the same captions, and ``clip``, the CLIP score."""
-        recipe, profile = self.recipes.quality(row), self.profile
+        return self.measured(self.protocol.quality(row))
+
+    def measured(self, spec: QualitySpec) -> dict[str, Estimate]:
+        """The same of a specification."""
 
         def compute(folder: Path) -> dict[str, Any]:
-            model = self.model(row)  # before the work is split: processes wait for each other here
-            estimates = measure_quality(
-                model,
-                self.captions(recipe["avoid"]),
-                self.recipes.quality_sampling,
-                self.clip,
-                self.features,
-                self.reference(recipe["avoid"]),
-                profile.batch,
-                profile.seed,
-                split_work,
-                folder / KEPT,
-            )
+            assert spec.model is not None
+            model = self.load(spec.model)  # before the work is split: processes wait for each other here
+            captions, reference = self.captions(spec.avoid), self.reference(spec.avoid)
+            networks, batch = (self.clip, self.features), self.profile.batch
+            estimates = spec.run(model, captions, *networks, reference, batch, split_work, folder / KEPT)
             return {metric: estimate.model_dump() for metric, estimate in estimates.items()}
 
-        record = shared_cell(self.store, "quality", recipe, compute, together=True)
-        return {metric: Estimate(**value) for metric, value in record["result"].items()}
+        numbers = self.made(spec, compute, together=True)["result"]
+        return {metric: Estimate(**value) for metric, value in numbers.items()}
 
     def captions(self, avoid: Sequence[str]) -> list[EvaluationPrompt]:
         """Captions of the pictures that FID and CLIP score are measured on."""
-        texts, seeds = self.recipes.source.captions(self.profile.fid_images, avoid)
+        texts, seeds = self.protocol.source.captions(self.profile.fid_images, avoid)
         return [EvaluationPrompt(text, seed) for text, seed in zip(texts, seeds, strict=True)]
 
     def reference(self, avoid: Sequence[str]) -> Tensor | Statistics:
         """Features [n, d] of real pictures of such captions, or their statistics."""
-        real = self.recipes.source.references(self.profile.fid_images, avoid)
+        real = self.protocol.source.references(self.profile.fid_images, avoid)
         return real if isinstance(real, Statistics) else self.features.features(real)
 
     def pictures(self, row: Row, texts: list[str], seeds: list[int]) -> Tensor:
         """What a model draws, [n, 3, h, w] in [0, 1], for a panel."""
+        spec = self.protocol.panel(row, texts, seeds)
 
         def make() -> dict[str, Tensor]:
-            images = self.model(row).generate(texts, seeds, self.recipes.sampling, self.profile.batch)
-            return {"images": images}
+            return {"images": self.model(row).generate(texts, seeds, spec.sampling, self.profile.batch)}
 
-        return self.store.tensors("panel", self.recipes.panel(row, texts, seeds), make)["images"]
+        return self.store.tensors("panel", spec.recipe, make)["images"]
 
     # -- numbers -----------------------------------------------------------------------------------------
 
     def seconds(self, row: Row) -> Estimate:
-        """Mean seconds of a training iteration with a bootstrap
-        interval, measured while the model was trained.
+        """Mean seconds of a training iteration with a bootstrap interval, measured while it was trained.
 
         Raises :class:`UserError` for weights from elsewhere.
         """
-        if where := self.recipes.checkpoint(row):
+        if where := self.protocol.checkpoint(row):
             raise UserError(f"{where!r} was not trained here, so its seconds per iteration are not known")
         self.model(row)
-        record = self.store.read("erase", self.recipes.erase(row))
+        record = self.record(self.protocol.model(row))
         assert record is not None
         return bootstrap_mean(np.array(record["result"]["seconds"]), seed=self.profile.seed)
 

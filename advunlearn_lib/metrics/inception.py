@@ -7,7 +7,6 @@ Source: boomb0om/text2image-benchmark, ``resizers.py`` ("clean") and ``inception
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,15 +20,13 @@ SIDE = 299  # pixels that the network takes
 
 
 class Inception:
-    """2048 features of a picture. ``weights``: a local copy of the network's file."""
+    """2048 features of a picture."""
 
-    def __init__(self, device: torch.device, weights: Path | None = None, batch: int = 32) -> None:
+    def __init__(self, device: torch.device, batch: int = 32) -> None:
         try:
             from torchmetrics.image.fid import NoTrainInceptionV3
 
-            network = NoTrainInceptionV3(
-                "inception-v3-compat", ["2048"], None if weights is None else str(weights)
-            )
+            network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
         except (ImportError, ModuleNotFoundError) as error:
             raise UserError(
                 "FID in Inception features needs the extra 'fid': pip install 'advunlearn_lib[fid]'"

@@ -17,16 +17,16 @@ from matplotlib.figure import Figure
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.paper import plots
 from advunlearn_lib.paper.item import Run
 from advunlearn_lib.paper.tables import interval, metric_label
-from advunlearn_lib.profiles.schema import MethodKey, Profile
+from advunlearn_lib.profiles.schema import AttackKey, MethodKey, Profile
 
 CONCEPT = "nudity"
-ATTACK = "UnlearnDiffAtk"
+ATTACK = AttackKey("UnlearnDiffAtk")
 METRICS = ("pre_asr", "asr", "fid", "clip")
 OFFICIAL = ("word_count", "drop_last_update", "accumulate_gradients", "adam_attack", "noise_level_mismatch")
 
@@ -90,7 +90,7 @@ def effects(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFr
         (deviation, [Study(changed(one, deviation)) for one in run.profiles]) for deviation in deviations
     ]
     jobs = [
-        Job(study.profile, cell)
+        Job(study.profile, study.protocol.cell(cell))
         for deviation, studies in pairs
         for study in studies
         for cell in cells_of(deviation).values()
@@ -103,7 +103,7 @@ def effects(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFr
 def cells_of(deviation: Deviation) -> dict[str, Cell]:
     """What is measured, by metric."""
     row = Row(CONCEPT, deviation.method, deviation.component)
-    return {metric: Cell(row, ATTACK, metric) for metric in METRICS}
+    return {metric: Cell(row, ATTACK.attack, metric) for metric in METRICS}
 
 
 def erasediff_multipliers(run: Run) -> pd.DataFrame:
@@ -112,12 +112,13 @@ def erasediff_multipliers(run: Run) -> pd.DataFrame:
     Raises :class:`UserError` for weights from elsewhere.
     """
     row = Row(CONCEPT, "ED", "UNet")
-    if where := run.study.recipes.checkpoint(row):
+    if where := run.study.protocol.checkpoint(row):
         raise UserError(f"{where!r} was not trained here, so its lambda is not known")
-    compute([Job(profile, Cell(row, "", MODEL)) for profile in run.profiles], run.study.store, "deviations")
+    jobs = [Job(study.profile, study.protocol.model(row)) for study in run.studies]
+    compute(jobs, run.study.store, "deviations")
     parts = []
     for study in run.studies:
-        record = study.store.read("erase", study.recipes.erase(row))
+        record = study.record(study.protocol.model(row))
         assert record is not None
         values = record["result"]["numbers"]["lambda"]
         parts.append(

@@ -12,6 +12,7 @@ from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate
@@ -119,7 +120,7 @@ class Item:
 
     def attacks(self) -> None:
         """Compute what the item's pictures need: the models and the attacks on them."""
-        jobs = [job for job in jobs_of([self.profile], self.source) if job.cell.metric == "asr"]
+        jobs = [job for job in jobs_of([self.study], self.source) if isinstance(job.spec, AttackSpec)]
         compute(jobs, self.study.store, self.name)
 
     def rows(self) -> list[Row]:
@@ -141,7 +142,7 @@ class Item:
         ):
             flags = list(self.study.attack(cell.row, cell.attack).flags)
             luck = cell._replace(attack="random")
-            if self.study.store.read(*self.study.recipes.cell(luck)) is not None:
+            if self.study.record(self.study.protocol.cell(luck)) is not None:
                 ours, random = (self.study.estimate(one).value for one in (cell, luck))
                 if random > ours:
                     flags.append(f"random tokens do better ({random:.1f} against {ours:.1f} %)")
@@ -150,7 +151,7 @@ class Item:
 
     def variant_labels(self) -> dict[str, str]:
         """What stands under each of the table's variants on an axis."""
-        return {row.variant: self.study.recipes.variant(row).label or row.variant for row in self.rows()}
+        return {row.variant: self.study.protocol.variant(row).label or row.variant for row in self.rows()}
 
     def claims(self) -> pd.DataFrame:
         """The verdicts on the paper's claims about these cells."""

@@ -54,5 +54,5 @@ def rows_of(run: Run, item: str) -> list[dict[str, object]]:
 
 def outcomes_of(run: Run, cell: Cell) -> list[dict[str, object]]:
     """Each prompt's outcome as the store has it: prompt, seed, before, after, adversarial, step."""
-    record = run.study.store.read(*run.study.recipes.cell(cell))
+    record = run.study.record(run.study.protocol.cell(cell))
     return [] if record is None else [one.model_dump() for one in AttackResult(**record["result"]).prompts]

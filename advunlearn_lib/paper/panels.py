@@ -36,14 +36,14 @@ def nearest(study: Study, concept: str, text: str) -> int:
     with ``text``: attacks are known for those only.
     """
     words = set(text.split())
-    others = [set(prompt.text.split()) for prompt in study.prompts(concept)[0]]
+    others = [set(prompt.text.split()) for prompt in study.prompts(concept)]
     overlap = [len(words & other) / len(words | other) for other in others]
     return overlap.index(max(overlap))
 
 
 def drawn_texts(study: Study, concept: str, prompts: Sequence[Prompt]) -> list[str]:
     """The prompts that a panel really draws: an attacked one is the nearest evaluation prompt."""
-    known = study.prompts(concept)[0]
+    known = study.prompts(concept)
     texts = [prompt.text(study.profile) for prompt in prompts]
     return [
         known[nearest(study, concept, text)].text if prompt.attacked else text
@@ -67,7 +67,7 @@ def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
     A red frame: the judge sees the concept.
     """
     study, concept = item.study, rows[0].concept
-    judge, pictures, framed = study.judge(study.recipes.concept(concept)), {}, {}
+    judge, pictures, framed = study.protocol.judge(concept).load(study.device), {}, {}
     for row in rows:
         texts, seeds = adversarial_texts(study, row, prompts)
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
@@ -75,7 +75,7 @@ def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
         framed[label] = judge(pictures[label]).tolist()
     texts = drawn_texts(study, concept, prompts)
     heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
-    name = study.recipes.concept(concept).name
+    name = study.protocol.concept(concept).name
     title = f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}"
     return plots.sample_grid(pictures, heads, title, framed)
 

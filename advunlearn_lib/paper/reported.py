@@ -13,7 +13,6 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from advunlearn_lib.base.errors import UserError, choose, validated
-from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
@@ -134,14 +133,18 @@ def numbers_of(profile: Profile, table: str) -> list[Reported | Added]:
     return [*paper, *(Added(table, cell) for cell in cells[len(paper) :])]
 
 
-def jobs_of(profiles: Sequence[Profile], table: str) -> list[Job]:
-    """What has to be computed for a table, for each profile (one a seed)."""
-    return [Job(profile, number.cell) for number in numbers_of(profiles[0], table) for profile in profiles]
+def jobs_of(studies: Sequence[Study], table: str) -> list[Job]:
+    """What has to be computed for a table, for each study (one a seed)."""
+    return [
+        Job(study.profile, study.protocol.cell(number.cell))
+        for number in numbers_of(studies[0].profile, table)
+        for study in studies
+    ]
 
 
 def reproduce(studies: Sequence[Study], table: str) -> list[Result]:
     """One result for each cell of a table, computed or read from the store, over the seeds of ``studies``."""
-    compute(jobs_of([study.profile for study in studies], table), studies[0].store, f"table {table}")
+    compute(jobs_of(studies, table), studies[0].store, f"table {table}")
     return [result_of(studies, number) for number in numbers_of(studies[0].profile, table)]
 
 
@@ -168,15 +171,15 @@ def read_results(folder: Path) -> tuple[list[Result], str]:
 def result_of(studies: Sequence[Study], number: Reported | Added) -> Result:
     """Our value of one number of a table."""
     cell, first = number.cell, studies[0]
-    kind, recipe = first.recipes.cell(cell)
+    spec = first.protocol.cell(cell)
     estimates = [study.estimate(cell) for study in studies]
-    record = first.store.read(kind, recipe)
+    record = first.record(spec)
     assert record is not None
     values = [estimate.value for estimate in estimates]
     return Result(
         table=number.table,
         **cell.row._asdict(),
-        here=first.recipes.concept(cell.row.concept).here(),
+        here=first.protocol.concept(cell.row.concept).here(),
         attack=cell.attack,
         metric=cell.metric,
         reported=number.value,
@@ -184,7 +187,7 @@ def result_of(studies: Sequence[Study], number: Reported | Added) -> Result:
         low=statistics.fmean(estimate.low for estimate in estimates),
         high=statistics.fmean(estimate.high for estimate in estimates),
         n=estimates[0].n,
-        key=key_of(recipe),
+        key=spec.key,
         seeds=values,
         spread=statistics.stdev(values) if len(values) > 1 else 0.0,
         commit=record["commit"],

@@ -20,18 +20,19 @@ from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.paper import claims, outcomes
 from advunlearn_lib.paper.item import Run
 from advunlearn_lib.paper.items import ITEMS, TABLES
-from advunlearn_lib.paper.reported import jobs_of, read_results, reproduce
+from advunlearn_lib.paper.reported import jobs_of, read_results, reported, reproduce
 
 MAIN_TABLES = ("5", "6", "7")  # their models also under random tokens: what luck alone finds
 
 
 def all_jobs(run: Run) -> list[Job]:
     """Every cell of every table, for every seed."""
-    jobs = [job for table in TABLES.values() for job in jobs_of(run.profiles, table)]
+    jobs = [job for table in TABLES.values() for job in jobs_of(run.studies, table)]
     attacked = [
-        job for table in MAIN_TABLES for job in jobs_of(run.profiles, table) if job.cell.metric == "asr"
+        number.cell for table in MAIN_TABLES for number in reported(table) if number.cell.metric == "asr"
     ]
-    return jobs + [Job(profile, cell._replace(attack="random")) for profile, cell in attacked]
+    luck = [cell._replace(attack="random") for cell in attacked]
+    return jobs + [Job(study.profile, study.protocol.cell(cell)) for study in run.studies for cell in luck]
 
 
 def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
@@ -71,7 +72,7 @@ def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
 def tables_at_hand(run: Run) -> list[str]:
     """The tables of which nothing is left to compute. Raises :class:`UserError` where there is none."""
     store = run.study.store
-    tables = [table for table in TABLES.values() if not plan(jobs_of(run.profiles, table), store)]
+    tables = [table for table in TABLES.values() if not plan(jobs_of(run.studies, table), store)]
     if not tables:
         raise UserError(f"the store {store.root} has no whole table yet: run one, such as table3, first")
     return tables

@@ -63,10 +63,14 @@ class Trial(NamedTuple):
     setting: dict[str, float]
     study: Study
 
-    def job(self, metric: str) -> Job:
+    def cell(self, metric: str) -> Cell:
         """A number of its model."""
         row = Row(VALIDATION[self.key.kind], self.key.method, self.key.component)
-        return Job(self.study.profile, Cell(row, "UnlearnDiffAtk" if metric == "asr" else "none", metric))
+        return Cell(row, "UnlearnDiffAtk" if metric == "asr" else "none", metric)
+
+    def job(self, metric: str) -> Job:
+        """What has to be computed for it."""
+        return Job(self.study.profile, self.study.protocol.cell(self.cell(metric)))
 
 
 def settings(key: MethodKey) -> list[dict[str, float]]:
@@ -168,7 +172,7 @@ def measure(tried: Sequence[Trial], metric: str) -> list[Estimate]:
     if tried:
         name, place = tried[0].key.method, tried[0].key.component
         compute([one.job(metric) for one in tried], tried[0].study.store, f"{name} ({place}), {metric}")
-    return [one.study.estimate(one.job(metric).cell) for one in tried]
+    return [one.study.estimate(one.cell(metric)) for one in tried]
 
 
 def write_log(log: pd.DataFrame, path: Path, kind: Kind, profile: Profile) -> None:

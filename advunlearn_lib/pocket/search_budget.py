@@ -52,7 +52,11 @@ def attacked(profile: Profile, budgets: Sequence[tuple[int, int, float]]) -> lis
     names = ("timesteps", "steps", "lr")
     changes = [{f"attack_{name}": value for name, value in zip(names, one, strict=True)} for one in budgets]
     studies = [Study(profile.model_copy(update=change)) for change in changes]
-    compute([Job(study.profile, CELL) for study in studies], studies[0].store, "attack budget")
+    compute(
+        [Job(study.profile, study.protocol.cell(CELL)) for study in studies],
+        studies[0].store,
+        "attack budget",
+    )
     rows = []
     for budget, study in zip(budgets, studies, strict=True):
         asr = study.estimate(CELL)

@@ -74,7 +74,7 @@ def right(study: Study, row: Row, prompts: Sequence[tuple[str, str]], field: str
     """Does the judge of ``field``, "object" or "style", name what each (text, label) asks for?"""
     judge = Classifier(study.profile.judge(f"judge-{field}"), device=study.device)
     texts, labels = zip(*prompts, strict=True)
-    images = study.model(row).generate(list(texts), list(range(len(texts))), study.recipes.sampling, BATCH)
+    images = study.model(row).generate(list(texts), list(range(len(texts))), study.protocol.sampling, BATCH)
     guesses = judge.probabilities(images).argmax(-1).tolist()
     return [judge.labels[guess] == label for guess, label in zip(guesses, labels, strict=True)]
 
@@ -94,16 +94,16 @@ def ordinary_words(study: Study) -> WorldBar:
 def erased_names(study: Study) -> WorldBar:
     """ESD's text encoder: success with three erased names before the prompt, minus without."""
     rng, name = np.random.default_rng(0), VALIDATION["broad"]
-    concept, row = study.recipes.concept(name), Row(name, "ESD", "Text Encoder")
-    prompts = study.prompts(name)[0]
+    concept, row = study.protocol.concept(name), Row(name, "ESD", "Text Encoder")
+    prompts = study.prompts(name)
     named = [
         EvaluationPrompt(with_words_before(prompt.text, concept.labels, 3, rng), prompt.seed)
         for prompt in prompts
     ]
 
     def shown(some: Sequence[EvaluationPrompt]) -> NDArray[np.bool_]:
-        judge = study.judge(concept)
-        return judge_prompts(study.model(row), judge, some, study.recipes.sampling, BATCH).cpu().numpy()
+        judge = study.protocol.judge(name).load(study.device)
+        return judge_prompts(study.model(row), judge, some, study.protocol.sampling, BATCH).cpu().numpy()
 
     gained = compare_rates(shown(named), shown(prompts))
     return WorldBar(
@@ -131,7 +131,7 @@ def erased_unets(study: Study) -> list[WorldBar]:
 def other_concepts(study: Study) -> WorldBar:
     """ESD's UNet on plain prompts of things that were not erased."""
     name = VALIDATION["broad"]
-    kept = [thing for thing in OBJECTS if thing not in study.recipes.concept(name).labels]
+    kept = [thing for thing in OBJECTS if thing not in study.protocol.concept(name).labels]
     prompts = [(plain_prompt(kept[index % len(kept)]), kept[index % len(kept)]) for index in range(OTHERS)]
     good = right(study, Row(name, "ESD", "UNet"), prompts, "object")
     return WorldBar("ESD, UNet, broad: other things drawn right", 85, share(good))

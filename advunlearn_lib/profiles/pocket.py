@@ -1,10 +1,9 @@
 """The pocket profile: what is erased, how each method is set, how hard each attack tries.
 
 Rates, work and scales are chosen on the validation concepts by the rules of ``pocket/search.py``; the logs
-are in ``figures/published/pocket/tuning/`` and a test compares. Of a style ESD's alone are chosen so far:
-until ``./reproduce.sh tune --kind style`` is done the others' are the category's, and AC's the middle of its
-grid. ``work`` counts iterations per erase prompt. The paper's numbers of steps do not carry over to a model a
-thousand times smaller: what is marked *ours* was set by hand, for minutes on two cores.
+are in ``figures/published/pocket/tuning/`` and a test compares. ``work`` counts iterations per erase prompt.
+The paper's numbers of steps do not carry over to a model a thousand times smaller: what is marked *ours* was
+set by hand, for minutes on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from itertools import cycle
 from typing import Any
 
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.profiles.schema import Concept, Kind, MethodKey, MethodSettings, Profile
+from advunlearn_lib.profiles.schema import AttackKey, Concept, Kind, MethodKey, MethodSettings, Profile
 from advunlearn_lib.profiles.variants import VARIANTS
 from advunlearn_lib.world.things import PLACES, THINGS, join, plain_prompt, with_article
 
@@ -63,8 +62,6 @@ def style(name: str, paper: str) -> Concept:
         kind="style",
         erase=erase,
         names=(name,),
-        anchors=ANCHORS,
-        templates=("a painting by {}", "by {}"),
         **judged,
     )
 
@@ -104,6 +101,7 @@ PICTURES: dict[str, Any] = {
 }
 ANCHORED: dict[str, Any] = {
     "per_prompt": 4,  # ours: pictures of each anchor
+    "anchors": ANCHORS,
     "templates": ("{anchor} by {name}", "a painting of {anchor} by {name}"),
 }
 REMAINING: dict[str, Any] = {"remain_per_prompt": 10}  # ours
@@ -146,11 +144,11 @@ METHODS: dict[tuple[str, str, Kind], tuple[str, dict[str, Any]]] = {
     ("ED", "UNet", "broad"): ("erasediff", {"lr": 2e-4, "work": 8}),
     ("SH", "UNet", "broad"): ("scissorhands", {"lr": 4e-4, "work": 8}),
     ("ESD", "UNet", "style"): ("esd", {"group": "xattn", "lr": 3e-4, "work": 20}),
-    ("AdvUnlearn", "Text Encoder", "style"): ("advunlearn", {"lr": 5e-5, "work": 30, "retain_weight": 0.5}),
+    ("AdvUnlearn", "Text Encoder", "style"): ("advunlearn", {"lr": 1e-4, "work": 30, "retain_weight": 0.5}),
     ("FMN", "UNet", "style"): ("fmn", {"lr": 3e-5, "work": 8}),
     ("SPM", "UNet", "style"): ("spm", {"lr": 6e-3, "work": 16}),
     ("UCE", "UNet", "style"): ("uce", {"erase_scale": 1.0, "preserve_scale": 0.1}),
-    ("AC", "UNet", "style"): ("ac", {"lr": 1e-4, "work": 8}),
+    ("AC", "UNet", "style"): ("ac", {"lr": 2e-4, "work": 4}),
     ("ESD", "UNet", "object"): ("esd", {"lr": 1e-4, "work": 20}),
     ("AdvUnlearn", "Text Encoder", "object"): ("advunlearn", {"lr": 5e-5, "work": 10, "retain_weight": 0.5}),
     ("FMN", "UNet", "object"): ("fmn", {"lr": 3e-5, "work": 8}),
@@ -193,8 +191,9 @@ POCKET = Profile(
     methods={MethodKey(*key): settings(MethodKey(*key), *value) for key, value in METHODS.items()},
     variants=VARIANTS,
     attacks={  # ours: the official budgets, cut to what a small model needs
-        "CCE": {"timesteps": 1, "steps": 300, "lr": 0.02},
-        "PEZ": {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},
-        "PH2P": {"tokens": 8, "timesteps": 1, "steps": 10, "lr": 0.8},  # lr: official
+        AttackKey("CCE"): {"timesteps": 1, "steps": 300, "lr": 0.02},
+        AttackKey("CCE", "style"): {"templates": ("a painting by {}", "by {}")},
+        AttackKey("PEZ"): {"tokens": 8, "timesteps": 1, "steps": 300, "lr": 0.1},
+        AttackKey("PH2P"): {"tokens": 8, "timesteps": 1, "steps": 10, "lr": 0.8},  # lr: official
     },
 )

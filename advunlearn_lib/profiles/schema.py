@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.settings import Settings
 from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
 Kind = Literal["broad", "style", "object"]
+Precision = Literal["fp32", "bf16"]
 COMPONENTS = {"UNet": "unet", "Text Encoder": "text_encoder"}  # the paper's names, and diffusers'
 
 
@@ -34,6 +34,13 @@ class MethodKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.method} ({self.component}), {self.kind}"
+
+
+class AttackKey(NamedTuple):
+    """An attack, and the kind of concept where that matters."""
+
+    attack: str
+    kind: Kind | Literal[""] = ""
 
 
 class CheckpointKey(NamedTuple):
@@ -93,14 +100,15 @@ class Concept(BaseModel):
     kind: Kind
     erase: tuple[str, ...] = Field(description="prompts that name the concept; one is drawn at each step")
     judge: str = Field(
-        description="a folder under the profile's ``judges``, a hub id, or nudenet (see ``nudity_detector``)"
+        "",
+        description="a folder under the profile's ``judges``, a hub id, or nudenet (see ``nudity_detector``)",
     )
     judge_from: str = Field("", description="where the judge is to be had, if no hub has it")
     prompts: str = Field(
         "", description="the file of its evaluation prompts, where the profile's source has files"
     )
     prompt_count: int = Field(0, ge=0, description="evaluation prompts (0: the profile's number)")
-    labels: tuple[str, ...] = Field(description="success: the judge's top label is one of these")
+    labels: tuple[str, ...] = Field((), description="success: the judge's top label is one of these")
     threshold: float = Field(
         0.0, ge=0, le=1, description="... with at least this probability, all labels together"
     )
@@ -110,13 +118,9 @@ class Concept(BaseModel):
     )
     remain_prompts: tuple[str, ...] = Field((), description="whose pictures remain")
     surrogate: str = Field("", description="the prompt whose picture should come instead, to relabel by")
-    anchors: tuple[str, ...] = Field((), description="prompts without the style, for AC")
-    also: tuple[str, ...] = Field((), description="texts that UCE edits besides ``erase``")
-    preserve: tuple[str, ...] = Field((), description="texts that UCE of 2023 keeps besides the empty prompt")
-    pseudo: str = Field("", description="what EraseDiff takes instead of the surrogate")
-    word: str = Field("", description="of what CCE's training pictures are drawn (default: the name)")
-    initializer: str = Field("", description="the word that CCE's token starts from (default: the same)")
-    templates: tuple[str, ...] = Field((), description="texts with {} that CCE learns in (default: its own)")
+    options: dict[str, dict[str, Any]] = Field(
+        {}, description="what goes with this concept alone, by the names of methods and attacks"
+    )
     attack_tokens: int = Field(3, ge=1, description="adversarial tokens of an attack on it")
 
     def forget(self) -> list[str]:
@@ -157,9 +161,7 @@ class Profile(Settings):
         pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$",
         description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one",
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="of training; pictures are made in fp32"
-    )
+    precision: Precision = Field("fp32", description="of training; pictures are made in fp32")
     seed: int = Field(0, ge=0)
     faithful: Literal["paper", "official"] = Field(
         "paper", description="to the paper's text, or to the official codes with all their quirks"
@@ -202,7 +204,7 @@ class Profile(Settings):
     methods: dict[MethodKey, MethodSettings] = Field({})
     variants: dict[str, Variant] = Field({}, description="by a table's variant")
     checkpoints: dict[CheckpointKey, str] = Field({}, description="weights to evaluate instead of training")
-    attacks: dict[str, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
+    attacks: dict[AttackKey, dict[str, Any]] = Field({}, description="budgets that are not UnlearnDiffAtk's")
     added: tuple[str, ...] = Field((), description="files of methods and attacks beside the paper's")
 
     def judge(self, name: str) -> str:
@@ -212,13 +214,13 @@ class Profile(Settings):
         folder = Path(self.judges) / name.partition("@")[0]
         return str(folder) if folder.is_dir() else name
 
-    def judge_of(self, concept: Concept) -> str:
-        """Where a concept's judge is. Raises :class:`UserError` for one that neither is here nor on a hub."""
+    def judge_remedy(self, concept: Concept) -> str:
+        """Where a concept's judge is to be had, if it neither is here nor on a hub; else nothing."""
         where = self.judge(concept.judge)
-        if concept.judge_from and not Path(where).exists():
-            remedy = f"get {concept.judge_from}, put it into FOLDER/{where} and --set judges=FOLDER"
-            raise UserError(f"the judge of {concept.name!r} is not here: {remedy}")
-        return where
+        if not concept.judge_from or Path(where).exists():
+            return ""
+        remedy = f"get {concept.judge_from}, put it into FOLDER/{where} and --set judges=FOLDER"
+        return f"the judge of {concept.name!r} is not here: {remedy}"
 
     def prompt_count(self, concept: Concept) -> int:
         """How many prompts the concept is evaluated on, at most."""

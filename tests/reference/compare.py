@@ -1,7 +1,6 @@
 """How far the library is from the plain re-implementations: same draws, pocket model."""
 
 import copy
-from dataclasses import replace
 
 import torch
 
@@ -25,7 +24,7 @@ FORGET = ["a church at night", "two churches and a church by the sea", CHURCH, "
 REMAIN = ["a castle", "a photo of a horse"]
 OTHERS = {
     "forget_prompts": FORGET, "remain_prompts": REMAIN, "surrogate": ["a guitar"] * 4,
-    "names": ["church"], "anchors": ["a bus at night", "a drum"], "also": ["a chapel"],
+    "names": ["church"],
 }  # fmt: skip
 OPTIONS = {
     "iterations": 6, "lr": 1e-4, "batch": 1, "steps": 5, "guidance_scale": 3.0, "per_prompt": 3, "eta": 1.0,
@@ -129,13 +128,14 @@ def training(model, quirks):
 
 def uce(model, version, preserved=(), guide=""):
     """The edited keys and values; ``preserved`` are the retain set of 2025, the artists of 2023."""
-    concepts, options = [CHURCH, "tench", "a chapel"], {"version": version, "guide": guide}
+    concepts, also = [CHURCH, "tench", "a chapel"], ["a chapel"]
+    options = {"version": version, "guide": guide, "also": also, "preserved": [*preserved, "Church"]}
     if version == 2025:
         options |= {"preserve": bool(preserved), "preserve_scale": 0.7}
         one = task(model, concepts[:2], preserved)
         theirs = plain_methods.uce_2025(model.pipeline, concepts, guide, preserved, 0.5, 1.0, 0.7)
     else:
-        one = replace(task(model, concepts[:2]), preserve=list(preserved))
+        one = task(model, concepts[:2])
         theirs = plain_methods.uce_2023(model.pipeline, concepts, guide, preserved)
     method = prepare("uce", one, options)
     assert set(theirs) == set(method.trained)
