@@ -1,6 +1,7 @@
 """A method and an attack in one file of the user's, nothing else touched: ``table5 --add my_method.py``."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -117,7 +118,7 @@ def test_both_stand_in_table_5(mine, tmp_path, monkeypatch):
     study = Study(profile, store)
     fill_cells(tmp_path / "store", jobs_of([study], "5"))
     recipe = study.protocol.model(Row("nudity", "Shrink")).recipe
-    store.forget("erase", recipe, "to be trained")
+    shutil.rmtree(store.folder("erase", recipe))  # to be trained
     out = tmp_path / "out"
     assert main(["table5", "--quick", f"--add={mine}", f"--out={out}"]) == 0
     assert len(store.read("erase", recipe)["result"]["losses"]) == 2  # 40 iterations by a quick run's scale

@@ -148,10 +148,10 @@ def test_checkpoints_restore_weights_and_moments(tmp_path):
     optimizer = torch.optim.Adam(layer.parameters(), 0.1)
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    checkpoint.save(tmp_path / "c.safetensors", {"layer": layer}, optimizer, step=1)
+    checkpoint.save(tmp_path / "c.safetensors", "mine", {"layer": layer}, optimizer, step=1)
     other = torch.nn.Linear(3, 2)
     restored = torch.optim.Adam(other.parameters(), 0.1)
-    assert checkpoint.load(tmp_path / "c.safetensors", {"layer": other}, restored) == {"step": 1}
+    assert checkpoint.load(tmp_path / "c.safetensors", "mine", {"layer": other}, restored) == {"step": 1}
     for module, adam in ((layer, optimizer), (other, restored)):
         adam.zero_grad()
         module(torch.ones(1, 3)).square().sum().backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from advunlearn_lib.base.errors import UserError
+
+ASIDE = ".damaged-"
 
 
 @contextmanager
@@ -25,6 +28,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what is damaged to the first free ``<name>.damaged-N`` beside it; its new place."""
+    names = (f"{path.name}{ASIDE}{number}" for number in itertools.count(1))
+    return path.rename(next(path.with_name(name) for name in names if not path.with_name(name).exists()))
 
 
 def writable(kind: str, folder: Path) -> Path:

@@ -18,9 +18,27 @@ DIGITS = 16
 NO_MEANING = (".md", ".png", ".jpg", ".jpeg", ".lock", "")  # beside a model: cards, samples, licences
 
 
+_digests: dict[tuple[int, ...], str] = {}  # by inode, size and time
+
+
+def sha256_of(value: Any) -> str:
+    """The SHA-256 of ``value`` as canonical JSON, in hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits. A process reads a file once, and again if it was written to."""
+    status = path.stat()
+    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if identity not in _digests:
+        with path.open("rb") as file:
+            _digests[identity] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _digests[identity]
+
+
 def key_of(recipe: Recipe) -> str:
-    """The first 16 hex digits of the SHA-256 of the recipe as canonical JSON."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:DIGITS]
+    """The first 16 hex digits of the recipe's SHA-256."""
+    return sha256_of(recipe)[:DIGITS]
 
 
 def key_of_files(files: Iterable[Path], folder: Path) -> str:

@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.cli import doctor, items, listing, models, pocket
+from advunlearn_lib.cli import doctor, items, listing, models, pocket, store
 from advunlearn_lib.cli.command import Command
 from advunlearn_lib.paper.items import ITEMS
 
@@ -56,6 +56,7 @@ COMMANDS: dict[str, Command] = {
         *pocket.COMMANDS,
         TEST,
         listing.COMMAND,
+        store.COMMAND,
         *models.COMMANDS,
     )
 }

@@ -85,8 +85,8 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
 
     Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an
     uninterrupted one. Where memory runs out, the iteration is done again in micro-batches
-    (``microbatch.py``). ``save_every``: seconds between checkpoints. Raises :class:`UserError`
-    where even one sample at a time does not fit.
+    (``microbatch.py``). ``save_every``: seconds between checkpoints; the name of their folder
+    says whose they are. Raises :class:`UserError` where even one sample at a time does not fit.
     """
     run = Run(method, method.optimizer(), seed, path, save_every)
     in_memory(run.go_on, method.model, method.options.samples())
@@ -110,8 +110,8 @@ class Run:
         self.seconds: list[float] = []
         self.numbers: dict[str, list[float]] = {}
         self.now: list[float] = []  # losses of the steps that the iteration under way has done
-        if path is not None and path.exists():
-            meta: dict[str, Any] = checkpoint.load(path, {"trained": self.module}, optimizer)
+        modules = {"trained": self.module}
+        if path is not None and (meta := checkpoint.load(path, path.parent.name, modules, optimizer)):
             self.losses, self.seconds, self.numbers = meta["losses"], meta["seconds"], meta["numbers"]
             method.state = {name: torch.tensor(value) for name, value in meta["state"].items()}
 
@@ -158,4 +158,4 @@ class Run:
         state = {name: value.tolist() for name, value in self.method.state.items()}
         lists = {"losses": self.losses, "seconds": self.seconds, "numbers": self.numbers}
         meta: dict[str, Any] = {"step": len(self.losses), "state": state, **lists}
-        checkpoint.save(path, {"trained": self.module}, self.optimizer, **meta)
+        checkpoint.save(path, path.parent.name, {"trained": self.module}, self.optimizer, **meta)

@@ -21,7 +21,8 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from advunlearn_lib.base.keys import Recipe
-from advunlearn_lib.base.store import Record, Store
+from advunlearn_lib.base.sealed import Record
+from advunlearn_lib.base.store import Store
 
 Result = TypeVar("Result")
 PATIENCE = timedelta(days=7)  # how long processes wait for the first one's training

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from advunlearn_lib.attacks.records import AttackResult
@@ -42,8 +41,7 @@ def read_samples(study: Study, cell: Cell) -> Samples | None:
         outcomes = AttackResult(**record["result"]).prompts
         values = np.array([getattr(one, OUTCOME[cell.metric]) for one in outcomes], bool)
         return Samples(spec.prompts.key, values)
-    try:
-        kept = load_file(study.store.folder(spec.KIND, spec.recipe) / KEPT)
-    except (OSError, SafetensorError):
+    if KEPT not in record["files"]:
         return None
+    kept = load_file(study.store.folder(spec.KIND, spec.recipe) / KEPT)
     return Samples(spec.model_copy(update={"model": None}).key, kept[cell.metric].double().numpy())

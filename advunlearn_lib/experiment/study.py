@@ -19,7 +19,8 @@ from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.paths import store_root
-from advunlearn_lib.base.store import Cache, Record, Store
+from advunlearn_lib.base.sealed import Record
+from advunlearn_lib.base.store import Cache, Store
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
@@ -124,32 +125,23 @@ class Study:
 
     def load(self, spec: ModelSpec) -> LatentDiffusion:
         """The model, trained if need be."""
-        base = self.base(spec.base)
         if spec.key not in self._models:
-            source = spec.donor or spec
+            base, source = self.base(spec.base), spec.donor or spec
             if source.checkpoint:
                 part, module = load_part(source.checkpoint, base)
-                self._models[spec.key] = base.with_parts(**{part: module})
+                base = base.with_parts(**{part: module})
             elif source.erasure is not None:
                 part, module = self._trained_part(source, base)
-                self._models[spec.key] = base.with_parts(**{part: module})
-            else:
-                self._models[spec.key] = base
+                base = base.with_parts(**{part: module})
+            self._models[spec.key] = base
         return self._models[spec.key]
 
     def _trained_part(self, spec: ModelSpec, base: LatentDiffusion) -> tuple[str, Any]:
-        """(component, module) of a trained model; damaged weights are named and made again."""
+        """(component, module) of a trained model."""
         assert spec.erasure is not None
-        recipe, folder = spec.recipe, self.store.folder("erase", spec.recipe)
-        for attempt in range(2):
-            shared_cell(self.store, "erase", recipe, lambda partial: self._erase(partial, spec))
-            try:
-                return load_part(folder / "weights", base, spec.erasure.options.component)
-            except UserError as error:
-                if attempt:
-                    raise
-                self.store.forget("erase", recipe, str(error))
-        raise AssertionError("unreachable")
+        shared_cell(self.store, "erase", spec.recipe, lambda partial: self._erase(partial, spec))
+        weights = self.store.folder("erase", spec.recipe) / "weights"
+        return load_part(weights, base, spec.erasure.options.component)
 
     def _erase(self, folder: Path, spec: ModelSpec) -> dict[str, Any]:
         assert spec.erasure is not None

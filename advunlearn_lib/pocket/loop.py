@@ -63,8 +63,8 @@ def fit(
     shadow = torch.nn.ParameterList([p.detach().clone() for p in parameters])
     path, start = work / f"{name}.safetensors", 0
     state = {**modules, "ema": shadow}
-    if path.exists():
-        start = checkpoint.load(path, state, optimizer)["step"]
+    if meta := checkpoint.load(path, name, state, optimizer):
+        start = meta["step"]
     warm_up = {"use_ema_warmup": True, "inv_gamma": 10.0, "power": 0.8}
     ema = EMAModel(parameters, decay=plan.ema, **warm_up) if plan.ema else None
     if ema is not None:
@@ -90,7 +90,7 @@ def fit(
             with (log / f"{name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
         if last or time.monotonic() - saved > plan.save_every:
-            checkpoint.save(path, state, optimizer, step=step + 1)
+            checkpoint.save(path, name, state, optimizer, step=step + 1)
             saved = time.monotonic()
     if ema is not None:
         for parameter, average in zip(parameters, ema.shadow_params, strict=True):
