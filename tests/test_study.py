@@ -1,13 +1,17 @@
 """Models, prompts and seconds of a study: made once, kept in the store, made again where damaged."""
 
+import re
+
 import pytest
 import torch
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Store
+from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.experiment.attack_spec import JudgeSpec
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.samples import KEPT, read_samples
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
@@ -23,18 +27,78 @@ def test_seconds_of_a_cell_come_from_its_training(tmp_path):
     assert estimate.value == 2 and 1 <= estimate.low < 2 < estimate.high <= 3 and estimate.n == 4
 
 
-def test_damaged_weights_are_named_and_made_again(tmp_path, capsys):
+def damage(path, change):
+    """Another content of a file of a cell, which may be linked or mapped into memory."""
+    content = path.read_bytes()
+    assert change(content) != content
+    path.unlink()
+    path.write_bytes(change(content))
+    return path
+
+
+def flip(content):
+    """A bit of a number in the midst of the file."""
+    half = len(content) // 2
+    return content[:half] + bytes([content[half] ^ 64]) + content[half + 1 :]
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("weights/diffusion_pytorch_model.safetensors", flip),
+    ("weights/config.json", lambda text: text.replace(b'"norm_num_groups": 16', b'"norm_num_groups": 8')),
+])  # fmt: skip
+def test_damaged_weights_are_named_and_made_again(tmp_path, capsys, name, change):
+    """Those that load are the dangerous ones."""
     store, row = Store(tmp_path), Row("nudity", "UCE")
     first = Study(load_profile("pocket", quick=True), store)
-    made = first.model(row).unet.state_dict()
-    weights = next(
-        (store.folder("erase", first.protocol.model(row).recipe) / "weights").glob("*.safetensors")
-    )
-    weights.unlink()  # the old file is mapped into memory
-    weights.write_bytes(b"garbage")
-    again = Study(load_profile("pocket", quick=True), store).model(row).unet.state_dict()
-    assert all(torch.equal(made[name], value) for name, value in again.items())
-    assert str(weights.parent.parent) in capsys.readouterr().out
+    made = first.model(row).unet
+    damaged = damage(store.folder("erase", first.protocol.model(row).recipe) / name, change)
+    again = Study(load_profile("pocket", quick=True), store).model(row).unet
+    assert all(torch.equal(made.state_dict()[name], value) for name, value in again.state_dict().items())
+    assert made.config.norm_num_groups == again.config.norm_num_groups
+    assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("targets.safetensors", flip),
+    ("result.json", lambda text: text.replace(b"church", b"chunch", 1)),
+    ("result.json", lambda text: re.sub(rb'"exempt": false', b'"exempt": true', text, count=1)),
+    ("result.json", lambda text: re.sub(rb'"seed": (\d)', rb'"seed": 1\1', text, count=1)),
+])  # fmt: skip
+def test_damaged_prompts_are_named_and_chosen_again(tmp_path, capsys, name, change):
+    changes = {"prompts": 4, "sampling_steps": 2, "target_steps": 2, "select": False}
+    study = Study(POCKET.model_copy(update=changes), Store(tmp_path))
+    prompts, spec = study.prompts("Church"), study.protocol.prompts("Church")
+    targets = study.targets(spec)
+    damaged = damage(study.store.folder("prompts", spec.recipe) / name, change)
+    again = Study(study.profile, study.store)
+    assert again.prompts("Church") == prompts and torch.equal(targets, again.targets(spec))
+    assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
+
+
+def test_damaged_pictures_of_a_panel_are_drawn_again(tmp_path, capsys):
+    study = Study(POCKET.model_copy(update={"sampling_steps": 2}), Store(tmp_path))
+    drawing = Row("nudity", "SD v1.4"), ["a church", "a dog"], [1, 2]
+    images = study.pictures(*drawing)
+    damaged = damage(study.store.folder("panel", study.protocol.panel(*drawing).recipe) / "tensors.safetensors", flip)
+    assert torch.equal(study.pictures(*drawing), images)
+    assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("metric", "name", "change"), [
+    ("asr", "result.json", lambda text: text.replace(b'"after": true', b'"after": false', 1)),
+    ("fid", "result.json", lambda text: re.sub(rb'"low": (\d)', rb'"low": 1\1', text, count=1)),
+    ("fid", KEPT, flip),
+])  # fmt: skip
+def test_a_damaged_number_is_to_be_measured_again(own_store, capsys, metric, name, change):
+    """Before a table is made of it, or compared with another picture by picture."""
+    study = Study(load_profile("pocket", quick=True), Store(own_store / "pocket"))
+    cell = Cell(ESD, "UnlearnDiffAtk" if metric == "asr" else "", metric)
+    job = Job(study.profile, study.protocol.cell(cell))
+    assert plan([job], study.store) == [] and read_samples(study, cell)
+    damaged = damage(study.store.folder(job.spec.KIND, job.spec.recipe) / name, change)
+    assert read_samples(Study(study.profile, study.store), cell) is None
+    assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
+    assert plan([job], study.store) == [job]
 
 
 def test_a_base_folder_may_be_a_unet_alone(tmp_path):

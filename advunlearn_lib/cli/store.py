@@ -58,8 +58,8 @@ def gc(store: Store, yes: bool) -> int:
             if mark in path.name:
                 print(f"  {path.relative_to(store.root)}, {size / 1e6:.1f} MB: {meaning}")
     locks = sum(path.suffix == ".lock" for path in found)
-    amount = f"{len(found) - locks} leftovers and {locks} locks, {sum(found.values()) / 1e6:.1f} MB"
-    print(f"{'removed' if yes else 'would remove'} {amount}{'' if yes or not found else ' (--yes does it)'}")
+    amount = f"{sum(found.values()) / 1e6:.1f} MB (leftovers: {len(found) - locks}, locks: {locks})"
+    print(f"{'removed' if yes else 'would remove'} {amount}{'' if yes or not found else '; --yes does it'}")
     return 0
 
 
