@@ -28,6 +28,7 @@ NOT_RESUMED = {
     "evaluate": ["evaluate", "--base", "x", "--out", "y"],
     "pocket-quality": ["pocket-quality"],
     "doctor": ["doctor"],
+    "store": ["store", "gc"],
 }
 
 

@@ -79,7 +79,9 @@ def test_damaged_pictures_of_a_panel_are_drawn_again(tmp_path, capsys):
     study = Study(POCKET.model_copy(update={"sampling_steps": 2}), Store(tmp_path))
     drawing = Row("nudity", "SD v1.4"), ["a church", "a dog"], [1, 2]
     images = study.pictures(*drawing)
-    damaged = damage(study.store.folder("panel", study.protocol.panel(*drawing).recipe) / "tensors.safetensors", flip)
+    damaged = damage(
+        study.store.folder("panel", study.protocol.panel(*drawing).recipe) / "tensors.safetensors", flip
+    )
     assert torch.equal(study.pictures(*drawing), images)
     assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
 
