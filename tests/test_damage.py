@@ -156,6 +156,7 @@ def test_what_the_cell_did_not_make_is_damage_but_hidden_files_are_none(tmp_path
     cells = Cells(tmp_path, "erase")
     cells.result(0)
     (cells.folder(0) / "weights" / ".DS_Store").write_text("a file manager's")
+    (cells.folder(0) / "checkpoint.safetensors.damaged-1").write_text("set aside while it was made")
     cells.result(0)
     assert cells.made == [1, 0] and capsys.readouterr().out == ""
     (cells.folder(0) / "weights" / "model.safetensors.index.json").write_text("{}")  # would be read first

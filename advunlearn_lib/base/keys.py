@@ -16,9 +16,7 @@ from advunlearn_lib.base.errors import UserError
 Recipe = dict[str, Any]
 DIGITS = 16
 NO_MEANING = (".md", ".png", ".jpg", ".jpeg", ".lock", "")  # beside a model: cards, samples, licences
-
-
-_digests: dict[tuple[int, ...], str] = {}  # by inode, size and time
+_digests: dict[tuple[int, ...], str] = {}  # of files, by inode, size and time
 
 
 def sha256_of(value: Any) -> str:

@@ -45,7 +45,7 @@ def of_cell(store: Store, name: str, remove: bool) -> dict[Path, int]:
 
 
 def freed(path: Path, remove: bool) -> int:
-    """The bytes of a file, or of all files in a folder."""
+    """The bytes of a file, or of all files in a folder; it is gone then if ``remove``."""
     files = [path, *path.rglob("*")]
     size = sum(file.lstat().st_size for file in files if not file.is_dir())
     if remove:
