@@ -1,4 +1,5 @@
-"""Robust concept erasure in text-to-image diffusion models:
+"""Robust concept erasure in text-to-image diffusion models.
+
 AdvUnlearn (NeurIPS 2024), its baselines and its attacks.
 """
 

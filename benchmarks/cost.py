@@ -1,5 +1,6 @@
-"""What the paper profile costs, computed and not measured: `python benchmarks/cost.py` prints the tables of
-docs/scaling.md.
+"""What the paper profile costs, computed and not measured.
+
+`python benchmarks/cost.py` prints the tables of docs/scaling.md.
 
 Counts are in F, one UNet forward of Stable Diffusion v1.4 on one 64 x 64 latent, 803 GFLOP. A pass backward
 to the prompt embedding alone makes a step 2.08 F, to all UNet weights 3 F; decoding a picture is 3.13 F,

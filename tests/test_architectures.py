@@ -111,8 +111,9 @@ def test_xl_conditions_are_the_pipelines_own(folders):
 
 
 def test_a_prefix_moves_the_end_of_the_prompt(tiny):
-    """Token embeddings of "photo" put before "church" encode as "photo church" does, pooled embedding
-    included.
+    """Token embeddings of "photo" put before "church" encode as "photo church" does.
+
+    So does the pooled embedding.
     """
     ids, wanted = tiny.tokenize(["church"]), tiny.tokenize(["photo church"])
     words = tiny.token_embeds(ids)

@@ -21,8 +21,9 @@ PROMPTS = [
 
 
 def whiteness(images):
-    """A judge that is neither always right nor always wrong, and the same for a picture wherever it
-    stands.
+    """A judge that is neither always right nor always wrong.
+
+    It says the same of a picture wherever it stands.
     """
     return images.mean((1, 2, 3)) > 0.80
 

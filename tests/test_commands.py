@@ -111,7 +111,7 @@ def check_options(lines, options, but=()):
 
 
 def test_list_methods_shows_every_method_with_its_options(capsys):
-    """... and their quirks; a method that another package registers is listed as ours are."""
+    """It shows their quirks too; a method that another package registers is listed as ours are."""
     lines = listed(capsys, "methods")
     starts = [next(i for i, line in enumerate(lines) if line.startswith(f"{name} (")) for name in METHODS]
     assert starts == sorted(starts) and len(METHODS) >= 9

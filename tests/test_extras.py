@@ -1,5 +1,6 @@
-"""What needs another package: NudeNet's real detector, CLIP's real vocabulary,
-statsmodels' tests and intervals. Skipped without.
+"""What needs another package; skipped without it.
+
+NudeNet's real detector, CLIP's real vocabulary, statsmodels' tests and intervals.
 """
 
 import gzip
@@ -61,8 +62,9 @@ def test_rates_are_compared_as_statsmodels_does(counts):
 
 @pytest.fixture(scope="module")
 def clip_tokenizer():
-    """CLIP's own vocabulary, from the file that a PyPI package ships; its 49,408 tokens in the published
-    order.
+    """CLIP's own vocabulary, from the file that a PyPI package ships.
+
+    It has its 49,408 tokens in the published order.
     """
     found = importlib.util.find_spec("open_clip")
     if found is None:

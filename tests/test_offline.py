@@ -69,7 +69,7 @@ def test_the_users_own_wish_stands(offline_at, monkeypatch, tmp_path):
 
 
 def test_both_forms_name_the_same_profile():
-    """... and so the same recipes and the same store."""
+    """So they have the same recipes and the same store."""
     assert load_profile("pocket", ["base=owner/name"]).base == "owner/name"
     assert not load_profile("pocket", ["base=owner/name"]).is_local() and load_profile().is_local()
     judges = load_profile("pocket", [f"judges={ROOT}/docs"])  # no judge in there: their names are hub ids

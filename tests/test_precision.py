@@ -1,5 +1,6 @@
-"""bf16 is what training computes in: it starts from the fp32 weights, from wherever it is begun, and latents,
-targets and pictures are fp32.
+"""bf16 is what training computes in.
+
+It starts from the fp32 weights, from wherever it is begun, and latents, targets and pictures are fp32.
 """
 
 import pytest

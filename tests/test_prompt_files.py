@@ -1,5 +1,6 @@
-"""The paper profile's prompt files: real ones where ADVUNLEARN_PROMPTS names a folder of them, their like
-everywhere.
+"""The paper profile's prompt files.
+
+Real ones where ADVUNLEARN_PROMPTS names a folder of them, their like everywhere.
 """
 
 import hashlib

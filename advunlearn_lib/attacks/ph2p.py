@@ -1,5 +1,6 @@
-r"""PH2P, prompting hard or hardly prompting (Mahajan et al.,
-CVPR 2024): invert a picture through the diffusion loss.
+r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024).
+
+It inverts a picture through the diffusion loss.
 
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 
@@ -49,8 +50,9 @@ class PH2P(Attack):
 
 
 class InversionSearch(Search):
-    """``tokens`` [b, k]: positions in ``vocabulary`` of the
-    best texts so far, with their ``likeness`` [b].
+    """The search's state: the best texts so far and their likeness to the target.
+
+    ``tokens`` [b, k]: the texts' positions in ``vocabulary``; ``likeness`` [b].
     """
 
     def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:

@@ -1,5 +1,6 @@
-"""Pictures of evaluation prompts, each with its own seed
-and guidance scale, and what a judge says of them.
+"""Pictures of evaluation prompts, and what a judge says of them.
+
+Each prompt has its own seed and guidance scale.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def generate_pictures(
     batch: int | None = None,
     callback: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """[n, 3, h, w] of ``prompts``, or of ``texts`` (or prompt
-    embeddings) with the prompts' seeds and guidance scales.
+    """Pictures [n, 3, h, w] of ``prompts``, with their seeds and guidance scales.
 
+    ``texts`` (or prompt embeddings) are drawn instead of the prompts' own, if given.
     ``batch``: pictures made at once (default: all); ``callback(done)`` after each batch.
     """
     scales = [sampling.guidance_scale if p.guidance_scale is None else p.guidance_scale for p in prompts]
@@ -48,10 +49,10 @@ def judge_prompts(
 def target_latents(
     model: LatentDiffusion, prompts: Sequence[EvaluationPrompt], sampling: Sampling, batch: int
 ) -> Tensor:
-    """Latents z_0 [n, c, h, w] of the pictures that an attack
-    aims at: those of ``model``, the one before erasing.
+    """Latents z_0 [n, c, h, w] of the pictures that an attack aims at.
 
-    All at the sampling's guidance scale, whatever the prompts' own: official ``generate_dataset.py``.
+    They are those of ``model``, the one before erasing, all at the sampling's guidance scale, whatever the
+    prompts' own: official ``generate_dataset.py``.
     """
 
     def latents(part: Sequence[EvaluationPrompt]) -> Tensor:

@@ -1,5 +1,6 @@
-"""The attacks by name. A new one is one file here, or in a package with an entry point
-``advunlearn_lib.attacks``.
+"""The attacks by name.
+
+A new one is one file here, or in a package with an entry point ``advunlearn_lib.attacks``.
 """
 
 from __future__ import annotations

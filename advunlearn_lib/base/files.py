@@ -48,7 +48,7 @@ def writable(kind: str, folder: Path) -> Path:
 
 
 def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
-    """:class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
+    """Raise :class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
     if free < gigabytes:

@@ -1,5 +1,6 @@
-"""Keys by content: a recipe and a model have the same key on
-any machine, and another one when anything that matters changes.
+"""Keys by content.
+
+A recipe and a model have the same key on any machine, and another one when anything that matters changes.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def key_of_files(files: Iterable[Path], folder: Path) -> str:
 
 @cache
 def fingerprint(model: str | Path) -> str:
-    """The key of a model: of a folder's weights (of every
-    format), configurations and vocabularies, or of one file.
+    """The key of a model: of a folder's weights, or of one file.
 
-    A hub id with its revision stands for itself. Raises :class:`UserError` for a folder without any of them.
+    A folder's weights count in every format, with its configurations and vocabularies. A hub id with its
+    revision stands for itself. Raises :class:`UserError` for a folder without any of them.
     """
     path = Path(model)
     if not path.exists():

@@ -14,6 +14,6 @@ Quirks = Annotated[frozenset[str], PlainSerializer(sorted)]
 
 
 def check_quirks(quirks: Quirks, known: Mapping[str, str]) -> None:
-    """:class:`UserError` for a quirk that is not among ``known``."""
+    """Raise :class:`UserError` for a quirk that is not among ``known``."""
     for quirk in sorted(quirks):
         choose("quirk", quirk, known)

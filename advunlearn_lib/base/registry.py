@@ -1,5 +1,6 @@
-"""Classes by name: a file in the package registers its own
-by a decorator, another package by an entry point.
+"""Classes by name.
+
+A file in the package registers its own by a decorator, another package by an entry point.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ def code_of(kind: type) -> str:
 
 
 class Registry(Mapping[str, type[Base]], Generic[Base]):
-    """All classes that the modules of ``package``, or modules
-    named by entry points of the group ``package``, register.
+    """All classes that a package's modules, or entry points, register by name.
 
-    ``class Mine(Method)`` under ``@METHODS.register("mine")``
-    is all it takes. Iterates in alphabetical order.
+    The modules are those of ``package`` and those named by entry points of the group ``package``.
+    ``class Mine(Method)`` under ``@METHODS.register("mine")`` is all it takes.
+    Iterates in alphabetical order.
     """
 
     def __init__(self, package: str) -> None:

@@ -43,7 +43,7 @@ class Command:
         return options
 
     def refuse(self, words: list[str]) -> None:
-        """:class:`UserError` that names the first of ``words``, which the command does not take."""
+        """Raise :class:`UserError` that names the first of ``words``, which the command does not take."""
         if words:
             raise UserError(
                 f"unknown option {words[0]!r} of {self.name} (see ./reproduce.sh {self.name} --help)"

@@ -75,7 +75,7 @@ def add_notebook_options(parser: ArgumentParser) -> None:
 
 
 def add_claims_options(parser: ArgumentParser) -> None:
-    """... or nothing is computed."""
+    """A run's options, and those by which nothing is computed."""
     add_run_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -86,7 +86,7 @@ def add_claims_options(parser: ArgumentParser) -> None:
 
 
 def add_item_options(parser: ArgumentParser) -> None:
-    """... and where its cells are computed."""
+    """A run's options, and where its cells are computed."""
     add_run_options(parser)
     add = parser.add_argument
     add("--processes", type=at_least(1), default=1, metavar="N",
@@ -96,7 +96,7 @@ def add_item_options(parser: ArgumentParser) -> None:
 
 
 def add_table_options(parser: ArgumentParser) -> None:
-    """... and what stands beside the paper's methods and attacks."""
+    """An item's options, and what stands beside the paper's methods and attacks."""
     add_item_options(parser)
     parser.add_argument("--add", action="append", default=[], type=Path, metavar="FILE.py",
         help="put the methods and attacks that a file of yours registers into the table")  # fmt: skip

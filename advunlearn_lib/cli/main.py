@@ -1,5 +1,6 @@
-"""The command line: find the command, run it. Bad input is one
-line and exit code 2; an interrupted run says how to resume.
+"""The command line: find the command, run it.
+
+Bad input is one line and exit code 2; an interrupted run says how to resume.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from advunlearn_lib.cli.model_options import labels_of
 
 
 def check_early(options: Namespace) -> None:
-    """:class:`UserError` for a sampler, device, text, CLIP or judge that cannot be."""
+    """Raise :class:`UserError` for a sampler, device, text, CLIP or judge that cannot be."""
     from advunlearn_lib.diffusion import hub
     from advunlearn_lib.diffusion.device import device_named
     from advunlearn_lib.diffusion.sampling import SAMPLERS

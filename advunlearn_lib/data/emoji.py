@@ -1,5 +1,6 @@
-"""The pocket profile's prompts: evaluation prompts of a concept,
-FID captions and pictures, retain set. All deterministic.
+"""The pocket profile's prompts, captions and pictures.
+
+Evaluation prompts of a concept, FID captions and pictures, the retain set: all are deterministic.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def retain_set(avoid: Sequence[str], wanted: RetainList = RetainList()) -> list[
 
 
 class EmojiWorld:
-    """The pocket profile's source of prompts, captions and
-    reference pictures; the version of the code says all.
+    """The pocket profile's source of prompts, captions and reference pictures.
+
+    The version of the code says all that shapes them.
     """
 
     def __init__(self, profile: Profile) -> None:

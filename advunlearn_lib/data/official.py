@@ -1,8 +1,8 @@
-"""The paper profile's prompt files: fetched once from the
-two official repositories, checked, kept in the user's cache.
+"""The paper profile's prompt files.
 
-None of them is part of this project. ``prompts_dir`` takes local copies instead; their content is part of
-every result's recipe, so results from other files never mix with these.
+They are fetched once from the two official repositories, checked, and kept in the user's cache. None of them
+is part of this project. ``prompts_dir`` takes local copies instead; their content is part of every result's
+recipe, so results from other files never mix with these.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ ATTACKED = ("prompt", "evaluation_seed", "evaluation_guidance")
 
 
 def locate(name: str, folder: Path | None) -> Path:
-    """The file ``name``: in ``folder``, or in the user's
-    cache, fetched and checked if it is not there yet.
+    """The file ``name``, in ``folder`` or in the user's cache.
+
+    It is fetched and checked if it is not in the cache yet.
     """
     if folder is not None:
         if not (folder / name).is_file():
@@ -112,8 +113,9 @@ class OfficialFiles:
         return self.fingerprint(CAPTIONS) | {"reference": reference_key(self.reference)}
 
     def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
-        """The first ``count`` of the 10,000 COCO captions, with
-        their seeds; COCO knows none of the concepts to avoid.
+        """The first ``count`` of the 10,000 COCO captions, with their seeds.
+
+        COCO knows none of the concepts to avoid.
         """
         rows = read(CAPTIONS, self.folder)[:count]
         return [row.text for row in rows], [row.seed for row in rows]

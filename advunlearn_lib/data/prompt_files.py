@@ -1,7 +1,8 @@
-"""Prompts from a user's file: a table with a column ``prompt`` (.csv, .tsv), an object a line with the same
-names (.jsonl), or a prompt a line (.txt); in UTF-8, or in UTF-16 that says so.
+"""Prompts from a user's file.
 
-What cannot be used is refused with its row and column, never left out: prompts are numbered as rows are.
+A table with a column ``prompt`` (.csv, .tsv), an object a line with the same names (.jsonl), or a prompt a
+line (.txt); in UTF-8, or in UTF-16 that says so. What cannot be used is refused with its row and column,
+never left out: prompts are numbered as rows are.
 """
 
 from __future__ import annotations

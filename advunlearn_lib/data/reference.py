@@ -19,10 +19,11 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def read_reference(reference: Path, count: int | None = None) -> Iterable[Tensor] | Statistics:
-    """A folder's first ``count`` pictures, each [3, h, w] in [0, 1] in its own size and read when it is
-    asked for (ten thousand would take 37 GB), or the statistics of an ``.npz``.
+    """A folder's first ``count`` pictures, or the statistics of an ``.npz``.
 
-    Raises :class:`UserError` for what is neither, and, when asked for it, a picture that cannot be read.
+    Each picture is [3, h, w] in [0, 1] in its own size and read when it is asked for (ten thousand would take
+    37 GB). Raises :class:`UserError` for what is neither, and, when asked for it, for a picture that cannot
+    be read.
     """
     files = reference_files(reference)
     if files != [reference]:

@@ -1,5 +1,6 @@
-"""Where a profile's prompts, captions and reference
-pictures come from: the emoji world, or the official files.
+"""Where a profile's prompts, captions and reference pictures come from.
+
+They come from the emoji world, or from the official files.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
-"""One view over diffusers' text-to-image pipelines: load,
-encode, predict, sample, edit prompts token by token, save parts.
+"""One view over diffusers' text-to-image pipelines.
+
+Load, encode, predict, sample, edit prompts token by token, save parts.
 """

@@ -28,8 +28,10 @@ def source(model: str | Path) -> tuple[str, dict[str, Any]]:
 
 
 def check_folder(model: str | Path, kind: str, wanted: str) -> None:
-    """:class:`UserError` where ``model`` is neither a hub id nor a folder whose ``config.json`` names
-    ``wanted`` (a pattern) as type or architecture: weights of another network would load as random ones.
+    """Refuse a ``model`` that is neither a hub id nor a folder of the ``wanted`` network.
+
+    Raises :class:`UserError` where the folder's ``config.json`` does not name ``wanted`` (a pattern) as type
+    or architecture: weights of another network would load as random ones.
     """
     source(model)
     if not Path(model).exists():
@@ -44,7 +46,7 @@ def check_folder(model: str | Path, kind: str, wanted: str) -> None:
 
 
 def check_clip(model: str | Path) -> None:
-    """:class:`UserError` for a folder that is no whole CLIP."""
+    """Raise :class:`UserError` for a folder that is no whole CLIP."""
     check_folder(model, "CLIP model", "clip")
 
 

@@ -20,9 +20,9 @@ KINDS: dict[str, type[LatentDiffusion]] = {
 def load_model(
     folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> LatentDiffusion:
-    """A pipeline folder or hub id (``owner/name@revision``) of Stable Diffusion 1.x, 2.x or XL, in fp32;
-    ``dtype``: what training computes in.
+    """A pipeline folder or hub id of Stable Diffusion 1.x, 2.x or XL, in fp32.
 
+    A hub id is ``owner/name@revision``; ``dtype``: what training computes in.
     Raises :class:`UserError` where it is missing, damaged, gated, or another kind of pipeline.
     """
     name, options = hub.source(folder)

@@ -1,5 +1,6 @@
-"""Where memory runs out: the same work with fewer samples
-at once in the UNet. The same numbers, in more time.
+"""Where memory runs out: the same work with fewer samples at once in the UNet.
+
+The numbers are the same, in more time.
 """
 
 from __future__ import annotations

@@ -126,9 +126,7 @@ class LatentDiffusion:
         return torch.nn.functional.embedding(ids, self.embedding_table())
 
     def encode(self, ids: Tensor, token_embeds: Tensor | None = None) -> Tensor:
-        """Last hidden state after the final layer norm;
-        ``token_embeds`` stands in for the table's rows if given.
-        """
+        """Last hidden state after the final layer norm; ``token_embeds``, if given, replace the table's."""
         with self.autocast(), soft_tokens(self.text_encoder, token_embeds):
             return torch.as_tensor(self.text_encoder(ids).last_hidden_state).float()
 
@@ -185,9 +183,7 @@ class LatentDiffusion:
         return int(config.in_channels), int(config.sample_size), int(config.sample_size)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """Standard normal latents, one generator a seed,
-        drawn on the CPU so that every machine sees the same.
-        """
+        """Standard normal latents, one generator a seed, on the CPU: the same on every machine."""
         rows = [torch.randn(self.latent_shape(), generator=generator(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)
 

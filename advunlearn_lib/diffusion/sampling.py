@@ -33,9 +33,9 @@ Training a text encoder moves "" too, and guidance with it. The official evaluat
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made: ``sampler`` is one of ddim,
-    dpm++, lms; ``steps`` denoising steps under guidance.
+    """How pictures are made: ``steps`` denoising steps under guidance.
 
+    ``sampler`` is one of ddim, dpm++, lms.
     Raises :class:`UserError` for another sampler, and for numbers out of range.
     """
 

@@ -1,5 +1,6 @@
-"""Stable Diffusion XL behind the same view: two text encoders,
-their pooled embedding and the picture's size as conditions.
+"""Stable Diffusion XL behind the same view.
+
+It has two text encoders, their pooled embedding and the picture's size as conditions.
 
 Both encoders' token embeddings, and both encoders' outputs, stand side by side in one tensor; the pooled
 embedding is one more row. So methods and attacks, which mix, cache and expand prompt embeddings, need not
@@ -75,8 +76,9 @@ class LatentDiffusionXL(LatentDiffusion):
         return torch.cat([first(ids), second(other)], -1)
 
     def encode(self, ids: Tensor, token_embeds: Tensor | None = None) -> Tensor:
-        """Hidden states before the last layer, and in the
-        last row the pooled embedding, padded with zeros.
+        """Hidden states before the last layer, and in the last row the pooled embedding.
+
+        The pooled embedding is padded with zeros.
         """
         first, second = self.text_encoders()
         words = self.token_embeds(ids) if token_embeds is None else token_embeds

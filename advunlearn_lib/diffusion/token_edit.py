@@ -21,9 +21,9 @@ def token_count(ids: Tensor, eos_token_id: int) -> int:
 
 
 def place(concept: Tensor, adversarial: Tensor, lengths: Sequence[int], layout: Layout) -> Tensor:
-    """Put ``adversarial`` [b, k, d] into the token embeddings
-    ``concept`` [b, l, d] of prompts of ``lengths`` tokens.
+    """Put ``adversarial`` [b, k, d] into the token embeddings ``concept`` [b, l, d].
 
+    ``lengths``: each prompt's tokens.
     With s the start token, c the concept's tokens, e the end token and its padding, d the adversarial rows:
     prefix ``s d c e``, suffix ``s c d e``, replace ``s d e``, add ``s c+d e`` (one row of d a token, k >=
     length). Paper, section 4 and appendix F; official ``attack_util.py``.
@@ -42,8 +42,9 @@ def place(concept: Tensor, adversarial: Tensor, lengths: Sequence[int], layout: 
 
 
 def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> list[int]:
-    """Token counts of ``prompts``; :class:`UserError` for
-    one without tokens or without room for ``extra`` more.
+    """Token counts of ``prompts``, each of which must have room for ``extra`` more.
+
+    Raises :class:`UserError` for one without tokens or without that room.
     """
     limit = model.tokenizer.model_max_length - 2 - extra
     counts = [len(model.tokenizer(prompt).input_ids) - 2 for prompt in prompts]
@@ -58,15 +59,16 @@ def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> li
 
 
 def check_words(prompts: Sequence[str]) -> None:
-    """:class:`UserError` for a prompt of punctuation and blanks only: it names nothing."""
+    """Raise :class:`UserError` for a prompt of punctuation and blanks only: it names nothing."""
     for prompt in prompts:
         if prompt and all(letter.isspace() or category(letter).startswith("P") for letter in prompt):
             raise UserError(f"the prompt {prompt!r} names nothing; a word is needed")
 
 
 def with_prefix(model: LatentDiffusion, prefix: Sequence[int], prompt: str) -> str:
-    """The text of ``prefix`` tokens before those of ``prompt``,
-    decoded together, as a user would have to type it.
+    """The text of ``prefix`` tokens before those of ``prompt``.
+
+    They are decoded together, as a user would have to type it.
     """
     tokens = model.tokenizer(prompt, add_special_tokens=False).input_ids
     return str(model.tokenizer.decode([*prefix, *tokens], skip_special_tokens=True)).strip()

@@ -1,5 +1,6 @@
-"""A model's trained part on disk: written so that any diffusers
-user can load it, read from where others publish theirs.
+"""A model's trained part on disk.
+
+It is written so that any diffusers user can load it, and read from where others publish theirs.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ SHOWN = 3
 
 
 def save_part(module: Any, folder: str | Path) -> None:
-    """Write a ``from_pretrained`` folder; a text encoder's
-    names are those that transformers 4 and 5 both read.
+    """Write a ``from_pretrained`` folder.
+
+    A text encoder's names are those that transformers 4 and 5 both read.
     """
     if isinstance(module, CLIPTextModel):
         state = module.state_dict().items()
@@ -44,11 +46,12 @@ def save_part(module: Any, folder: str | Path) -> None:
 
 
 def load_part(where: str | Path, base: LatentDiffusion, component: str = "") -> tuple[str, Any]:
-    """("text_encoder" or "unet", the module in fp32 on the device of ``base``), from a folder, a hub id with
-    subfolder (``owner/name/sub/folder@revision``), or a .pt or .safetensors file.
+    """A trained part: "text_encoder" or "unet", and the module.
 
-    Without ``component`` it is told from what is found. Raises :class:`UserError` where a weight is missing,
-    left over, or of another shape, and names it.
+    The module is in fp32 on the device of ``base``, from a folder, a hub id with subfolder
+    (``owner/name/sub/folder@revision``), or a .pt or .safetensors file. Without ``component`` it is told from
+    what is found. Raises :class:`UserError` where a weight is missing, left over, or of another shape, and
+    names it.
     """
     path = Path(where)
     if path.is_file():
@@ -148,8 +151,9 @@ def plain_names(names: Iterable[str]) -> list[str]:
 
 
 def check(where: str | Path, part: str, shapes: Mapping[str, torch.Size], module: Any) -> None:
-    """:class:`UserError` where the weights' ``shapes``, by
-    plain name, are not exactly those of ``module``.
+    """Refuse weights whose ``shapes``, by plain name, are not exactly those of ``module``.
+
+    Raises :class:`UserError`.
     """
     expected = {plain_name(name): value.shape for name, value in module.state_dict().items()}
     other = [

@@ -87,8 +87,9 @@ class AdvUnlearnOptions(ESDOptions):
     )
 
     def official_quirks(self) -> frozenset[str]:
-        """Fast AT's buffer (K = 1) or the other attack's; no separate
-        retain step, which the README's command turns off (``reg``).
+        """The official code's quirks: with Fast AT's buffer (K = 1), or with the other attack's.
+
+        Without a separate retain step, which the README's command turns off (``reg``).
         """
         other = "accumulate_gradients" if self.attack_steps == 1 else "signed_buffer"
         return super().official_quirks() - {other, "separate_retain_step"}
@@ -183,8 +184,9 @@ class AdvUnlearn(ESD):
         return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
 
     def retain_prompts(self, iteration: int) -> Tensor:
-        """The next prompts of the retain set in random order; a
-        new round begins where fewer than a batch are left.
+        """The next prompts of the retain set in random order.
+
+        A new round begins where fewer than a batch are left.
         """
         count, batch = len(self.retain_ids), min(self.options.retain_batch, len(self.retain_ids))
         rounds, number = divmod(iteration, count // batch)

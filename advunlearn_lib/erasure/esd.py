@@ -65,8 +65,9 @@ class ESD(Method):
         self.bank = self.paths(task.concept, options.per_prompt, task.seed)
 
     def paths(self, prompts: list[str], per_prompt: int, seed: int) -> Resampler:
-        """Sampling paths of ``prompts``; with ``resample`` fresh ones,
-        of the UNet in training, as the official code's are.
+        """Sampling paths of ``prompts``.
+
+        With ``resample`` they are fresh ones, of the UNet in training, as the official code's are.
         """
         options = self.options
         settings = (options.steps, options.guidance_scale, seed)

@@ -27,9 +27,9 @@ LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
 
 
 def text_encoder_group(group: str, prefix_match: bool = False) -> Callable[[str], bool]:
-    """``"full"``: all encoder layers and the final layer
-    norm; ``"layers-N"``: the first N encoder layers only.
+    """The text encoder's parameters of ``group``.
 
+    ``"full"``: all encoder layers and the final layer norm; ``"layers-N"``: the first N encoder layers only.
     ``prefix_match`` is the official code's slip: layer 1 is looked for as "starts with encoder.layers.1",
     which also selects layers 10 and 11.
     """

@@ -1,5 +1,4 @@
-"""The bank: latents on the frozen model's sampling paths,
-with the frozen predictions that training needs as targets.
+"""The bank: latents on the frozen model's sampling paths, and training's targets at them.
 
 ESD and AdvUnlearn draw z_t by running DDIM with guidance from noise down to a random step. When the text
 encoder is trained, that path (frozen UNet, frozen embedding of the prompt) never changes: one run gives every
@@ -33,8 +32,9 @@ FRESH = 1 << 20  # paths of a prompt, where none is kept: no draw meets the same
 
 @dataclass(frozen=True)
 class PathBatch:
-    """A training batch: ``latents`` z_t, ``timesteps`` [b],
-    frozen predictions, and each sample's prompt index.
+    """A training batch: ``latents`` z_t, ``timesteps`` [b] and frozen predictions.
+
+    It also has each sample's prompt index.
     """
 
     latents: Tensor

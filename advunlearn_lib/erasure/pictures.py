@@ -1,8 +1,7 @@
-"""What the methods that train on pictures share: the base
-model's own pictures of what to forget and of what remains.
+"""What the methods that train on pictures share.
 
-FMN, AC, SalUn, EraseDiff and ScissorHands noise a picture's
-latents z_0 to a random timestep; no sampling path is needed.
+They share the base model's own pictures of what to forget and of what remains. FMN, AC, SalUn, EraseDiff and
+ScissorHands noise a picture's latents z_0 to a random timestep; no sampling path is needed.
 """
 
 from __future__ import annotations
@@ -44,8 +43,9 @@ class PictureOptions(Options):
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """A batch: ``latents`` z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t)
-    ``noise`` at ``timesteps``, and each one's ``prompt`` index.
+    """A batch of noisy latents: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) ``noise``.
+
+    ``latents`` are the z_t at ``timesteps``; ``prompt`` is each one's prompt index.
     """
 
     latents: Tensor
@@ -55,8 +55,9 @@ class NoisyBatch:
 
 
 class Pictures:
-    """Pictures of ``prompts`` as latents z_0, drawn by the
-    frozen model; ``mirrored``: each one's mirror image too.
+    """Pictures of ``prompts`` as latents z_0, drawn by the frozen model.
+
+    ``mirrored``: each one's mirror image too.
     """
 
     def __init__(
@@ -113,8 +114,9 @@ class PictureMethod(Method):
         return F.mse_loss(predicted, batch.noise)
 
     def guided_loss(self, batch: NoisyBatch) -> Tensor:
-        """The same of the guided prediction, scale 7.5, on
-        pictures of what to forget; official codes have it.
+        """The same loss of the guided prediction, scale 7.5, on pictures of what to forget.
+
+        Official codes have it.
         """
         embeds = self.forget.embeds[batch.prompt]
         empty = self.frozen.unconditional().expand_as(embeds)
@@ -125,7 +127,7 @@ class PictureMethod(Method):
 
 
 class RelabellingOptions(PictureOptions):
-    """... and how many pictures of what remains."""
+    """A picture method's options, and how many pictures of what remains."""
 
     # SalUn's authors: 800
     remain_per_prompt: int = Field(

@@ -1,5 +1,6 @@
-"""The erasure methods by name. A new one is one file here, or in a package with an entry point
-``advunlearn_lib.erasure``.
+"""The erasure methods by name.
+
+A new one is one file here, or in a package with an entry point ``advunlearn_lib.erasure``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-r"""SalUn, saliency unlearning (Fan et al., ICLR 2024): relabel,
-but only through the weights that matter to the concept.
+r"""SalUn, saliency unlearning (Fan et al., ICLR 2024).
+
+It relabels, but only through the weights that matter to the concept.
 
     mask  m = 1[ |grad of l_DDPM(forget pictures)| is among the top half of all weights ]
     step  theta <- theta - lr * m * grad( l_f + alpha l_r )
@@ -55,8 +56,9 @@ class SalUn(Relabelling):
         self.mask = self.saliency()
 
     def saliency(self) -> list[Tensor]:
-        """One 0/1 mask a parameter: |sum of gradients| at
-        or above its (1 - share) quantile over all of them.
+        """One 0/1 mask a parameter: which weights have a large sum of gradients.
+
+        Large is |sum| at or above its (1 - share) quantile over all of them.
         """
         generator = torch.Generator().manual_seed(self.task.seed)
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]

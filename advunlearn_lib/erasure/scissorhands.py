@@ -79,8 +79,9 @@ class ScissorHands(Relabelling):
         redraw(self.trained, self.cut, options.redraw_slope, generator)
 
     def connection_sensitivity(self, generator: torch.Generator) -> list[Tensor]:
-        """SNIP: for each parameter, which weights lie above
-        the quantile of |gradient * weight| over all of them.
+        """SNIP: for each parameter, which weights matter most.
+
+        Those above the quantile of |gradient * weight| over all of them.
         """
         total = [torch.zeros_like(parameter) for parameter in self.trained.values()]
         for _ in range(self.options.snip_batches):
@@ -116,8 +117,10 @@ class ScissorHands(Relabelling):
 def redraw(
     parameters: dict[str, torch.nn.Parameter], cut: list[Tensor], slope: float, generator: torch.Generator
 ) -> None:
-    """Kaiming-uniform values, within sqrt( 6 / ((1 + slope^2) fan-in) ), for cut weights
-    of matrices and kernels, zero for cut biases, one for cut norm scales.
+    """Fresh values for the weights that were cut.
+
+    Kaiming-uniform ones, within sqrt( 6 / ((1 + slope^2) fan-in) ), for cut weights of matrices and kernels,
+    zero for cut biases, one for cut norm scales.
     """
     for (name, parameter), mask in zip(parameters.items(), cut, strict=True):
         if parameter.ndim > 1:
@@ -129,8 +132,9 @@ def redraw(
 
 
 def project(gradient: list[Tensor], memory: list[Tensor]) -> list[Tensor]:
-    """The nearest vector to ``gradient`` with a non-positive
-    product with ``memory``, in ``gradient``'s own place.
+    """The nearest vector to ``gradient`` with a non-positive product with ``memory``.
+
+    It is written in ``gradient``'s own place.
     """
     dot = sum(float((a * b).sum()) for a, b in zip(gradient, memory, strict=True))
     if dot > 0:

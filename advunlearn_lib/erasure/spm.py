@@ -84,8 +84,9 @@ class SPM(ESD):
         return 0.5 * (1 + math.cos(math.pi * (self.options.rate_cycles * progress % 1)))
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
-        """A random point on each path after its first step; with
-        the quirk the models are told another timestep.
+        """A random point on each path after its first step.
+
+        With the quirk the models are told another timestep.
         """
         step = torch.randint(1, self.options.steps, which.shape, generator=generator)
         batch = self.bank.at(which, step)

@@ -1,9 +1,8 @@
-"""A profile's whole code path at full size: two iterations
-of every method and attack, timed, their memory counted.
+"""A profile's whole code path at full size, timed, its memory counted.
 
-It needs no download: the paper's architecture with random weights
-(``diffusion/random_weights.py``), or the profile's own model where it is local.
-Each row runs in a process of its own, so that its peak memory is its own.
+It runs two iterations of every method and attack. It needs no download: the paper's architecture with random
+weights (``diffusion/random_weights.py``), or the profile's own model where it is local. Each row runs in a
+process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -126,8 +125,9 @@ def run_generate(base: str) -> dict[str, Any]:
 
 
 def run_method(base: str, method: str, part: str, precision: str) -> dict[str, Any]:
-    """Two iterations of ``method`` in the least memory, one
-    sample at a time, and an account of its tensors.
+    """Two iterations of ``method`` in the least memory, and an account of its tensors.
+
+    The least memory is one sample at a time.
     """
     model = load(base, precision)
     model.micro_batch = 1
@@ -153,8 +153,9 @@ def never(images: torch.Tensor) -> torch.Tensor:
 
 
 def run_attack(base: str, name: str) -> dict[str, Any]:
-    """Two gradient steps on one prompt that is never broken,
-    and the judged pictures, of one denoising step each.
+    """Two gradient steps on one prompt that is never broken, and the judged pictures.
+
+    Each picture takes one denoising step.
     """
     model = load(base)
     model.micro_batch = 1

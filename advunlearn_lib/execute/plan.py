@@ -90,8 +90,9 @@ def known_seconds(store: Store) -> dict[tuple[str, str], float]:
 
 
 def describe_plan(jobs: Sequence[Job], store: Store) -> str:
-    """``erase: 12 done, 60 to do`` and so on, with an
-    estimate from what cells of the same sort took so far.
+    """What is done and what is left: ``erase: 12 done, 60 to do`` and so on.
+
+    With an estimate from what cells of the same sort took so far.
     """
     required, known, left = required_jobs(jobs).values(), known_seconds(store), left_of(jobs, store)
     total, todo = (Counter(job.spec.KIND for job in some) for some in (required, left))

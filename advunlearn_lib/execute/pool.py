@@ -47,10 +47,10 @@ def compute(jobs: Sequence[Job], store: Store, desc: str) -> None:
 
 
 def visible_gpus(device: str) -> list[str]:
-    """The GPUs that workers may take, as CUDA_VISIBLE_DEVICES
-    names them: those this process was given, no others.
+    """The GPUs that workers may take, as CUDA_VISIBLE_DEVICES names them.
 
-    None of them where ``device`` names the CPU or one GPU, which is then the only one.
+    They are those this process was given, no others; none of them where ``device`` names the CPU or one GPU,
+    which is then the only one.
     """
     if device not in ("auto", "cuda"):
         return []

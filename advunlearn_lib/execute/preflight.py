@@ -16,8 +16,10 @@ from advunlearn_lib.experiment.erasure_spec import ModelSpec
 
 
 def preflight(jobs: Sequence[Job], store: Store) -> None:
-    """:class:`UserError` where there is too little disk, a judge
-    lacks, or there is no such device or a GPU too small for ``jobs``.
+    """Refuse ``jobs`` that this machine cannot carry out.
+
+    Raises :class:`UserError` where there is too little disk, a judge is missing, or there is no such device
+    or a GPU too small for ``jobs``.
     """
     profile = jobs[0].profile
     check_disk("store", store.root, profile.disk_gb)

@@ -1,6 +1,6 @@
-"""Cells as Ray tasks, on one machine or a cluster (the extra
-``ray``): ``--executor ray`` or ``--executor ray://ADDRESS``.
+"""Cells as Ray tasks, on one machine or a cluster (the extra ``ray``).
 
+Asked for by ``--executor ray`` or ``--executor ray://ADDRESS``.
 The store must be a path that all nodes see (``ADVUNLEARN_STORE``). A cell whose worker or node dies is begun
 again, from its checkpoint where it has one; a cell that fails with an error of its own stops the run.
 """

@@ -1,5 +1,6 @@
-"""ASR, attack success rate: the share of prompts whose
-picture shows the concept, without or with attack, in %.
+"""ASR, attack success rate.
+
+It is the share of prompts whose picture shows the concept, without or with attack, in %.
 """
 
 from __future__ import annotations

@@ -73,6 +73,6 @@ def count_cut(clip: tuple[Any, Any], captions: Sequence[str]) -> int:
 
 
 def check_count(n: int) -> None:
-    """:class:`UserError` for so few captions that nothing is known of the spread."""
+    """Raise :class:`UserError` for so few captions that nothing is known of the spread."""
     if n < FEWEST:
         raise UserError(f"FID and CLIP score need at least {FEWEST} captions, not {n}")

@@ -26,8 +26,9 @@ class Statistics(NamedTuple):
 
 
 def frechet_distance(real: Tensor | Statistics, generated: Tensor, seed: int = 0) -> Estimate:
-    """FID of features [m, d], m > 1, from those of real pictures, [n,
-    d], with a bootstrap interval over the generated pictures.
+    """FID of generated pictures' features from those of real ones, with a bootstrap interval.
+
+    Features [m, d], m > 1, and [n, d]; the interval is over the generated pictures.
     """
     return bootstrap_mean(contributions(real, generated), seed)
 

@@ -1,6 +1,7 @@
-"""Inception's pool3 features with pytorch-fid's weights, of pictures prepared as the benchmark that the paper
-measured with does; through torchmetrics and torch-fidelity (the extra ``fid``).
+"""Inception's pool3 features with pytorch-fid's weights.
 
+Pictures are prepared as by the benchmark that the paper measured with; through torchmetrics and
+torch-fidelity (the extra ``fid``).
 Source: boomb0om/text2image-benchmark, ``resizers.py`` ("clean") and ``inceptionV3_feature_extractor.py``.
 """
 

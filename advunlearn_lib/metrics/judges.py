@@ -52,11 +52,11 @@ class Classifier:
 
 
 class LabelJudge:
-    """Success: the top-1 label is one of ``labels`` and together
-    they have at least ``threshold`` of the probability.
+    """Success: the top-1 label is one of ``labels``, which together are likely enough.
 
-    A classifier has no word for "nothing": it calls a broken picture something, and by luck a weapon (7
-    labels of 48). The threshold is what the detector's score is to NudeNet.
+    Together they have at least ``threshold`` of the probability. A classifier has no word for "nothing": it
+    calls a broken picture something, and by luck a weapon (7 labels of 48). The threshold is what the
+    detector's score is to NudeNet.
     """
 
     def __init__(self, classifier: Classifier, labels: list[str], threshold: float = 0.0) -> None:
@@ -77,7 +77,7 @@ class LabelJudge:
 
 
 def check_judge(name: str | Path) -> None:
-    """:class:`UserError` for what is neither a classifier's folder nor a hub id, nor NudeNet's."""
+    """Raise :class:`UserError` for what is neither a classifier's folder nor a hub id, nor NudeNet's."""
     if str(name).endswith(".onnx"):
         locate(str(name))
     elif not is_nudenet(str(name)):
@@ -91,8 +91,10 @@ def load_judge(
     device: str | torch.device = "cpu",
     sha256: str = "",
 ) -> Callable[[Tensor], Tensor]:
-    """The judge ``name``: "nudenet", the benchmark's detector, or a file ``.onnx`` of its weights, which have
-    the checksum ``sha256``, if given; "nudenet-320n", the package's; or a classifier's folder or hub id.
+    """The judge ``name``.
+
+    "nudenet", the benchmark's detector, or a file ``.onnx`` of its weights, which have the checksum
+    ``sha256``, if given; "nudenet-320n", the package's; or a classifier's folder or hub id.
     Raises :class:`UserError` for what cannot be loaded, and for a threshold that is no probability.
     """
     if not 0 <= threshold <= 1:

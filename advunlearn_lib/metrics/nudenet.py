@@ -1,5 +1,7 @@
-"""NudeNet as a judge, the paper's test for nudity, and the detector that its package ships (the extra
-``nudity``). The benchmark's own, older one is in ``nudenet_official.py``.
+"""NudeNet as a judge, the paper's test for nudity.
+
+Here is the detector that its package ships (the extra ``nudity``); the benchmark's own, older one is in
+``nudenet_official.py``.
 """
 
 from __future__ import annotations
@@ -20,15 +22,16 @@ class Detector(Protocol):
     """What finds body parts."""
 
     def detections(self, images: Tensor) -> list[list[dict[str, Any]]]:
-        """Of each picture [3, h, w] in [0, 1]: ``class``, ``score`` and ``box`` (left, top, width, height in
-        pixels) of everything found.
+        """Everything found in each picture [3, h, w] in [0, 1].
+
+        ``class``, ``score`` and ``box`` (left, top, width, height in pixels).
         """
 
 
 class NudeNetJudge:
-    """Success: one of ``labels`` is detected with at least
-    ``threshold`` (official: 0.45, after the detector's own 0.5).
+    """Success: one of ``labels`` is detected with at least ``threshold``.
 
+    Official: 0.45, after the detector's own 0.5.
     Raises :class:`UserError` for a label that is none of the nine exposed classes.
     """
 
@@ -47,8 +50,9 @@ class NudeNetJudge:
 
 
 class PackagedDetector:
-    """``320n.onnx`` of nudenet >= 3.4, retrained after the paper, with its cut-offs: score 0.2, NMS 0.25 and
-    0.45, a picture padded to a square.
+    """``320n.onnx`` of nudenet >= 3.4, retrained after the paper, with its cut-offs.
+
+    They are score 0.2, NMS 0.25 and 0.45, a picture padded to a square.
     """
 
     def __init__(self, batch: int = 16) -> None:

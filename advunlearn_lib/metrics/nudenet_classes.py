@@ -1,5 +1,6 @@
-"""NudeNet's 18 classes in the order of its output, the nine that the paper's evaluation counts (official
-``tasks/utils/metrics/nudity_eval.py``), and the names of its two detectors.
+"""NudeNet's 18 classes in the order of its output, and the names of its two detectors.
+
+Nine of them the paper's evaluation counts (official ``tasks/utils/metrics/nudity_eval.py``).
 """
 
 CLASSES = (

@@ -1,5 +1,6 @@
-"""The benchmark's detector of nudity: NudeNet's ``best.onnx`` of 2023 through onnxruntime, with the cut-offs
-of the official ``tasks/utils/metrics/nudenet/detector.py`` (Diffusion-MU-Attack).
+"""The benchmark's detector of nudity: NudeNet's ``best.onnx`` of 2023 through onnxruntime.
+
+Its cut-offs are those of the official ``tasks/utils/metrics/nudenet/detector.py`` (Diffusion-MU-Attack).
 
 The weights are no part of this project, and nobody publishes their SHA-256: a local copy is given by the
 setting ``detector``, else they are fetched from NudeNet's repository at the commit that lists them; what was
@@ -105,8 +106,10 @@ class OfficialDetector:
 
 
 def found_in(output: Array, across: float, down: float) -> list[dict[str, Any]]:
-    """The detections in the network's ``output`` [4 + 18, n]: centre, width and height of n boxes, then their
-    scores. ``across``, ``down``: pixels of the picture for one of the network's. The surest comes first.
+    """The detections in the network's ``output``, the surest first.
+
+    ``output`` [4 + 18, n]: centre, width and height of n boxes, then their scores. ``across``, ``down``:
+    pixels of the picture for one of the network's.
     """
     (x, y, width, height), scores = output[:4], output[4:]
     best = scores.max(0)

@@ -1,5 +1,6 @@
-"""FID and CLIP score of a model's pictures, drawn and looked
-at some at a time: ten thousand would not fit in memory.
+"""FID and CLIP score of a model's pictures.
+
+They are drawn and looked at some at a time: ten thousand would not fit in memory.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def measure_quality(
     split: Split = lambda count, work: work(range(count)),
     keep: Path | None = None,
 ) -> dict[str, Estimate]:
-    """``clip``: CLIP score, with a model and its processor; ``fid``: with ``features``, an ``Inception`` or
+    """CLIP score and FID of the pictures that a model makes of captions.
+
+    ``clip``: CLIP score, with a model and its processor; ``fid``: with ``features``, an ``Inception`` or
     ``Classifier``, and ``reference``, its features of real pictures [n, d] or their statistics.
 
     ``batch``: pictures made at once; ``seed``: of the bootstrap. ``keep``: a safetensors file for what was

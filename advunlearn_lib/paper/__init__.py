@@ -9,8 +9,9 @@ __all__ = ["Item", "Run", "deviations", "outcomes", "panels", "plots"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and torch with it, when it
-    is first used: the command line answers at once.
+    """Import what is asked for, and torch with it, when it is first used.
+
+    So the command line answers at once.
     """
     if name in ("Item", "Run"):
         return getattr(importlib.import_module("advunlearn_lib.paper.item"), name)

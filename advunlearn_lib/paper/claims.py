@@ -59,10 +59,9 @@ def claim_of(line: dict[str, str]) -> Claim:
 
 
 def find_cell(side: str, table: str, metric: str) -> Reported:
-    """The cell of a table that ``concept|method|component|variant|attack``
-    means; empty fields match anything.
+    """The cell of a table that ``concept|method|component|variant|attack`` means.
 
-    Raises ``ValueError`` where that is not one cell.
+    Empty fields match anything. Raises ``ValueError`` where that is not one cell.
     """
     wanted = side.split("|")
     cells = [
@@ -137,10 +136,11 @@ def paired_samples(left: Cell, right: Cell, studies: Sequence[Study]) -> tuple[V
 
 
 def paper_verdict(claim: Claim) -> str:
-    """Could the paper's own numbers decide the claim? Success rates by Newcombe's interval, of 142 prompts
-    for nudity and 50 for any other concept (the official prompt files; the paper's outcomes a prompt are not
-    published). Of FID and CLIP score neither the spread over pictures nor an interval is known, of the
-    seconds only a mean.
+    """Could the paper's own numbers decide the claim?
+
+    Success rates by Newcombe's interval, of 142 prompts for nudity and 50 for any other concept (the official
+    prompt files; the paper's outcomes a prompt are not published). Of FID and CLIP score neither the spread
+    over pictures nor an interval is known, of the seconds only a mean.
     """
     if claim.metric not in RATES:
         return "not known"

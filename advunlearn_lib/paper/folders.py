@@ -15,8 +15,9 @@ LONGEST = 60
 def results_folder(
     profile: str, quick: bool = False, overrides: Sequence[str] = (), seed: int | None = None, seeds: int = 1
 ) -> Path:
-    """``figures/<profile>``, ignored by git; quick runs,
-    overrides and seeds have a folder of their own beside it.
+    """``figures/<profile>``, ignored by git.
+
+    Quick runs, overrides and seeds have a folder of their own beside it.
     """
     parts = [profile]
     parts += ["quick"] if quick else []

@@ -1,8 +1,7 @@
-"""Run a notebook headless with papermill in a fresh kernel,
-its progress on the terminal, and keep it as HTML.
+"""Run a notebook headless with papermill in a fresh kernel, and keep it as HTML.
 
-``python -m advunlearn_lib.paper.notebook NAME PARAMETERS``
-does it in a process of its own; PARAMETERS are JSON.
+Its progress is shown on the terminal. ``python -m advunlearn_lib.paper.notebook NAME PARAMETERS`` does it in
+a process of its own; PARAMETERS are JSON.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Image panels: what each model draws for the paper's
-prompts, or for what stands for them here, attacked or not.
+"""Image panels: what each model draws for the paper's prompts, attacked or not.
+
+Where the world is another than the paper's, for the prompts that stand for them here.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from advunlearn_lib.profiles.schema import Profile
 
 
 class Prompt(NamedTuple):
-    """One column of a panel: the paper's prompt, the emoji
-    world's, and whether UnlearnDiffAtk is at work on it.
+    """One column of a panel: the paper's prompt and the emoji world's.
+
+    ``attacked``: UnlearnDiffAtk is at work on it.
     """
 
     paper: str
@@ -32,8 +34,9 @@ class Prompt(NamedTuple):
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
-    """Index of the evaluation prompt that shares most words
-    with ``text``: attacks are known for those only.
+    """Index of the evaluation prompt that shares most words with ``text``.
+
+    Attacks are known for those only.
     """
     words = set(text.split())
     others = [set(prompt.text.split()) for prompt in study.prompts(concept)]
@@ -61,10 +64,9 @@ def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame
 
 
 def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
-    """A row of pictures a model, a column a prompt; attacked
-    prompts are shown with the tokens the attack found.
+    """A row of pictures a model, a column a prompt.
 
-    A red frame: the judge sees the concept.
+    Attacked prompts are shown with the tokens the attack found. A red frame: the judge sees the concept.
     """
     study, concept = item.study, rows[0].concept
     judge, pictures, framed = study.protocol.judge(concept).load(study.device), {}, {}
@@ -81,8 +83,9 @@ def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
 
 
 def adversarial_texts(study: Study, row: Row, prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:
-    """What a model is asked to draw, and the pictures' seeds:
-    attacked prompts with their tokens, others as they are.
+    """What a model is asked to draw, and the pictures' seeds.
+
+    Attacked prompts with their tokens, others as they are.
     """
     texts, seeds = [], []
     for number, prompt in enumerate(prompts):

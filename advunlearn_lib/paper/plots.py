@@ -19,8 +19,9 @@ sns.set_theme(style="white", context="paper")
 
 
 def titled(figure: Figure, title: str) -> Figure:
-    """``figure`` with a title broken to its width (a letter
-    of 9 points is about a fourteenth of an inch wide).
+    """``figure`` with a title broken to its width.
+
+    A letter of 9 points is about a fourteenth of an inch wide.
     """
     width = int(14 * figure.get_figwidth())
     figure.suptitle("\n".join(textwrap.fill(line, width) for line in title.splitlines()), fontsize=9)
@@ -31,9 +32,9 @@ def titled(figure: Figure, title: str) -> Figure:
 def sample_grid(
     rows: Mapping[str, Tensor], columns: Sequence[str], title: str, framed: Mapping[str, Sequence[bool]]
 ) -> Figure:
-    """``rows``: label -> pictures [k, 3, h, w] in [0, 1],
-    one a column; those that ``framed`` says get a red frame.
+    """A grid of pictures, one a column.
 
+    ``rows``: label -> pictures [k, 3, h, w] in [0, 1]; those that ``framed`` says get a red frame.
     Where there are more rows than columns they change places, so that the figure is never tall.
     """
     pictures, frames = [list(images) for images in rows.values()], [list(framed[label]) for label in rows]

@@ -1,5 +1,6 @@
-"""``./reproduce.sh all`` and ``./reproduce.sh claims``: the
-plan, all cells at once, every notebook, one verdict.
+"""``./reproduce.sh all`` and ``./reproduce.sh claims``.
+
+The plan, all cells at once, every notebook, one verdict.
 """
 
 from __future__ import annotations

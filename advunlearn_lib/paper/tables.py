@@ -94,8 +94,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def write(results: Sequence[Result], table: pd.DataFrame, folder: Path, name: str, stamp: str) -> None:
-    """``<name>.json``, ``.csv``, ``.md`` and ``.tex`` in
-    ``folder``; the stamp says commit, profile and seed.
+    """Write ``<name>.json``, ``.csv``, ``.md`` and ``.tex`` into ``folder``.
+
+    The stamp says commit, profile and seed.
     """
     cells = [result.model_dump() for result in results]
     contents = {

@@ -1,3 +1,4 @@
-"""How the models shipped under ``data/pocket`` were
-trained, how good they are, how their settings were chosen.
+"""How the models shipped under ``data/pocket`` were trained.
+
+And how good they are, and how their settings were chosen.
 """

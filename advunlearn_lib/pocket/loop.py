@@ -1,5 +1,6 @@
-"""The one training loop of the pocket model's parts: AdamW,
-warm-up and cosine, EMA, checkpoints, resume, log.
+"""The one training loop of the pocket model's parts.
+
+AdamW, warm-up and cosine, EMA, checkpoints, resume, log.
 """
 
 from __future__ import annotations

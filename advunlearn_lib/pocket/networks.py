@@ -25,8 +25,9 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def train_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
-    """A BPE in CLIP's format, trained on ``captions``:
-    characters, characters that end a word, merges, start and end.
+    """A BPE in CLIP's format, trained on ``captions``.
+
+    Its vocabulary: characters, characters that end a word, merges, start and end.
     """
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -81,8 +82,9 @@ def build_unet() -> UNet2DConditionModel:
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A text tower of 12 layers (as SD v1.4's, so that "the
-    first N layers" mean the same) and a small ViT.
+    """A text tower of 12 layers and a small ViT.
+
+    As many layers as SD v1.4's, so that "the first N layers" mean the same.
     """
     text = {
         "vocab_size": len(tokenizer),

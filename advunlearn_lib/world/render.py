@@ -1,7 +1,7 @@
-"""Draw scenes of the pocket world: an emoji near the centre
-of a procedural background, under a painter's style.
+"""Draw scenes of the pocket world.
 
-Everything is drawn in floats in [0, 1], ``[64, 64, 3]``, from an explicit ``numpy`` generator.
+An emoji near the centre of a procedural background, under a painter's style. Everything is drawn in floats in
+[0, 1], ``[64, 64, 3]``, from an explicit ``numpy`` generator.
 """
 
 from __future__ import annotations

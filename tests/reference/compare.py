@@ -143,8 +143,9 @@ def uce(model, version, preserved=(), guide=""):
 
 
 def fmn(model):
-    """The loss on prompts of different lengths, and the
-    gradient of all weights, relative to its largest.
+    """The loss on prompts of different lengths, and the gradient of all weights.
+
+    Each gradient is relative to its largest.
     """
     options = {"per_prompt": 1, "sampling_steps": 2, "guidance_scale": 1.0, "batch": 6}
     method = prepare("fmn", task(model, ["church"]), options)

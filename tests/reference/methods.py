@@ -73,8 +73,9 @@ def positions_of(tokenizer, name, text):
 
 
 def fmn_loss(pipe, unet, latents, timesteps, texts, name):
-    """|| cross-attention to ``name`` in the text that is fed ||_2
-    of all layers, heads and pixels, averaged over samples.
+    """|| cross-attention to ``name`` in the text that is fed ||_2, averaged over samples.
+
+    It is of all layers, heads and pixels.
     """
     seen, hooks = [], []
 
