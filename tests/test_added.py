@@ -156,6 +156,6 @@ def test_a_file_that_is_none_and_a_table_to_be_published(mine, tmp_path, capsys)
     assert main(["table5", f"--add={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("--add takes a Python file") == 2
     assert main(["table5", f"--add={mine}", "--publish"]) == 2
-    assert "does not go with" in capsys.readouterr().err
+    assert "cannot be combined with" in capsys.readouterr().err
     with pytest.raises(UserError, match="nowhere"):
         load_profile("pocket", [f"add={tmp_path / 'nowhere.py'}"])

@@ -42,11 +42,11 @@ def drawn(*words):
 CASES = [
     *((words, f"'{OVER}' is too large (allowed: 0 to {2**63 - 1})") for words in drawn(f"--seed={OVER}")),
     *((words, f"'{HUGE}' is too large") for words in drawn(f"--seed={HUGE}")),
-    *((words, "'-1' is no whole number from 0 on") for words in drawn("--seed=-1")),
-    *((words, "'nan' is no number from 0 to 100") for words in drawn("--guidance-scale=nan")),
-    *((words, "'inf' is no number from 0 to 100") for words in drawn("--guidance-scale=inf")),
-    *((words, "'1e300' is no number from 0 to 100") for words in drawn("--guidance-scale=1e300")),
-    *((words, "'-1' is no number from 0 to 100") for words in drawn("--guidance-scale=-1")),
+    *((words, "'-1' is not a whole number of at least 0") for words in drawn("--seed=-1")),
+    *((words, "'nan' is not a number from 0 to 100") for words in drawn("--guidance-scale=nan")),
+    *((words, "'inf' is not a number from 0 to 100") for words in drawn("--guidance-scale=inf")),
+    *((words, "'1e300' is not a number from 0 to 100") for words in drawn("--guidance-scale=1e300")),
+    *((words, "'-1' is not a number from 0 to 100") for words in drawn("--guidance-scale=-1")),
     *((words, "'1001' is too large (allowed: 1 to 1000)") for words in drawn("--steps=1001")),
     *((words, f"'{HUGE}' is too large (allowed: 1 to 1000000)") for words in drawn(f"--batch={HUGE}")),
     *((words, "this machine has no device 'tpu'") for words in drawn("--device=tpu")),
@@ -55,10 +55,10 @@ CASES = [
     (["table3", f"--seed={OVER}"], f"'{OVER}' is too large"),
     (["tune", f"--seed={OVER}"], f"'{OVER}' is too large"),
     (item(f"--seeds={HUGE}"), f"'{HUGE}' is too large"),
-    (item("--processes=0"), "'0' is no whole number from 1 on"),
-    (item("--processes=-1"), "'-1' is no whole number from 1 on"),
+    (item("--processes=0"), "'0' is not a whole number of at least 1"),
+    (item("--processes=-1"), "'-1' is not a whole number of at least 1"),
     (item(f"--processes={HUGE}"), f"'{HUGE}' is too large"),
-    (["all", "--processes=0"], "'0' is no whole number from 1 on"),
+    (["all", "--processes=0"], "'0' is not a whole number of at least 1"),
     *((item(f"--set={name}={value}"), f"setting {name}='{value}': ")
       for name in ("guidance_scale", "attack_lr", "scale", "disk_gb", "gpus", "gpu_gb")
       for value in ("nan", "inf", "-inf", "1e300")),
@@ -80,26 +80,26 @@ CASES = [
     *((verb("attack", f"--option=lr={value}"), "budget lr=") for value in ("NaN", "-Infinity", "1e300", "0")),
     (verb("attack", f"--option=timesteps={HUGE}"), "input should be at most 1000000"),
     (verb("attack", "--option=weight_decay=NaN"), "budget weight_decay=nan: input should be a finite number"),
-    *((verb(name, "--prompts=FILE", *JUDGE, f"--threshold={value}"), f"'{value}' is no number from 0 to 1")
+    *((verb(name, "--prompts=FILE", *JUDGE, f"--threshold={value}"), f"'{value}' is not a number from 0 to 1")
       for name in ("attack", "erase") for value in ("-0.1", "1.5", "nan", "inf", "much")),
     (["generate", BASE, "--out=OUT", "--prompt="], "--prompt is empty; a text is needed"),
     (["generate", BASE, "--out=OUT", "--prompt=a church", "--prompt= "], "--prompt is empty"),
-    (verb("generate", "--prompts=FILE"), "--prompt and --prompts do not go together"),
-    *((verb("erase", f"--concept={text}"), f"the prompt {text!r} names nothing; a word is needed")
+    (verb("generate", "--prompts=FILE"), "--prompt and --prompts cannot be combined"),
+    *((verb("erase", f"--concept={text}"), f"the prompt {text!r} contains no word; at least one is needed")
       for text in ("...", "?!", " ", "\u3002")),
-    *((verb(name, "--clip=/no/where"), "'/no/where' is no folder here") for name in ("attack", "evaluate")),
-    *((verb(name, f"--clip={JUDGES}/judge-object"), "is no CLIP model, but resnet, ResNetForImageClass")
+    *((verb(name, "--clip=/no/where"), "'/no/where' is neither a folder") for name in ("attack", "evaluate")),
+    *((verb(name, f"--clip={JUDGES}/judge-object"), "is not a CLIP model: its config.json says resnet")
       for name in ("attack", "evaluate")),
-    *((verb(name, f"--clip={POCKET.base}"), "is no CLIP model: it has no config.json")
+    *((verb(name, f"--clip={POCKET.base}"), "is not a CLIP model: no config.json")
       for name in ("attack", "evaluate")),
-    (verb("evaluate", f"--clip={POCKET.base}/text_encoder"), "is no CLIP model, but clip_text_model"),
-    *((verb(name, "--prompts=FILE", "--labels=x", "--judge=/no/where"), "'/no/where' is no folder here")
+    (verb("evaluate", f"--clip={POCKET.base}/text_encoder"), "its config.json says clip_text_model"),
+    *((verb(name, "--prompts=FILE", "--labels=x", "--judge=/no/where"), "'/no/where' is neither a folder")
       for name in ("attack", "erase")),
-    *((verb(name, "--prompts=FILE", "--labels=x", f"--judge={POCKET.clip}"), "is no image classifier, but c")
+    *((verb(name, "--prompts=FILE", "--labels=x", f"--judge={POCKET.clip}"), "is not an image classifier: ")
       for name in ("attack", "erase")),
     (verb("attack", "--labels=x", "--judge=OUT.onnx"), "cannot get the nudity detector's weights"),
-    (item(f"--set=clip={JUDGES}/judge-object"), "is no CLIP model, but resnet"),
-    (item(f"--set=attack_clip={POCKET.base}"), "is no CLIP model: it has no config.json"),
+    (item(f"--set=clip={JUDGES}/judge-object"), "is not a CLIP model: its config.json says resnet"),
+    (item(f"--set=attack_clip={POCKET.base}"), "is not a CLIP model: no config.json"),
     *((verb(name, "--prompts=SEED"), f"row 2: column 'seed' is '{OVER}'") for name in ("attack", "evaluate")),
     (["generate", BASE, "--out=OUT", "--prompts=SEED"], f"row 2: column 'seed' is '{OVER}'"),
 ]  # fmt: skip
@@ -136,7 +136,7 @@ def test_one_line_exit_code_2_and_nothing_written(words, message, tmp_path, caps
     (lambda model: api.erase(model, "church", retain_set=["a dog"], seed=2**63), f"seed {2**63} is out of"),
     (lambda model: api.erase(model, "church", retain_set=["a dog"], lr=math.nan), "option lr=nan"),
     (lambda model: api.erase(model, "church", retain_set=["a dog"], iterations=10**9), "at most 1000000"),
-    (lambda model: api.erase(model, "...", retain_set=["a dog"]), "the prompt '...' names nothing"),
+    (lambda model: api.erase(model, "...", retain_set=["a dog"]), "the prompt '...' contains no word"),
     (lambda model: api.attack(model, ["a church"], bool, seed=2**63), f"seed {2**63} is out of range"),
     (lambda model: api.attack(model, ["a church"], bool, lr=math.inf), "budget lr=inf"),
     (lambda model: api.attack(model, ["a church"], bool, steps=10**9), "at most 1000000"),

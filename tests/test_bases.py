@@ -55,7 +55,7 @@ def test_a_bases_revision_is_a_setting_and_part_of_the_key():
 @pytest.mark.parametrize(("setting", "message"), [
     ("bases=Dreamshaper=a/b", "unknown base model 'Dreamshaper'; did you mean 'DreamShaper'?"),
     ("bases=DreamShaper", "--set bases takes NAME=WHERE, not 'DreamShaper'"),
-    ("bases=DreamShaper=nowhere", "'nowhere' is no folder here, and no hub id either"),
+    ("bases=DreamShaper=nowhere", "'nowhere' is neither a folder nor a hub id"),
 ])  # fmt: skip
 def test_bad_bases_are_named(setting, message):
     with pytest.raises(UserError) as error:

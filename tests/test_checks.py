@@ -56,7 +56,7 @@ def test_a_task_fills_its_own_defaults(model):
 @pytest.mark.parametrize("templates", [("{anchor} by {name}",), ("{anchor}" + " by" * 3 + " {name}",)])
 def test_an_anchor_that_would_be_cut_off_is_refused(model, nothing_is_made, templates):
     task, anchors = Task(model, ["monet"]), ["a dog", "a " * 29]
-    with pytest.raises(UserError, match="tokens; with 0 adversarial ones at most 30 fit"):
+    with pytest.raises(UserError, match="tokens; at most 30 fit with 0 adversarial ones"):
         prepare("ac", task, {"templates": templates, "anchors": anchors})
 
 
@@ -79,7 +79,7 @@ def test_one_surrogate_a_forget_prompt(model, nothing_is_made, method):
 @pytest.mark.parametrize("method", ["esd", "advunlearn", "uce", "fmn", "salun", "spm"])
 def test_prompts_that_do_not_fit_are_refused(model, nothing_is_made, method):
     room = 29 if method == "advunlearn" else 30
-    with pytest.raises(UserError, match=f"has 31 tokens; with .* at most {room} fit"):
+    with pytest.raises(UserError, match=f"has 31 tokens; at most {room} fit"):
         prepare(method, Task(model, ["a " * 31], RETAIN, GUITAR), {})
     with pytest.raises(UserError, match="the prompt '' has no tokens"):
         prepare(method, Task(model, ["church", ""], RETAIN, GUITAR * 2), {})

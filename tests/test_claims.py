@@ -123,7 +123,7 @@ def broken(outcomes, cell):
 
 
 def test_numbers_that_are_no_tables_are_named(tmp_path):
-    with pytest.raises(UserError, match="has no table's results, such as"):
+    with pytest.raises(UserError, match="holds no table's results, such as"):
         read_results(tmp_path)
     here = sorted(path.name for path in (PUBLISHED / "pocket").glob("*.json"))
     for name in here:
@@ -132,7 +132,7 @@ def test_numbers_that_are_no_tables_are_named(tmp_path):
     table = json.loads((tmp_path / here[0]).read_text())
     del table["cells"][0]["n"]
     (tmp_path / here[0]).write_text(json.dumps(table))
-    with pytest.raises(UserError, match=rf"{here[0]}' is no table's results: cell n="):
+    with pytest.raises(UserError, match=rf"{here[0]}' does not hold a table's results: cell n="):
         read_results(tmp_path)
 
 

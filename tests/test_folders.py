@@ -102,7 +102,7 @@ def test_the_pocket_models_own_reports_keep_apart_too(command, tmp_path, monkeyp
     for words, folder in sorts.items():
         assert main([command, *words]) == 0 and written.pop() == folder / name
     assert main([command, "--publish", "--out", str(tmp_path)]) == 2 and not written
-    assert "--publish names the folder" in capsys.readouterr().err
+    assert "--publish sets the folder" in capsys.readouterr().err
 
 
 def git(folder, *words):

@@ -123,7 +123,7 @@ def test_judges_know_the_world(scenes, images):
 
 def test_unknown_labels_and_folders_are_named(tmp_path):
     judge = Classifier(POCKET.judge("judge-object"))
-    with pytest.raises(UserError, match="knows no label 'dragon'"):
+    with pytest.raises(UserError, match="has no label 'dragon'"):
         LabelJudge(judge, ["dragon"])
     with pytest.raises(UserError, match="cannot load an image classifier"):
         Classifier(tmp_path)

@@ -125,7 +125,7 @@ def test_target_latents_in_a_small_memory_are_the_same(model, fast, monkeypatch)
 
 def test_memory_for_not_even_one_picture_is_one_line(model, fast, monkeypatch):
     Memory(monkeypatch, model, room=0)
-    with pytest.raises(UserError, match="out of memory with one sample at a time") as error:
+    with pytest.raises(UserError, match="out of memory even with one sample at a time") as error:
         target_latents(model, PROMPTS, fast, 3)
     assert "\n" not in str(error.value)
 

@@ -59,7 +59,7 @@ def test_a_machine_without_a_gpu_says_so_first(tmp_path, monkeypatch):
     wanting = POCKET.model_copy(update={"gpu_gb": 12})
     with pytest.raises(UserError, match="needs a GPU of 12 GB and torch sees none"):
         compute([Job(wanting, PROTOCOL.model(ESD))], Store(tmp_path), "test")
-    told = wanting.model_copy(update={"device": "cpu"})  # "--set device=cpu goes on anyway"
+    told = wanting.model_copy(update={"device": "cpu"})  # "to go on anyway: --set device=cpu"
     preflight([Job(told, PROTOCOL.model(ESD))], Store(tmp_path))
 
 

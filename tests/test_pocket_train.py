@@ -124,7 +124,7 @@ def test_nothing_is_installed_before_every_file_is_there(installed, missing, cap
     before = listing(target, log)
     assert main(["pocket-train", "--install"]) == 2
     error = capsys.readouterr().err
-    assert error == f"error: {trained} has no {missing} yet: run pocket-train to the end first\n"
+    assert error == f"error: {trained} has no {missing} yet: let pocket-train finish first\n"
     assert listing(target, log) == before
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_installed_that_stands_on_what_was_trained_anew(installed, st
     (trained.parent / "training" / f"{left}.jsonl").unlink()
     before = listing(target, log)
     assert main(["pocket-train", "--install"]) == 2 and listing(target, log) == before
-    assert f"has no stage {stage} yet: run pocket-train to the end first" in capsys.readouterr().err
+    assert f"has no stage {stage} yet: let pocket-train finish first" in capsys.readouterr().err
 
 
 def test_nothing_is_installed_where_nothing_was_trained(installed, capsys):
@@ -143,7 +143,7 @@ def test_nothing_is_installed_where_nothing_was_trained(installed, capsys):
     shutil.rmtree(trained)
     before = listing(target)
     assert main(["pocket-train", "--install"]) == 2 and listing(target) == before
-    assert re.fullmatch(r"error: .* has no .* yet: run pocket-train .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: .* has no .* yet: let pocket-train .*\n", capsys.readouterr().err)
 
 
 def test_install_trains_nothing(installed, monkeypatch):

@@ -36,8 +36,8 @@ def test_what_is_no_setting_is_refused(name):
     ("scale=0", "greater than 0"),
     ("batch=0", "greater than or equal to 1"),
     ("judges=/no/where", "setting judges='/no/where': no such folder"),
-    ("clip=nonsense", "'nonsense' is no folder here, and no hub id either"),
-    ("attack_clip=nonsense", "'nonsense' is no folder here, and no hub id either"),
+    ("clip=nonsense", "'nonsense' is neither a folder nor a hub id"),
+    ("attack_clip=nonsense", "'nonsense' is neither a folder nor a hub id"),
 ])  # fmt: skip
 def test_a_value_out_of_range_is_refused(override, message):
     with pytest.raises(UserError, match=message):

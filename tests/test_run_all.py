@@ -106,7 +106,7 @@ def test_claims_of_the_tables_computed_so_far(own_store, tmp_path, capsys, monke
     assert "whose tables are here (the paper has 86)" in capsys.readouterr().out
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "empty"))
     assert main(["claims", "--quick", "--computed", f"--out={tmp_path / 'other'}"]) == 2
-    assert "has no whole table yet" in capsys.readouterr().err
+    assert "has no complete table yet" in capsys.readouterr().err
 
 
 def test_claims_of_numbers_at_hand_compute_nothing(store, tmp_path, monkeypatch, capsys):

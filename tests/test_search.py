@@ -120,7 +120,7 @@ def test_a_search_goes_on_where_it_was_stopped(measured, tmp_path):
 def test_nothing_is_tuned_against_the_attack_before_esd_is_chosen(measured, tmp_path):
     profile, asked = measured
     alone = profile.model_copy(update={"methods": {ADV: profile.methods[ADV]}})
-    with pytest.raises(UserError, match=r"AdvUnlearn \(Text Encoder\), object is bounded by ESD"):
+    with pytest.raises(UserError, match=r"AdvUnlearn \(Text Encoder\), object is bounded by the FID of ESD"):
         search.search(alone, tmp_path, ["object"])
     assert asked == [] and not (tmp_path / "object.csv").exists()
 

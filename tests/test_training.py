@@ -101,7 +101,7 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
 
     method = prepare("esd", Task(model, ["church"]), SMALL)
     monkeypatch.setattr(LatentDiffusion, "call_unet", no_memory)
-    with pytest.raises(UserError, match="out of memory with one sample at a time"):
+    with pytest.raises(UserError, match="out of memory even with one sample at a time"):
         train(method)
 
 

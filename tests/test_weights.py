@@ -61,7 +61,7 @@ def test_weights_that_do_not_fit_are_listed(model, tmp_path):
     with pytest.raises(UserError, match="of another shape"):
         load_part(tmp_path / "other.safetensors", model)
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    with pytest.raises(UserError, match="no state dict"):
+    with pytest.raises(UserError, match="not a state dict"):
         load_part(tmp_path / "list.pt", model)
 
 
@@ -84,7 +84,7 @@ def test_another_architecture_is_refused(model, tmp_path):
     save_part(CLIPTextModel(config), tmp_path / "small")
     with pytest.raises(UserError, match="do not fit this text_encoder"):
         load_part(tmp_path / "small", model)
-    with pytest.raises(UserError, match="is no folder here, and no hub id"):
+    with pytest.raises(UserError, match="is neither a folder nor a hub id"):
         load_part(tmp_path / "nothing" / "at" / "all", model)
 
 
@@ -139,7 +139,7 @@ def test_hub_ids_name_subfolders_and_revisions(model, tmp_path, monkeypatch):
     save_part(model.text_encoder, tmp_path / "here" / "is" / "one")
     assert locate("here/is/one") == ("here/is/one", {"local_files_only": True})
     for neither in ("name", "name/", "./nothing", "/nothing/at/all", "~/nothing"):
-        with pytest.raises(UserError, match=f"'{neither}' is no folder here, and no hub id"):
+        with pytest.raises(UserError, match=f"'{neither}' is neither a folder nor a hub id"):
             locate(neither)
 
 

@@ -1,6 +1,4 @@
-r"""P4D, Prompting4Debugging (Chin et al., ICML 2024).
-
-It makes the erased model answer as the original answers the prompt.
+r"""P4D, Prompting4Debugging (Chin et al., ICML 2024): make the erased model answer as the original does.
 
     min over e of  || eps_theta(z_t, t, T([n(e), prompt])) - eps_0(z_t, t, T_0(prompt)) ||^2
 

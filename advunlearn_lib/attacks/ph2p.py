@@ -1,6 +1,6 @@
-r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024).
+r"""PH2P, prompting hard or hardly prompting (Mahajan et al., CVPR 2024): invert a picture.
 
-It inverts a picture through the diffusion loss.
+It is inverted through the diffusion loss.
 
     min over e of  E_eps || eps - eps_theta(z_t, t, T(n(e))) ||^2,   t ~ U{500, ..., 899}
 

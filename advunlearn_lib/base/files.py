@@ -53,5 +53,5 @@ def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
     free = shutil.disk_usage(place).free / 1e9
     if free < gigabytes:
         raise UserError(
-            f"{free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed"
+            f"only {free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed"
         )

@@ -66,7 +66,7 @@ def at_least(least: int, most: int = LARGEST) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not text.removeprefix("-").isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
         if int(text) > most:
             raise argparse.ArgumentTypeError(f"{text!r} is too large (allowed: {least} to {most})")
         return int(text)
@@ -83,7 +83,7 @@ def between(least: float, most: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least:g} to {most:g}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
         return value
 
     return parse

@@ -123,7 +123,7 @@ def open_run(options: Namespace) -> tuple[Profile, dict[str, Any]]:
         added = getattr(options, "add", [])
         if options.quick or options.seed or options.seeds != usual or options.out or added:
             others = "--quick, --seed, --seeds, --out or --add"
-            raise UserError(f"--publish writes the plain run: it does not go with {others}")
+            raise UserError(f"--publish writes the plain run: it cannot be combined with {others}")
         folder = published_folder(profile.name)
     parameters = {
         "profile": options.profile,

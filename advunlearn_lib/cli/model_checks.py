@@ -22,7 +22,7 @@ def check_early(options: Namespace) -> None:
     device_named(options.device)
     check_words(given.get("concept", []))
     if "prompt" in given and "prompts" in given:
-        raise UserError("--prompt and --prompts do not go together")
+        raise UserError("--prompt and --prompts cannot be combined")
     if not all(text.strip() for text in given.get("prompt", [])):
         raise UserError("--prompt is empty; a text is needed")
     if "clip" in given:

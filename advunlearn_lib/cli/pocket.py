@@ -56,7 +56,7 @@ def output_folder(options: Namespace, name: str) -> Path:
     """The folder ``name`` of the chosen results. Raises :class:`UserError` where two are chosen."""
     seed = getattr(options, "seed", None)
     if options.publish and (options.out or seed):
-        raise UserError("--publish names the folder: it does not go with --seed or --out")
+        raise UserError("--publish sets the folder: it cannot be combined with --seed or --out")
     usual = results_folder("pocket", seed=seed)
     folder = published_folder("pocket") if options.publish else options.out or usual
     return writable("output folder", folder.resolve() / name)

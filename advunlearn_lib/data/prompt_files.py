@@ -88,7 +88,7 @@ def read_text(file: Path) -> str:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"the prompts file {str(file)!r}, line {line}: not UTF-8; save it as UTF-8") from None
     if "\0" in text:
-        raise UserError(f"the prompts file {str(file)!r} is no text in UTF-8 or UTF-16")
+        raise UserError(f"the prompts file {str(file)!r} is not text in UTF-8 or UTF-16")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -120,7 +120,7 @@ def json_row(line: str, number: int, file: Path) -> Row:
         values = json.loads(line)
         cells = {name: str(v) if isinstance(v, str | int | float) else "" for name, v in values.items()}
     except (AttributeError, ValueError):
-        raise at_row(file, number, 'no JSON object, as {"prompt": "a church", "seed": 3} is') from None
+        raise at_row(file, number, 'not a JSON object such as {"prompt": "a church", "seed": 3}') from None
     return {name.strip().lower(): cell for name, cell in cells.items()}
 
 

@@ -21,9 +21,8 @@ def source(model: str | Path) -> tuple[str, dict[str, Any]]:
         return str(model), {"local_files_only": True}
     name, _, revision = str(model).partition("@")
     if name.count("/") != 1 or not all(name.split("/")) or name.startswith((".", "~")):
-        raise UserError(
-            f"{str(model)!r} is no folder here, and no hub id either (owner/name or owner/name@revision)"
-        )
+        allowed = "allowed: a folder, owner/name, owner/name@revision"
+        raise UserError(f"{str(model)!r} is neither a folder nor a hub id ({allowed})")
     return name, {"revision": revision or "main", "local_files_only": offline()}
 
 
@@ -40,14 +39,14 @@ def check_folder(model: str | Path, kind: str, wanted: str) -> None:
         config = json.loads((Path(model) / "config.json").read_text())
         names = [config["model_type"], *(config.get("architectures") or [])]
     except (OSError, ValueError, LookupError, TypeError):
-        raise UserError(f"{str(model)!r} is no {kind}: it has no config.json of one") from None
+        raise UserError(f"{str(model)!r} is not {kind}: no config.json there names one") from None
     if not any(re.fullmatch(wanted, str(name)) for name in names):
-        raise UserError(f"{str(model)!r} is no {kind}, but {', '.join(map(str, names))}")
+        raise UserError(f"{str(model)!r} is not {kind}: its config.json says {', '.join(map(str, names))}")
 
 
 def check_clip(model: str | Path) -> None:
     """Raise :class:`UserError` for a folder that is no whole CLIP."""
-    check_folder(model, "CLIP model", "clip")
+    check_folder(model, "a CLIP model", "clip")
 
 
 def offline() -> bool:

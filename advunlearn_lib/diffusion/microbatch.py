@@ -43,7 +43,7 @@ def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) 
         if "No executable batch size found" not in str(error):
             raise
         raise UserError(
-            "out of memory with one sample at a time; a larger GPU or precision=bf16 is needed"
+            "out of memory even with one sample at a time; a larger GPU or precision=bf16 is needed"
         ) from error
 
 

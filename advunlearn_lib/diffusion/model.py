@@ -54,7 +54,7 @@ class LatentDiffusion:
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
             if module.dtype != torch.float32:
                 given = f"a {type(module).__name__} in {str(module.dtype).removeprefix('torch.')}"
-                raise UserError(f"{given}: load weights in float32 (dtype is what training computes in)")
+                raise UserError(f"{given}: load weights in float32 (dtype sets what training computes in)")
             module.requires_grad_(False).eval()
         if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # fused attention trains slower there
             pipeline.unet.set_attn_processor(AttnProcessor())
@@ -211,7 +211,7 @@ class LatentDiffusion:
         scales = list(guidance_scale or [sampling.guidance_scale] * len(prompts))
         for name, values in (("seeds", seeds), ("guidance scales", scales)):
             if len(values) != len(prompts):
-                raise UserError(f"{len(prompts)} prompts but {len(values)} {name}; as many are needed")
+                raise UserError(f"{len(prompts)} prompts but {len(values)} {name}; one for each is needed")
         whose = self if sampling.unconditional == "own" else self.original
         pipeline, empty = copy.copy(self.pipeline), whose.unconditional()
         pipeline.scheduler = make_sampler(sampling.sampler, self.scheduler.config)

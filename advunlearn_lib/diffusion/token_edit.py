@@ -53,7 +53,7 @@ def check_room(model: LatentDiffusion, prompts: Sequence[str], extra: int) -> li
             raise UserError(f"the prompt {prompt!r} has no tokens; at least 1 is needed")
         if count > limit:
             raise UserError(
-                f"the prompt {prompt!r} has {count} tokens; with {extra} adversarial ones at most {limit} fit"
+                f"the prompt {prompt!r} has {count} tokens; at most {limit} fit with {extra} adversarial ones"
             )
     return counts
 
@@ -62,7 +62,7 @@ def check_words(prompts: Sequence[str]) -> None:
     """Raise :class:`UserError` for a prompt of punctuation and blanks only: it names nothing."""
     for prompt in prompts:
         if prompt and all(letter.isspace() or category(letter).startswith("P") for letter in prompt):
-            raise UserError(f"the prompt {prompt!r} names nothing; a word is needed")
+            raise UserError(f"the prompt {prompt!r} contains no word; at least one is needed")
 
 
 def with_prefix(model: LatentDiffusion, prefix: Sequence[int], prompt: str) -> str:

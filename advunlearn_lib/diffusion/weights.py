@@ -136,7 +136,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     while isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"the weights {str(path)!r} are no state dict (a mapping of names to tensors)")
+        raise UserError(f"the weights {str(path)!r} are not a state dict (a mapping of names to tensors)")
     return state
 
 

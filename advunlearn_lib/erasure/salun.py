@@ -1,6 +1,6 @@
-r"""SalUn, saliency unlearning (Fan et al., ICLR 2024).
+r"""SalUn, saliency unlearning (Fan et al., ICLR 2024): relabel through the weights that matter.
 
-It relabels, but only through the weights that matter to the concept.
+Those that matter to the concept are trained alone.
 
     mask  m = 1[ |grad of l_DDPM(forget pictures)| is among the top half of all weights ]
     step  theta <- theta - lr * m * grad( l_f + alpha l_r )

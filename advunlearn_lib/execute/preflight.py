@@ -31,14 +31,14 @@ def preflight(jobs: Sequence[Job], store: Store) -> None:
         return
     if not torch.cuda.is_available():
         needed = f"the profile {profile.name} needs a GPU of {profile.gpu_gb:g} GB and torch sees none"
-        raise UserError(f"{needed} (--set device=cpu goes on anyway)")
+        raise UserError(f"{needed} (to go on anyway: --set device=cpu)")
     memory = torch.cuda.get_device_properties(gpu_index(profile.device)).total_memory / 1e9
     wanted, setting = profile.gpu_gb, "gpu_gb"
     if any(trains_unet(job) for job in jobs):
         wanted, setting = profile.gpu_unet_gb, "gpu_unet_gb"
     if memory < wanted:
         raise UserError(
-            f"the GPU has {memory:.0f} GB; {wanted:g} GB are needed (--set {setting}=0 goes on anyway)"
+            f"the GPU has {memory:.0f} GB; {wanted:g} GB are needed (to go on anyway: --set {setting}=0)"
         )
 
 

@@ -65,7 +65,7 @@ def compute_with_ray(jobs: Sequence[Job], store: Store, address: str) -> None:
         resources = ray.cluster_resources()
         if resources.get("GPU", 0) < profile.gpus:
             raise UserError(
-                f"a cell needs {profile.gpus:g} GPU and the cluster has none (--set gpus=0 goes on anyway)"
+                f"a cell needs {profile.gpus:g} GPU and the cluster has none (to go on anyway: --set gpus=0)"
             )
         remote = ray.remote(num_cpus=1, num_gpus=profile.gpus, max_retries=RETRIES)(work)
         for job in todo:  # models come first

@@ -63,7 +63,7 @@ class LabelJudge:
         unknown = set(labels) - set(classifier.labels)
         if unknown:
             raise UserError(
-                f"the judge knows no label {sorted(unknown)[0]!r} (allowed: {', '.join(classifier.labels)})"
+                f"the judge has no label {sorted(unknown)[0]!r} (allowed: {', '.join(classifier.labels)})"
             )
         self.classifier, self.threshold = classifier, threshold
         self.wanted = torch.tensor([label in labels for label in classifier.labels])
@@ -81,7 +81,7 @@ def check_judge(name: str | Path) -> None:
     if str(name).endswith(".onnx"):
         locate(str(name))
     elif not is_nudenet(str(name)):
-        hub.check_folder(name, "image classifier", ".*ForImageClassification")
+        hub.check_folder(name, "an image classifier", ".*ForImageClassification")
 
 
 def load_judge(

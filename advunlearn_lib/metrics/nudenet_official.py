@@ -89,7 +89,9 @@ class OfficialDetector:
                 f"cannot load the nudity detector {str(weights)!r}: {reason}; {WAY_OUT}"
             ) from error
         if isinstance(told, int) and told != 4 + len(CLASSES):
-            raise UserError(f"{str(weights)!r} does not tell NudeNet's {len(CLASSES)} classes; {WAY_OUT}")
+            raise UserError(
+                f"{str(weights)!r} does not tell NudeNet's {len(CLASSES)} classes apart; {WAY_OUT}"
+            )
 
     def detections(self, images: Tensor) -> list[list[dict[str, Any]]]:
         """See :class:`Detector`."""

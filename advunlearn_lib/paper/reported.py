@@ -157,14 +157,14 @@ def read_results(folder: Path) -> tuple[list[Result], str]:
     stamps: dict[str, None] = {}
     paths = [folder / f"{name}.json" for name in TABLES if (folder / f"{name}.json").exists()]
     if not paths:
-        raise UserError(f"{str(folder)!r} has no table's results, such as table3.json")
+        raise UserError(f"{str(folder)!r} holds no table's results, such as table3.json")
     for path in paths:
         try:
             table = json.loads(path.read_text())
             stamps[table["stamp"]] = None
             results += [validated("cell", Result, cell) for cell in table["cells"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{str(path)!r} is no table's results: {error}") from error
+            raise UserError(f"{str(path)!r} does not hold a table's results: {error}") from error
     return results, "; ".join(stamps)
 
 

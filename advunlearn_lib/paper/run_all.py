@@ -75,7 +75,7 @@ def tables_at_hand(run: Run) -> list[str]:
     store = run.study.store
     tables = [table for table in TABLES.values() if not plan(jobs_of(run.studies, table), store)]
     if not tables:
-        raise UserError(f"the store {store.root} has no whole table yet: run one, such as table3, first")
+        raise UserError(f"the store {store.root} has no complete table yet: first run one, such as table3")
     return tables
 
 

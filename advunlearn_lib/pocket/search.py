@@ -140,7 +140,7 @@ def cap_of(log: pd.DataFrame, key: MethodKey) -> float | None:
         return None
     reference = log[(log.method == REFERENCE[0]) & (log.component == REFERENCE[1]) & (log.chosen == True)]  # noqa: E712
     if reference.empty or reference.fid.isna().all():
-        raise UserError(f"{key} is bounded by ESD (UNet)'s FID, which the log does not have: tune ESD first")
+        raise UserError(f"{key} is bounded by the FID of ESD (UNet), which is not in the log: tune ESD first")
     return CAP * float(reference.fid.iloc[0])
 
 

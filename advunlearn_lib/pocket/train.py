@@ -82,7 +82,7 @@ def install(folders: Folders, target: Path, log: Path) -> None:
     lacking = [str(name) for name in present if not (trained / name).exists()]
     lacking += [f"stage {stage}" for stage in untrained(folders.log)]
     if lacking:
-        raise UserError(f"{trained} has no {lacking[0]} yet: run pocket-train to the end first")
+        raise UserError(f"{trained} has no {lacking[0]} yet: let pocket-train finish first")
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
