@@ -9,6 +9,7 @@ from diffusers import DiffusionPipeline
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.finite import check_finite
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
 
@@ -23,7 +24,8 @@ def load_model(
     """A pipeline folder or hub id of Stable Diffusion 1.x, 2.x or XL, in fp32.
 
     A hub id is ``owner/name@revision``; ``dtype``: what training computes in.
-    Raises :class:`UserError` where it is missing, damaged, gated, or another kind of pipeline.
+    Raises :class:`UserError` where it is missing, damaged, gated, another kind of pipeline, or has weights
+    that are not finite real numbers.
     """
     name, options = hub.source(folder)
     try:
@@ -34,6 +36,9 @@ def load_model(
         raise
     except Exception as error:  # diffusers, safetensors, hub and json each raise their own
         raise UserError(f"cannot load a text-to-image pipeline: {hub.reason(error, folder)}") from error
+    check_finite(
+        folder, *(part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
+    )
     model = kind(pipeline.to(device), dtype)
     model.name = str(folder)
     return model

@@ -20,6 +20,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.finite import check_finite, check_tensors
 
 if TYPE_CHECKING:
     from advunlearn_lib.diffusion.model import LatentDiffusion
@@ -50,14 +51,15 @@ def load_part(where: str | Path, base: LatentDiffusion, component: str = "") -> 
 
     The module is in fp32 on the device of ``base``, from a folder, a hub id with subfolder
     (``owner/name/sub/folder@revision``), or a .pt or .safetensors file. Without ``component`` it is told from
-    what is found. Raises :class:`UserError` where a weight is missing, left over, or of another shape, and
-    names it.
+    what is found. Raises :class:`UserError` where a weight is missing, left over, of another shape, or
+    not finite and real, and names it.
     """
     path = Path(where)
     if path.is_file():
         part, module = part_from_file(path, base, component)
     else:
         part, module = part_from_folder(str(where), base, component)
+    check_finite(where, module)
     return part, module.to(base.device).float()
 
 
@@ -115,6 +117,7 @@ def part_from_file(path: Path, base: LatentDiffusion, component: str) -> tuple[s
     text = any("encoder.layers." in name for name in state)
     part = component or ("text_encoder" if text else "unet")
     module = copy.deepcopy(getattr(base, part))
+    check_tensors(path, state)
     check(path, part, {name: value.shape for name, value in state.items()}, module)
     names = {plain_name(name): name for name in module.state_dict()}
     module.load_state_dict({names[name]: value for name, value in state.items()})
