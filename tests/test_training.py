@@ -105,6 +105,17 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
         train(method)
 
 
+@pytest.mark.parametrize("name", ["esd", "advunlearn", "salun", "scissorhands"])
+def test_a_loss_that_is_not_finite_ends_training_in_one_line(model, name):
+    """A step of 1e6 throws the weights where the next loss is infinite or NaN."""
+    usual = RELABELLING | ({"mask_batches": 1} if name == "salun" else {})
+    options = {"esd": SMALL, "advunlearn": ADVERSARIAL}.get(name, usual)
+    method = prepare(name, church(model), options | {"iterations": 4, "lr": 1e6, "component": "unet"})
+    said = r"the loss is \S+ in iteration [234]: lower lr \(now 1e\+06\) or train in precision fp32"
+    with pytest.raises(UserError, match=f"^{said}$"):
+        train(method)
+
+
 def steps_of(method, monkeypatch):
     """(norm of the gradient, learning rate) at each step of the optimiser that trains ``method``."""
     optimizer, seen = method.optimizer(), []

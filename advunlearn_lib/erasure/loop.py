@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -86,7 +87,8 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     Iteration i draws from a generator seeded by (seed, i), so a resumed run equals an
     uninterrupted one. Where memory runs out, the iteration is done again in micro-batches
     (``microbatch.py``). ``save_every``: seconds between checkpoints; the name of their folder
-    says whose they are. Raises :class:`UserError` where even one sample at a time does not fit.
+    says whose they are. Raises :class:`UserError` where even one sample at a time does not fit,
+    or where a loss is not finite.
     """
     run = Run(method, method.optimizer(), seed, path, save_every)
     in_memory(run.go_on, method.model, method.options.samples())
@@ -146,6 +148,9 @@ class Run:
         method = self.method
         self.optimizer.zero_grad()
         loss = part(iteration, rng)
+        if not math.isfinite(loss):
+            remedy = f"lower lr (now {method.options.lr:g}) or train in precision fp32"
+            raise UserError(f"the loss is {loss} in iteration {iteration + 1}: {remedy}")
         if method.MAX_GRADIENT_NORM is not None:
             torch.nn.utils.clip_grad_norm_(method.trained.values(), method.MAX_GRADIENT_NORM)
         for group in self.optimizer.param_groups:
