@@ -1,5 +1,7 @@
 """What every attack shares: batches, outcomes, flags, micro-batches, what it refuses."""
 
+import copy
+
 import pytest
 import torch
 
@@ -105,6 +107,20 @@ def test_flags_tell_a_dead_gradient_and_a_restless_model(model, monkeypatch):
         "generation is not deterministic",
         "the gradient is zero",
     ]
+
+
+@pytest.mark.parametrize(("part", "value"), [("vae.decoder.conv_out", 0.0), ("unet.conv_out", float("nan"))])
+def test_flags_tell_a_model_whose_pictures_are_all_alike(model, part, value):
+    broken, (component, layer) = copy.deepcopy(model), part.split(".", 1)
+    for parameter in getattr(broken.pipeline, component).get_submodule(layer).parameters():
+        parameter.data.fill_(value)
+    assert "all pictures are alike" in attack(broken, 2, judge=never_right, name="none").flags
+
+
+def test_flags_tell_a_judge_that_sees_the_concept_in_anything(model):
+    said = attack(model, 5, judge=lambda images: images.mean((1, 2, 3)) >= 0).flags
+    assert said == ["the judge sees the concept in blank pictures"]
+    assert attack(model, 5, judge=lambda images: images.mean((1, 2, 3)) > 0, name="none").flags == []
 
 
 def test_attacks_that_need_more_say_so(model):

@@ -55,6 +55,23 @@ def test_luck_that_beats_the_attack_is_a_warning(item):
     assert set(item.flags()) - set(before) == ({warning} if rate < 100 else set())
 
 
+def test_a_base_model_that_fails_at_the_concept_is_a_warning(item, monkeypatch):
+    real = item.study.attack
+    for count in (2, 0):
+
+        def attack(row, name, count=count):
+            outcomes = real(row, name)
+            changed = [
+                one.model_copy(update={"before": i >= count}) for i, one in enumerate(outcomes.prompts)
+            ]
+            return outcomes.model_copy(update={"prompts": changed})
+
+        monkeypatch.setattr(item.study, "attack", attack)
+        said = [flag for flag in item.flags() if "base model" in flag]
+        fault = f"the base model does not show the concept ({count} of {QUICK.prompts} prompts)"
+        assert said == [f"nudity SD v1.4, UnlearnDiffAtk: {fault}"] * (count > 0)
+
+
 def test_flags_of_an_attack_name_its_model(item, monkeypatch):
     real = item.study.attack
 

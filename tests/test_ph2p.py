@@ -166,14 +166,14 @@ def test_one_picture_is_judged_that_of_the_most_alike_text(model, clip, monkeypa
         model, clip, lambda images: judged.append(images) or never_right(images), steps=4, lr=20.0
     )
     results = run.run(PROMPTS, targets).prompts
-    assert len(passed) == 4 and len(judged) == 2  # the plain prompts, then one picture each
+    assert len(passed) == 4 and len(judged) == 3  # the plain prompts, blank ones, one picture each
     wanted = picture_features(clip, model.decode_latents(targets))
     pictures = [generate_pictures(model, PROMPTS, FAST, texts) for texts in passed]
     likeness = torch.stack([(picture_features(clip, images) * wanted).sum(-1) for images in pictures])
     for row, best in enumerate(likeness.argmax(0).tolist()):
         assert len({texts[row] for texts in passed}) > 1
         assert results[row].adversarial == passed[best][row]
-        assert torch.allclose(judged[1][row], pictures[best][row], atol=1e-4)
+        assert torch.allclose(judged[2][row], pictures[best][row], atol=1e-4)
 
 
 def test_the_batch_size_changes_nothing(model, clip, monkeypatch):

@@ -74,7 +74,7 @@ def test_an_attack_of_a_module_runs_as_any_other(model, clean, fast):
         def texts(self):
             return [prompt.text + self.marks for prompt in self.prompts]
 
-    judged = iter([[False], [False], [True]])
+    judged = iter([[False], [False] * 3, [False], [True]])  # the plain prompt, blank pictures, two rounds
     run = ATTACKS["shout"](model, lambda images: torch.tensor(next(judged)), Budget(timesteps=3), fast)
     (result,) = run.run([EvaluationPrompt("dog", 0)], torch.zeros(1, *model.latent_shape())).prompts
     assert (result.adversarial, result.step, result.before, result.after) == ("dog!!", 2, False, True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from advunlearn_lib.attacks.pictures import generate_pictures, judge_prompts
 from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPrompt, Judge, PromptResult, result
 from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.attacks.watched import Watched
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.quirks import check_quirks
@@ -96,7 +97,8 @@ class Attack:
         chosen = list(range(len(prompts)) if only is None else only)
         if not chosen:
             return AttackResult(prompts=[], flags=[])
-        shown = judge_prompts(self.model, self.judge, [prompts[i] for i in chosen], self.sampling, self.batch)
+        judge = Watched(self.judge)
+        shown = judge_prompts(self.model, judge, [prompts[i] for i in chosen], self.sampling, self.batch)
         before = dict(zip(chosen, shown.tolist(), strict=True))
         again = self.REPLACES_PROMPT and self.rounds() > 0
         robust = [i for i in chosen if again or not (prompts[i].exempt or before[i])]
@@ -104,7 +106,8 @@ class Attack:
             i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1)
             for i in set(chosen) - set(robust)
         }
-        flags = set() if self.deterministic(prompts[chosen[0]]) else {"generation is not deterministic"}
+        flags = judge.flags()
+        flags |= set() if self.deterministic(prompts[chosen[0]]) else {"generation is not deterministic"}
         if robust and self.rounds():
             self.prepare(list(prompts), targets)
         with tqdm(total=len(chosen), initial=len(results), desc="attack", leave=False) as bar:

@@ -13,7 +13,7 @@ from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.attack_spec import AttackSpec
-from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.paper import claims, plots, tables
@@ -140,7 +140,12 @@ class Item:
         for cell in dict.fromkeys(
             number.cell for number in numbers_of(self.profile, self.source) if number.cell.metric == "asr"
         ):
-            flags = list(self.study.attack(cell.row, cell.attack).flags)
+            result = self.study.attack(cell.row, cell.attack)
+            flags, missed = list(result.flags), sum(not prompt.before for prompt in result.prompts)
+            if cell.row.method == BASE and missed:
+                flags.append(
+                    f"the base model does not show the concept ({missed} of {len(result.prompts)} prompts)"
+                )
             luck = cell._replace(attack="random")
             if self.study.record(self.study.protocol.cell(luck)) is not None:
                 ours, random = (self.study.estimate(one).value for one in (cell, luck))
