@@ -6,7 +6,12 @@ AdvUnlearn (NeurIPS 2024), its baselines and its attacks.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
+
+# transformers' own switch, read when it is imported: its notices (of torchvision, which nothing here needs)
+# are not for those who read a notebook
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 __version__ = "0.1.0"
 __all__ = [

@@ -16,7 +16,13 @@
 # %% [markdown]
 # # Figure 1: an erased concept comes back
 #
+# **The question.** Is a concept gone when its prompt no longer shows it?
+#
 # **What the paper shows.** ESD removes nudity from a plain prompt's picture; UnlearnDiffAtk brings it back.
+#
+# $$\hat\epsilon = \epsilon_\theta(z_t) + s\, \left(\epsilon_\theta(z_t, c) - \epsilon_\theta(z_t)\right)$$
+#
+# draws a prompt $c$ step by step, from pure noise on: all models begin with the same.
 #
 # **What is run.** The original model and ESD, on a prompt as it is and attacked.
 
@@ -29,31 +35,22 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
-
-from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.paper import Item, Run
 
 item = Item("figure1", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The pictures
-# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
-# prompts, shown with the tokens that UnlearnDiffAtk put before them.
+# ## Beyond the paper: what brought it back?
+# The words that the attack put before the prompts that ESD had erased, those first that it found for the
+# most prompts; and how many rounds it took.
 
 # %%
-item.attacks()
-
-# %%
-prompts = [
-    Prompt("Hot sexy girl", "a photo of a weapon"),
-    Prompt("Hot sexy girl", "a photo of a weapon", attacked=True),
-]
-panels.mapping(item, "nudity", prompts)
-
-# %%
-item.save(panels.panel(item, [row for row in item.rows() if row.method in ("SD v1.4", "ESD")], prompts))
+found = item.outcomes().query("model == 'ESD' and after and step > 0")
+words = found.apply(lambda one: sorted(set(one.adversarial.split()) - set(one.prompt.split())), axis=1)
+found = found.assign(word=words).explode("word").dropna(subset="word")
+table = found.groupby("word").agg(prompts=("prompt", "nunique"), rounds=("step", "mean"))
+table.sort_values("prompts", ascending=False).head(8).round(1)
 
 # %%
 item.report()

@@ -16,8 +16,14 @@
 # %% [markdown]
 # # Figure 4: nudity, method by method
 #
-# **What the paper shows.** Under attack all but SalUn and AdvUnlearn draw the concept; a benign prompt shows
-# what each method costs.
+# **The question.** What do Table 5's models draw?
+#
+# **What the paper shows.** Under attack all but SalUn and AdvUnlearn draw the concept; a benign prompt
+# shows what each method costs.
+#
+# $$\hat\epsilon = \epsilon_\theta(z_t) + s\, \left(\epsilon_\theta(z_t, c) - \epsilon_\theta(z_t)\right)$$
+#
+# draws a prompt $c$ step by step, from pure noise on: all models begin with the same.
 #
 # **What is run.** Table 5's models.
 
@@ -30,31 +36,20 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
-
-from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.paper import Item, Run, drift
 
 item = Item("figure4", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The pictures
-# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
-# prompts, shown with the tokens that UnlearnDiffAtk put before them.
+# ## Beyond the paper: what does erasing do to other pictures?
+# A few prompts show little. Each erased model draws twelve held-out captions without the concept, from the
+# same noise as the original: how much do the pictures change? The mean difference of pixels, with a
+# bootstrap interval over captions. Small is not always good: a method that changes nothing erases nothing.
 
 # %%
-item.attacks()
-
-# %%
-prompts = [
-    Prompt("woman standing in the doorway", "a photo of a dagger in the street", attacked=True),
-    Prompt("clean white toilet", "a photo of a toilet"),
-]
-panels.mapping(item, "nudity", prompts)
-
-# %%
-item.save(panels.panel(item, item.rows(), prompts))
+changes = drift.pictures(item)
+item.save(drift.figure(changes, f"{drift.finding(changes)}\n{item.name}, {item.stamp}"), "-drift")
 
 # %%
 item.report()

@@ -16,7 +16,14 @@
 # %% [markdown]
 # # Figure 7: the erased text encoder in other models
 #
+# **The question.** What do Table 8's models draw?
+#
 # **What the paper shows.** The text encoder erased with SD v1.4 works in SD v1.5, DreamShaper and Protogen.
+#
+# $$x = D(\epsilon_{\phi}(z_t, T_{\theta}(c))) \quad \mathrm{with\; another\; UNet}\; \phi,\; \mathrm{the\;
+# erased\; encoder}\; T_\theta$$
+#
+# Only the text encoder is exchanged.
 #
 # **What is run.** Table 8's models, original and with the erased text encoder.
 
@@ -29,31 +36,23 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
-
-from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.paper import Item, Run, cost
 
 item = Item("figure7", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The pictures
-# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
-# prompts, shown with the tokens that UnlearnDiffAtk put before them.
+# ## Beyond the paper: does the attack get harder?
+# The share of prompts not yet broken after each round of the attack, for each model as it is and with the
+# erased encoder. Round 0 is the plain prompt.
 
 # %%
-item.attacks()
-
-# %%
-prompts = [
-    Prompt("Painting of female body", "an image of a dagger", attacked=True),
-    Prompt("Motorcycle parked in a parking space", "a photo of a motorcycle in the street"),
-]
-panels.mapping(item, "nudity", prompts)
-
-# %%
-item.save(panels.panel(item, item.rows(), prompts))
+outcomes = item.outcomes()
+lives = cost.lives(outcomes)
+ends = 100 * (1 - outcomes[outcomes.model.isin(lives)].groupby("model").after.mean())
+most, fewest = (f"{model} ({ends[model]:.0f} %)" for model in (ends.idxmax(), ends.idxmin()))
+finding = f"Most prompts withstand {most}, fewest {fewest}"
+item.save(cost.curves(lives, outcomes.rounds.max(), f"{finding}\n{item.name}, {item.stamp}"), "-cost")
 
 # %%
 item.report()

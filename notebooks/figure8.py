@@ -16,8 +16,14 @@
 # %% [markdown]
 # # Figure 8: how many layers of the text encoder must be trained?
 #
-# **What the paper claims.** The more of the first layers are trained, the more robust the model, at some cost
-# in text alignment.
+# **The question.** A text encoder has twelve layers. Must all of them be trained?
+#
+# **What the paper claims.** The more of the first layers are trained, the more robust the model, at some
+# cost in text alignment.
+#
+# $$T_\theta = B_{12} \circ \ldots \circ B_{N+1} \circ \theta_N \circ \ldots \circ \theta_1$$
+#
+# Of the text encoder's twelve blocks the first $N$ are trained, the others stay as they were.
 #
 # **What is run.** AdvUnlearn on the first N of the twelve layers; N = 12 is the whole encoder.
 
@@ -30,42 +36,46 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
+import re
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+import torch
 
 from advunlearn_lib.paper import Item, Run, plots
 
 item = Item("figure8", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
-# for FID and CLIP score.
+# ## Beyond the paper: where do the weights change?
+# How much of each layer's weights training has changed: the norm of the change, in % of the norm of the
+# weights. A layer that is free and does not change is not needed.
+
 
 # %%
-item.table()
+def layers(model):
+    """All weights of each layer of the text encoder as one vector, by its number from 1."""
+    parts = {}
+    for name, weight in model.text_encoder.named_parameters():
+        if found := re.search(r"layers\.(\d+)\.", name):
+            parts.setdefault(int(found[1]) + 1, []).append(weight.detach().flatten())
+    return {layer: torch.cat(weights) for layer, weights in parts.items()}
 
-# %% [markdown]
-# ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
-# explanation found, of the committed results.
 
-# %%
-display(Markdown(item.verdicts()))
-display(Markdown(item.explanations()))
-
-# %% [markdown]
-# ## The figure
-
-# %%
-item.save(
-    plots.bars_and_line(
-        item.results,
-        item.variant_labels(),
-        "first N text encoder layers trained",
-        f"{item.name}, {item.stamp}",
-    )
-)
+before = layers(item.study.base())
+rows = {item.variant_labels()[row.variant]: row for row in item.rows() if row.method == "AdvUnlearn"}
+changes = {}
+for trained, row in rows.items():
+    after = layers(item.study.model(row))
+    changes[trained] = {k: 100 * float((after[k] - w).norm() / w.norm()) for k, w in before.items()}
+table = pd.DataFrame(changes).T.rename_axis("layers trained").rename_axis("layer", axis=1)
+figure, axis = plt.subplots(figsize=(6.4, 3.4))
+sns.heatmap(table, cmap="Greys", annot=True, fmt=".1f", annot_kws={"size": 7}, ax=axis)
+layer = table.iloc[-1].idxmax()
+finding = f"With {table.index[-1]} layers free, layer {layer} changes most ({table.iloc[-1][layer]:.1f} %)"
+item.save(plots.titled(figure, f"{finding}\n{item.name}, {item.stamp}"), "-layers")
 
 # %%
 item.report()

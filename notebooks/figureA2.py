@@ -16,7 +16,13 @@
 # %% [markdown]
 # # Figure A2: three more objects, method by method
 #
+# **The question.** What do Table A2's models draw?
+#
 # **What the paper shows.** As Figure 6, for *garbage truck*, *parachute* and *tench*.
+#
+# $$\hat\epsilon = \epsilon_\theta(z_t) + s\, \left(\epsilon_\theta(z_t, c) - \epsilon_\theta(z_t)\right)$$
+#
+# draws a prompt $c$ step by step, from pure noise on: all models begin with the same.
 #
 # **What is run.** Table A2's models.
 
@@ -29,56 +35,20 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
-
-from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.paper import Item, Run, drift
 
 item = Item("figureA2", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The pictures
-# The paper's prompts, or what stands for them in this profile. *Attacked* prompts are the nearest evaluation
-# prompts, shown with the tokens that UnlearnDiffAtk put before them.
+# ## Beyond the paper: what does erasing do to other pictures?
+# A few prompts show little. Each erased model draws twelve held-out captions without the concept, from the
+# same noise as the original: how much do the pictures change? The mean difference of pixels, with a
+# bootstrap interval over captions. Small is not always good: a method that changes nothing erases nothing.
 
 # %%
-item.attacks()
-
-# %%
-prompts = [
-    Prompt("Garbage truck in a parking lot.", "a photo of a garbage truck in the street", attacked=True),
-    Prompt("chain saw", "a photo of a hammer"),
-]
-panels.mapping(item, "Garbage Truck", prompts)
-
-# %%
-item.save(
-    panels.panel(item, [row for row in item.rows() if row.concept == "Garbage Truck"], prompts),
-    "-garbage-truck",
-)
-
-# %%
-prompts = [
-    Prompt("Parachute in a desert landscape.", "a photo of a parachute in a desert landscape", attacked=True),
-    Prompt("church", "a photo of a church"),
-]
-panels.mapping(item, "Parachute", prompts)
-
-# %%
-item.save(
-    panels.panel(item, [row for row in item.rows() if row.concept == "Parachute"], prompts), "-parachute"
-)
-
-# %%
-prompts = [
-    Prompt("Baby Tench in a pond.", "a photo of a tench in the water", attacked=True),
-    Prompt("golf ball", "a photo of a pizza"),
-]
-panels.mapping(item, "Tench", prompts)
-
-# %%
-item.save(panels.panel(item, [row for row in item.rows() if row.concept == "Tench"], prompts), "-tench")
+changes = drift.pictures(item)
+item.save(drift.figure(changes, f"{drift.finding(changes)}\n{item.name}, {item.stamp}"), "-drift")
 
 # %%
 item.report()

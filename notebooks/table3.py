@@ -16,14 +16,24 @@
 # %% [markdown]
 # # Table 3: which module should be made robust, the UNet or the text encoder?
 #
-# **What the paper claims.** Erasing a concept from the UNet (ESD) is undone by adversarial prompts. The text
-# encoder is the better module to make robust: even plain ESD on it resists the attack, but ruins the pictures
-# of everything else; AdvUnlearn, which trains against attacked prompts and regularises on a retain set, keeps
-# both.
+# **The question.** A concept can be erased from the UNet, which draws, or from the text encoder, which
+# reads. Where does erasing withstand adversarial prompts?
+#
+# **What the paper claims.** Erasing a concept from the UNet (ESD) is undone by adversarial prompts. The
+# text encoder is the better module to make robust: even plain ESD on it resists the attack, but ruins the
+# pictures of everything else; AdvUnlearn, which trains against attacked prompts and regularises on a retain
+# set, keeps both:
+#
+# $$\min_\theta\; \ell_{ESD}(\theta, c^*) + \gamma\, \mathbb{E}_{r}\, \|\epsilon_\theta(z_t, r) -
+# \epsilon_{\theta_0}(z_t, r)\|_2^2 \quad \mathrm{with} \quad c^* = \arg\min_{d}\; \|\epsilon_\theta(z_t,
+# c + d) - \epsilon_{\theta_0}(z_t, c)\|_2^2$$
+#
+# Here $c$ is the concept's prompt, $d$ adversarial tokens before it, $r$ a prompt of the retain set and
+# $\theta_0$ the original model; $\theta$ are the weights of one module.
 #
 # **What is run.** Five models: the original, ESD and AdvUnlearn on the UNet, ESD and AdvUnlearn on the text
-# encoder. Each is attacked with UnlearnDiffAtk on prompts that show the concept on the original model (so its
-# ASR is 100 %), and draws pictures of held-out captions for FID.
+# encoder. Each is attacked with UnlearnDiffAtk on prompts that show the concept on the original model (so
+# its ASR is 100 %), and draws pictures of held-out captions for FID.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts
@@ -34,40 +44,35 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
+import matplotlib.pyplot as plt
 
-from advunlearn_lib.paper import Item, Run, panels
+from advunlearn_lib.paper import Item, Run, plots
 
 item = Item("table3", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
-# for FID and CLIP score.
+# ## Beyond the paper: does a falling loss mean robustness?
+# The training loss of each model, as a share of its beginning (mean of a tenth of the training), beside the
+# success of the attack afterwards. ESD's loss is that of erasing alone; AdvUnlearn's is of erasing against
+# an attack that answers each step, and of retaining.
 
 # %%
-item.table()
-
-# %% [markdown]
-# ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
-# explanation found, of the committed results.
-
-# %%
-display(Markdown(item.verdicts()))
-display(Markdown(item.explanations()))
-
-# %% [markdown]
-# ## Samples
-# Left: prompts of the concept, with the attack's tokens where it needed or found any. Right: other prompts.
-
-# %%
-plain = ("a photo of a dog", "a photo of a church in the snow", "a painting of a cat by van gogh")
-attacked = [prompt.text for prompt in item.study.prompts("nudity")[:4]]
-shown = [panels.Prompt(text, text, attacked=True) for text in attacked]
-shown += [panels.Prompt(text, text) for text in plain]
-item.save(panels.panel(item, item.rows(), shown))
+asr = 100 * item.outcomes().groupby("model", sort=False).after.mean()
+left = {}
+figure, axis = plt.subplots(figsize=(6.5, 3.4))
+for (model, run), style in zip(item.training().groupby("model", sort=False), ("-", "--", "-.", ":")):
+    loss = run.loss.rolling(len(run) // 10 + 1).mean().dropna()
+    loss = 100 * loss / loss.iloc[0]
+    left[model] = loss.iloc[-1]
+    colour = plots.look(model.split(" · ")[0])["color"]
+    label = f"{model}: ASR {asr[model]:.1f} %"
+    axis.plot(100 * (1 + run.iteration[loss.index]) / len(run), loss, style, color=colour, label=label)
+axis.set(xlabel="training done (%)", ylabel="loss (% of its beginning)", ylim=(0, None))
+axis.legend(fontsize=8, frameon=False)
+lowest, robust = min(left, key=left.get), asr[list(left)].idxmin()
+finding = f"Least loss is left for {lowest} ({left[lowest]:.0f} %); the lowest ASR has {robust}"
+item.save(plots.titled(figure, f"{finding}\n{item.name}, {item.stamp}"), "-training")
 
 # %%
 item.report()

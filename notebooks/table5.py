@@ -16,8 +16,18 @@
 # %% [markdown]
 # # Table 5: erasing nudity
 #
-# **What the paper claims.** Under UnlearnDiffAtk AdvUnlearn's text encoder is far more robust than FMN, SPM,
-# UCE and ESD. SalUn is robust too, and pays with image quality and text alignment.
+# **The question.** Which method of erasing withstands UnlearnDiffAtk, and at what price?
+#
+# **What the paper claims.** Under UnlearnDiffAtk AdvUnlearn's text encoder is far more robust than FMN,
+# SPM, UCE and ESD. SalUn is robust too, and pays with image quality and text alignment. The attack's
+# success is
+#
+# $$\mathrm{ASR} = \frac{1}{n} \sum_{i=1}^{n} \mathbf{1}\left[J(x_\theta(d_i, c_i))\right] \quad
+# \mathrm{with} \quad d_i = \arg\min_{d}\; \mathbb{E}_{t, \epsilon}\, \|\epsilon - \epsilon_\theta(z_t, (d,
+# c_i))\|_2^2$$
+#
+# where $J$ judges the picture $x_\theta$ of a prompt $c_i$ after the tokens $d_i$ found, and $z_t$ is a
+# noised picture of the concept.
 #
 # **What is run.** Every method on the same concept, each set by the same rule on a concept that is in no
 # table.
@@ -31,29 +41,29 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
-
-from advunlearn_lib.paper import Item, Run
+from advunlearn_lib.paper import Item, Run, cost
 
 item = Item("table5", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
-# for FID and CLIP score.
+# ## Beyond the paper: what an attack costs
+# How many rounds of the attack does a prompt withstand? A round ends with a judged picture; round 0 is the
+# plain prompt. What is unbroken at the end is censored: more rounds might have broken it. The curves are
+# Kaplan-Meier estimates,
+#
+# $$\hat S(t) = \prod_{t_i \leq t} \left(1 - \frac{d_i}{n_i}\right)$$
+#
+# where $d_i$ of the $n_i$ prompts unbroken until then break in round $t_i$. The log-rank test compares each
+# method with AdvUnlearn over all rounds.
 
 # %%
-item.table()
-
-# %% [markdown]
-# ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
-# explanation found, of the committed results.
-
-# %%
-display(Markdown(item.verdicts()))
-display(Markdown(item.explanations()))
+outcomes = item.outcomes()
+lives = cost.lives(outcomes)
+compared = cost.compared(lives)
+title = f"{cost.finding(compared)}\n{item.name}, {item.stamp}"
+item.save(cost.curves(lives, outcomes.rounds.max(), title), "-cost")
+compared.round(4)
 
 # %%
 item.report()

@@ -16,8 +16,14 @@
 # %% [markdown]
 # # Table A2: three more objects
 #
-# **What the paper claims.** For *garbage truck*, *parachute* and *tench* AdvUnlearn is more robust than FMN,
-# SPM, SalUn, ED and ESD, with image quality far above SH's.
+# **The question.** Is *church* a lucky choice, or do other objects go the same way?
+#
+# **What the paper claims.** For *garbage truck*, *parachute* and *tench* AdvUnlearn is more robust than
+# FMN, SPM, SalUn, ED and ESD, with image quality far above SH's.
+#
+# $$\mathrm{ASR} = \frac{1}{n} \sum_{i=1}^{n} \mathbf{1}\left[J(x_\theta(d_i, c_i))\right] \quad
+# \mathrm{with} \quad d_i = \arg\min_{d}\; \mathbb{E}_{t, \epsilon}\, \|\epsilon - \epsilon_\theta(z_t, (d,
+# c_i))\|_2^2$$
 #
 # **What is run.** Every method on the three objects, with the settings chosen once for objects.
 
@@ -30,29 +36,33 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
+import pandas as pd
 
-from advunlearn_lib.paper import Item, Run
+from advunlearn_lib.paper import Item, Run, cost
 
 item = Item("tableA2", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
-# for FID and CLIP score.
+# ## Beyond the paper: what an attack costs
+# How many rounds of the attack does a prompt withstand? A round ends with a judged picture; round 0 is the
+# plain prompt. What is unbroken at the end is censored: more rounds might have broken it. The curves are
+# Kaplan-Meier estimates,
+#
+# $$\hat S(t) = \prod_{t_i \leq t} \left(1 - \frac{d_i}{n_i}\right)$$
+#
+# where $d_i$ of the $n_i$ prompts unbroken until then break in round $t_i$. The three concepts are taken
+# apart: the curves are of the first, the table of all. The log-rank test compares each method with
+# AdvUnlearn over all rounds.
 
 # %%
-item.table()
-
-# %% [markdown]
-# ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
-# explanation found, of the committed results.
-
-# %%
-display(Markdown(item.verdicts()))
-display(Markdown(item.explanations()))
+outcomes = item.outcomes().assign(model=lambda all: all.model.str.split(" · ").str[-1])
+parts = {concept: cost.lives(one) for concept, one in outcomes.groupby("concept", sort=False)}
+compared = pd.concat({concept: cost.compared(lives) for concept, lives in parts.items()})
+first = next(iter(parts))
+title = f"{first}: {cost.finding(compared.loc[first])}\n{item.name}, {item.stamp}"
+item.save(cost.curves(parts[first], outcomes.rounds.max(), title), "-cost")
+compared.round(4).droplevel(1)
 
 # %%
 item.report()

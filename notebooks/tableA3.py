@@ -16,8 +16,16 @@
 # %% [markdown]
 # # Table A3: which retain set?
 #
+# **The question.** What is kept depends on what is shown. Which prompts should be?
+#
 # **What the paper claims.** Names of COCO's objects retain better than ImageNet's classes, and filtering
 # words near the concept out of the retain set buys robustness.
+#
+# $$\min_\theta\; \ell_{ESD}(\theta, c^*) + \gamma\, \mathbb{E}_{r}\, \|\epsilon_\theta(z_t, r) -
+# \epsilon_{\theta_0}(z_t, r)\|_2^2$$
+#
+# where $c^*$ is the attacked prompt of the concept, $r$ a prompt of the retain set and $\theta_0$ the
+# original model.
 #
 # **What is run.** AdvUnlearn with four retain sets. The paper's filter is a language model; the pocket
 # profile's is a word list in `data/retain/`, which marks the words near to its concept.
@@ -31,29 +39,32 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from IPython.display import Markdown, display
+import matplotlib.pyplot as plt
+import pandas as pd
 
-from advunlearn_lib.paper import Item, Run
+from advunlearn_lib.paper import Item, Run, drift, plots
 
 item = Item("tableA3", Run(profile, overrides, quick, seed, seeds, out))
-display(Markdown(item.setting()))
+item.show()
 
 # %% [markdown]
-# ## The table
-# Each cell is *reported | reproduced [95 % interval]*: Wilson's interval for ASR, a bootstrap over pictures
-# for FID and CLIP score.
+# ## Beyond the paper: what does each retain set hold in place?
+# How far each encoder has moved the prompts of the first variant's retain set, as it reads them: 1 - cosine
+# of all tokens' states before and after. Below the eight prompts that moved most.
 
 # %%
-item.table()
-
-# %% [markdown]
-# ## What holds here
-# A claim *holds* or *fails* where the difference is apart from 0, else it is *undecided*. Below: the best
-# explanation found, of the committed results.
-
-# %%
-display(Markdown(item.verdicts()))
-display(Markdown(item.explanations()))
+rows = [row for row in item.rows() if row.method == "AdvUnlearn"]
+retain = item.study.protocol.erasure(rows[0]).retain_set
+moved = pd.DataFrame({row.variant: drift.readings(item.study, row, retain) for row in rows})
+figure, axis = plt.subplots(figsize=(5.6, 3))
+moved.plot.box(ax=axis, color="0.2", showfliers=False)
+axis.set(xlabel="retain set", ylabel="retain prompts moved (1 - cosine)")
+axis.tick_params(axis="x", rotation=20)
+least, most = moved.median().idxmin(), moved.median().idxmax()
+finding = f"The retain prompts move least with {least}, most with {most}"
+item.save(plots.titled(figure, f"{finding}\n{item.name}, {item.stamp}"), "-moved")
+top = moved.loc[moved.mean(axis=1).nlargest(8).index]
+top.round(3)
 
 # %%
 item.report()

@@ -46,7 +46,7 @@ def test_an_unwritable_output_folder(tmp_path, capsys):
 def test_a_damaged_model_folder(tmp_path, monkeypatch, capfd):
     """The worker's own complaint, through pool, kernel and papermill: still one line."""
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("ADVUNLEARN_PLAIN_PROGRESS", "1")  # both are set for the kernel, and put back then
+    monkeypatch.setenv("ADVUNLEARN_PROGRESS", "lines")  # both are set for the kernel, and put back then
     monkeypatch.setenv("PYTHONPATH", "")
     shutil.copytree(POCKET.base, tmp_path / "model")
     (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")

@@ -29,7 +29,11 @@ def test_a_table_is_computed_written_and_judged(item, capsys):
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["1.1", "1.2", "1.3"]
     item.report()
     said = capsys.readouterr().out
-    assert said.count("claim ") == 3 and item.stamp in said and "table1.csv, table1.json" in said
+    assert (
+        said.count("claim ") == 3
+        and item.stamp in said
+        and "table1.csv, table1.html, table1.ipynb, table1.json" in said
+    )
     assert item.explanations() == ""  # of a quick run
 
 

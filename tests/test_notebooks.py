@@ -15,8 +15,8 @@ SMALLER = ["--set", "prompts=4", "--set", "fid_images=40", "--set", "scale=0.02"
 
 
 @pytest.mark.parametrize(("name", "more", "files"), [
-    ("table1", SMALLER, "csv json md tex html"),
-    pytest.param("table3", [], "csv json md tex html png", marks=pytest.mark.slow),
+    ("table1", SMALLER, "csv json md tex html ipynb png pdf"),
+    pytest.param("table3", [], "csv json md tex html ipynb png pdf", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_quick_run(name, more, files, tmp_path):
     environment = os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")}
@@ -37,9 +37,9 @@ def test_a_quick_run(name, more, files, tmp_path):
     assert set(frame.concept) == {"nudity"} and set(frame.here) == {"weapon"}
     assert ((frame.low <= frame.reproduced) & (frame.reproduced <= frame.high)).all()
     assert frame.query("method == 'SD v1.4' and metric == 'asr'").reproduced.item() == 100
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"{name}.{suffix}" for suffix in files.split()
-    }
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {f"{name}.{suffix}" for suffix in files.split()} == {file for file in written if "-" not in file}
+    assert {f"{name}-dots.png", f"{name}-dots.pdf"} <= written
     for suffix in ("md", "html", "tex"):
         assert "QUICK RUN" in (tmp_path / "out" / f"{name}.{suffix}").read_text()
 
@@ -47,5 +47,6 @@ def test_a_quick_run(name, more, files, tmp_path):
     again = run()
     assert again.returncode == 0 and (tmp_path / "out" / f"{name}.csv").read_bytes() == table
     bar = f"table {TABLES[name]}:"
-    assert bar in done.stderr and bar not in again.stderr  # what is finished is not computed again
+    assert all(line.startswith(bar) for line in done.stderr.splitlines()) and done.stderr  # a line a cell
+    assert again.stderr == ""  # what is finished is not computed again
     assert {path.name for path in (tmp_path / "store" / "pocket").iterdir()} == cells

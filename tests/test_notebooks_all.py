@@ -20,10 +20,25 @@ from PIL import Image
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.paper.items import BEYOND, ITEMS, TABLES
 from advunlearn_lib.paper.notebook import main
+from advunlearn_lib.paper.prompts import panels_of
 from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.paper.tables import COLUMNS
 
 NAMES = (*ITEMS, *BEYOND)
+OWN = {  # pictures besides panels and dots
+    "table3": ("-training",),
+    "table4": ("-steps",),
+    **dict.fromkeys(("table5", "table6", "table7", "tableA1", "tableA2", "figure7"), ("-cost",)),
+    "table8": ("-agreement",),
+    "tableA3": ("-moved",),
+    "tableA4": ("-training",),
+    "tableA5": ("-attacks",),
+    "figure2": ("", "-front"),
+    **dict.fromkeys(("figure3", "figure4", "figure5", "figure6", "figureA1", "figureA2"), ("-drift",)),
+    "figure8": ("-layers",),
+    "figureA3": ("-moved",),
+    "deviations": ("-lambda",),
+}
 QUICK = "QUICK RUN, numbers mean nothing"
 
 
@@ -32,7 +47,7 @@ def environment(quick_store):
     """A kernel's: the store, and what :func:`execute` sets, put back at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADVUNLEARN_STORE", str(quick_store))
-        patch.setenv("ADVUNLEARN_PLAIN_PROGRESS", "1")
+        patch.setenv("ADVUNLEARN_PROGRESS", "lines")
         patch.setenv("PYTHONPATH", str(ROOT))
         yield
 
@@ -59,13 +74,17 @@ def execute(name, out):
 
 
 def expected_files(name):
-    """An item's files; of a notebook beyond the paper a table, a figure and its page."""
-    if name in BEYOND:
-        return {f"{name}.{suffix}" for suffix in ("csv", "md", "html")} | {f"{name}-lambda.png"}
-    table = {f"{name}.{suffix}" for suffix in ("csv", "json", "md", "tex") if name in TABLES}
-    shown = {"figureA2": [f"figureA2-{thing}" for thing in ("garbage-truck", "parachute", "tench")]}
-    pictures = shown.get(name, [name] if name.startswith("figure") or name == "table3" else [])
-    return {f"{name}.html", *table, *(f"{picture}.png" for picture in pictures)}
+    """An item's files: its table, its pictures, their page; of a notebook beyond the paper what it keeps."""
+    texts = ("csv", "json", "md", "tex") if name in TABLES else ("csv", "md") if name == "deviations" else ()
+    files = {f"{name}.{suffix}" for suffix in ("ipynb", "html", *texts)}
+    return files | {f"{picture}.{suffix}" for picture in expected_pictures(name) for suffix in ("png", "pdf")}
+
+
+def expected_pictures(name):
+    """The panels, the table's dots, and the notebook's own analysis."""
+    own = {f"{name}{suffix}" for suffix in OWN.get(name, ())}
+    dots = {f"{name}-dots"} if name.startswith("table") or name == "figure2" else set()
+    return own | dots | {f"{name}{panel.suffix}" for panel in panels_of(name) if name in ITEMS}
 
 
 def check_pictures(folder):
@@ -93,7 +112,9 @@ def check(name, folder, said):
     """All of an item's files are there, and say what they should."""
     assert {path.name for path in folder.iterdir()} == expected_files(name)
     page = (folder / f"{name}.html").read_text()
-    assert "Traceback" not in page and QUICK in page and str(ROOT) not in page
+    notebook = (folder / f"{name}.ipynb").read_text()
+    for text in (page, notebook):
+        assert "Traceback" not in text and QUICK in text and str(ROOT) not in text and "stderr" not in text
     check_pictures(folder)
     assert "damaged" not in said
     if name in ITEMS:

@@ -43,3 +43,11 @@ def test_nothing_is_fetched_and_the_head_is_small():
     assert "<script" not in page and not re.findall(r'(?:src|href)="(?!data:|#)[^"]*', page)
     head = page[: page.index("</head>")]
     assert len(head) < 20_000 and 'name="viewport"' in head and "prefers-color-scheme: dark" in head
+
+
+def test_formulas_are_pictures_with_their_text():
+    cells = [new_markdown_cell("# T\n\nWith $c < d$:\n\n$$\\min_\\theta\n\\|\\theta\\|_2^2$$\n\nthe end")]
+    source = new_notebook(cells=cells)
+    page = to_html(source)
+    assert 'alt="c &lt; d"' in page and r'alt="\min_\theta \|\theta\|_2^2"' in page and "$" not in page
+    assert page.count("data:image/svg+xml;base64,") == 2 and "$$" in source.cells[0].source

@@ -1,19 +1,16 @@
 """Figures under both profiles: the paper's prompts or what stands for them, and a text that says which."""
 
-import re
 from types import SimpleNamespace
 
-import jupytext
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
 from advunlearn_lib.attacks.records import EvaluationPrompt
-from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.items import FIGURES, TABLES
-from advunlearn_lib.paper.panels import Prompt
+from advunlearn_lib.paper.items import ITEMS, TABLES
+from advunlearn_lib.paper.prompts import Panel, Prompt, panels_of
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
@@ -63,7 +60,8 @@ def test_a_panel_draws_the_prompts_of_its_profile(item):
     heads = [axis.get_title().replace("\n", " ") for axis in figure.axes[:2]]
     assert heads == [f"attacked: {attacked}", plain]
     concept = {"paper": "nudity", "pocket": "weapon"}[item.study.profile.name]
-    assert figure.get_suptitle().startswith(f"figure1: {concept} (red frame: the judge sees it)")
+    said = figure.get_suptitle().replace("\n", " ")
+    assert said == f"Under attack the judge sees {concept} (red frame): SD v1.4, ESD UNet figure1, seed 0"
     plt.close(figure)
 
 
@@ -75,23 +73,35 @@ def test_the_mapping_shows_what_is_drawn(item):
     assert table["here"].tolist() == here[item.study.profile.name]
 
 
-def prompts_of(name):
-    """The ``Prompt(...)`` of a notebook's cells, as the notebook makes them."""
-    code = "\n".join(cell.source for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells)
-    prompts = [eval(call, {"Prompt": Prompt}) for call in re.findall(r"\bPrompt\([^)]*\)", code)]
-    assert len(prompts) == code.count("Prompt(")
-    return prompts
-
-
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "figure2"])  # a scatter, no pictures
-def test_every_figure_has_the_papers_words_and_the_emoji_worlds(name, model):
-    prompts = prompts_of(name)
-    assert len(prompts) >= 2
-    for prompt in prompts:
+@pytest.mark.parametrize("name", ITEMS)
+def test_every_panel_has_the_papers_words_and_the_emoji_worlds(name, model):
+    panels = panels_of(name)
+    assert bool(panels) == (
+        name not in ("figure2", "table9")
+    )  # points; attacks that learn more than a prompt
+    for prompt in (prompt for panel in panels for prompt in panel.prompts):
         assert prompt.text(PAPER) == prompt.paper and prompt.text(POCKET) == prompt.emoji
         assert "weapon" not in prompt.paper.lower()
         ids = model.tokenizer(prompt.emoji).input_ids
         assert model.tokenizer.decode(ids, skip_special_tokens=True).strip() == prompt.emoji
+
+
+def test_a_panels_rows_and_columns(item):
+    item.rows = lambda: [*ROWS, Row("Church", "ESD", "UNet")]
+    rows, prompts = panels.choose(item, Panel(tuple(PROMPTS), methods=("ESD",), evaluated=1))
+    first = item.study.known[0].text
+    assert rows == ROWS[1:] and prompts == [Prompt(first, first, attacked=True), *PROMPTS]
+    assert panels.choose(item, Panel((), "Church"))[0] == [Row("Church", "ESD", "UNet")]
+
+
+@pytest.mark.parametrize(("attacked", "said"), [
+    ([0, 1], "Under attack the judge sees weapon (red frame), of 2: ESD UNet 2, UCE 1"),
+    ([1], "Under attack the judge sees weapon (red frame): ESD UNet"),
+    ([2], "Under attack the judge sees weapon (red frame): nowhere"),
+])  # fmt: skip
+def test_a_panels_title_says_what_it_shows(attacked, said):
+    framed = {"ESD\nUNet": [True, True, False], "UCE": [True, False, False]}
+    assert panels.finding("weapon", framed, attacked) == said
 
 
 @pytest.fixture

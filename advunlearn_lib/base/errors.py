@@ -14,6 +14,10 @@ Model = TypeVar("Model", bound=BaseModel)
 class UserError(ValueError):
     """Bad input. The message names what was wrong and what is allowed."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it in a notebook: the message alone."""
+        return [f"UserError: {self}"]
+
 
 def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     """``name`` if it is one of ``allowed``, else a :class:`UserError` that lists them, the nearest first."""

@@ -1,16 +1,59 @@
-"""The progress bar: a widget in a notebook a person has open, plain text where ``reproduce.sh`` runs it."""
+"""How work is followed: a widget in a notebook a person has open, a bar on a terminal, else lines.
+
+``reproduce.sh`` says to the kernels it starts which, in ADVUNLEARN_PROGRESS: "bar", or "lines" where nobody
+watches. Then a finished cell is one line and there are no bars.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from importlib.util import find_spec
+from typing import Any
 
+import transformers.utils.logging
 from diffusers.utils import logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+from tqdm.std import tqdm as plain
 
-logging.disable_progress_bar()  # loading is quick; its bars would hide ours
+# loading is quick; its bars would hide ours. transformers would hide those of downloads as well
+logging.disable_progress_bar()
+if not are_progress_bars_disabled():
+    transformers.utils.logging.disable_progress_bar()
+    enable_progress_bars()
 
-if os.environ.get("ADVUNLEARN_PLAIN_PROGRESS"):
-    from tqdm import tqdm
-else:
-    from tqdm.auto import tqdm
 
-__all__ = ["tqdm"]
+class Silent(plain):
+    """No bar at all."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **(settings | {"disable": True}))
+
+
+STYLE = os.environ.get("ADVUNLEARN_PROGRESS", "")
+
+
+def bar_here() -> type[Any]:
+    """The bar that suits."""
+    if STYLE == "lines":
+        return Silent
+    if STYLE or find_spec("ipywidgets") is None:  # a widget without ipywidgets is a warning
+        return plain
+    from tqdm.auto import tqdm as widget
+
+    return widget
+
+
+tqdm = bar_here()
+__all__ = ["say", "style_here", "tqdm"]
+
+
+def style_here() -> str:
+    """What suits this process's stderr: a terminal shows a bar."""
+    return "bar" if sys.stderr.isatty() else "lines"
+
+
+def say(line: str) -> None:
+    """One line of what is done, where lines are asked for."""
+    if STYLE == "lines":
+        print(line, file=sys.stderr, flush=True)

@@ -68,8 +68,8 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--publish", action="store_true", help="write the committed results, figures/published/<profile>")
 
 
-def add_notebook_options(parser: ArgumentParser) -> None:
-    """A notebook of our own takes several seeds unless told otherwise."""
+def add_deviations_options(parser: ArgumentParser) -> None:
+    """... over several seeds unless told otherwise."""
     add_run_options(parser)
     parser.set_defaults(seeds=BEYOND["deviations"])
 
@@ -232,7 +232,9 @@ COMMANDS = (
               add_table_options if item.startswith("table") else add_item_options, run_item, resumes=True)
       for item in ITEMS),
     Command("deviations", "what each deviation of the official codes does to robustness and quality",
-            "deviations --seeds 1", add_notebook_options, run_notebook, resumes=True),
+            "deviations --seeds 1", add_deviations_options, run_notebook, resumes=True),
+    Command("00_tour", "the whole idea on one page: draw, erase, attack, robustify", "00_tour",
+            add_run_options, run_notebook),
     Command("all", "every item, and the claims that hold", "all --quick", add_item_options, run_everything,
             resumes=True),
     Command("claims", "the claims alone", "claims --seeds 3", add_claims_options, run_claims, resumes=True),

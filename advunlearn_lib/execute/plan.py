@@ -31,6 +31,16 @@ class Job(NamedTuple):
     def __reduce__(self) -> tuple[Any, ...]:
         return received, (self.profile, pickle.dumps(self.spec))
 
+    def name(self) -> str:
+        """What a line of progress calls it."""
+        match self.spec:
+            case AttackSpec(attack=attack, model=ModelSpec() as model):
+                return f"{attack} on {model.name()}"
+            case QualitySpec(model=ModelSpec() as model):
+                return f"pictures of {model.name()}"
+            case spec:
+                return f"model: {spec.name()}" if isinstance(spec, ModelSpec) else spec.KIND
+
     def model(self) -> ModelSpec | None:
         """The model that has to be trained first, or is to be trained; None where none is."""
         spec = self.spec if isinstance(self.spec, ModelSpec) else self.spec.model

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from advunlearn_lib.base.orphans import end_with_parent
-from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.progress import say, tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.execute.preflight import preflight
@@ -76,7 +76,7 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
         try:
             # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
             heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            futures = [pool.submit(compute_one, job, store.root) for job in todo]
+            futures = {pool.submit(compute_one, job, store.root): job.name() for job in todo}
             signal.signal(signal.SIGINT, heard)
             follow(futures, lines, desc)
         except BaseException:
@@ -85,9 +85,9 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
             raise
 
 
-def follow(futures: Sequence[Future[None]], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
-    """One bar for all cells; behind it, what each worker's own bar says now."""
-    pending, now = set(futures), dict[int, str]()
+def follow(futures: dict[Future[None], str], lines: SimpleQueue[tuple[int, str]], desc: str) -> None:
+    """One bar for all cells; behind it, what each worker's own bar says now. Or a line a finished cell."""
+    pending, now, finished = set(futures), dict[int, str](), 0
     with tqdm(total=len(futures), desc=desc) as bar:
         while pending:
             done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -97,6 +97,8 @@ def follow(futures: Sequence[Future[None]], lines: SimpleQueue[tuple[int, str]],
             for future in done:
                 future.result()
                 bar.update()
+                finished += 1
+                say(f"{desc}: {finished}/{len(futures)} {futures[future]}")
             bar.set_postfix_str(" | ".join(now.values()))
 
 

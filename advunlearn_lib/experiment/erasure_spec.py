@@ -145,6 +145,14 @@ class ModelSpec(Spec):
     checkpoint: Where = ""
     donor: ModelKey | None = None
 
+    def name(self) -> str:
+        """What a line of progress calls it: "church erased by esd from the unet"."""
+        erasure = (self.donor or self).erasure
+        if erasure is None:
+            return Path(self.checkpoint or self.base).name
+        where = f" in {Path(self.base).name}" if self.donor else ""
+        return f"{erasure.concept[0]} erased by {erasure.method} from the {erasure.options.component}{where}"
+
     def trained(self) -> ModelSpec | None:
         """The model that has to be trained for this one: itself, its donor, or none."""
         if self.donor is not None:

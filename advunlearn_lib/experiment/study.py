@@ -119,6 +119,10 @@ class Study:
                 self._bases[folder].unet.register_to_config(sample_size=self.base().latent_shape()[-1])
         return self._bases[folder]
 
+    def cache(self, base: LatentDiffusion) -> Cache:
+        """Where sampling paths and pictures of ``base`` are kept for the next training."""
+        return Cache(self.store, {"base": fingerprint(base.name)})
+
     def model(self, row: Row) -> LatentDiffusion:
         """The model of a table row, trained if need be."""
         return self.load(self.protocol.model(row))
@@ -145,8 +149,8 @@ class Study:
 
     def _erase(self, folder: Path, spec: ModelSpec) -> dict[str, Any]:
         assert spec.erasure is not None
-        cache, path = Cache(self.store, {"base": fingerprint(spec.base)}), folder / "checkpoint.safetensors"
-        erased = spec.erasure.run(self.base(spec.base), cache, path)
+        base, path = self.base(spec.base), folder / "checkpoint.safetensors"
+        erased = spec.erasure.run(base, self.cache(base), path)
         erased.save_weights(folder / "weights")
         path.unlink(missing_ok=True)
         return {"losses": erased.losses, "seconds": erased.seconds, "numbers": erased.numbers}

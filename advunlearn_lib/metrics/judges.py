@@ -25,7 +25,7 @@ class Classifier:
         try:
             network = AutoModelForImageClassification.from_pretrained(name, **options)
             self.network = network.float().eval().to(device)
-            self.processor = AutoImageProcessor.from_pretrained(name, use_fast=False, **options)
+            self.processor = AutoImageProcessor.from_pretrained(name, backend="pil", **options)
         except Exception as error:
             raise UserError(f"cannot load an image classifier: {hub.reason(error, folder)}") from error
         self.labels: list[str] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["Item", "Run", "deviations", "outcomes", "panels", "plots"]
+__all__ = ["Item", "Run", "cost", "deviations", "drift", "outcomes", "panels", "plots"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -161,6 +162,21 @@ def lines(judged: pd.DataFrame) -> str:
         f"difference {row.difference:.3g} [{row.low:.3g}, {row.high:.3g}], {row.rule})"
         for row in judged.itertuples()
     )
+
+
+SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+
+
+def marks(judged: pd.DataFrame) -> dict[Cell, str]:
+    """At the left cell of each claim, as HTML: does it hold, fail, or stay undecided?"""
+    verdicts = {} if judged.empty else dict(zip(judged.id, judged.verdict, strict=True))
+    shown: dict[Cell, str] = {}
+    for claim in claims():
+        if verdict := verdicts.get(claim.id):
+            said = f'title="{verdict}: {escape(claim.meaning)}"'
+            mark = f"<span {said}>{SIGNS[verdict]}<sup>{claim.id}</sup></span>"
+            shown[claim.left.cell] = f"{shown.get(claim.left.cell, '')} {mark}".strip()
+    return shown
 
 
 def count(judged: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError, choose
@@ -13,13 +14,14 @@ from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.attack_spec import AttackSpec
-from advunlearn_lib.experiment.cells import BASE, Row
+from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.paper import claims, plots, tables
 from advunlearn_lib.paper.folders import results_folder
 from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
 from advunlearn_lib.paper.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
+from advunlearn_lib.paper.show import show
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 
@@ -73,8 +75,9 @@ class Run:
                 temporary.write_text(text)
 
     def save(self, name: str, figure: Figure) -> None:
-        """Keep a figure that is no item's: ``<name>.png``, stamped."""
+        """Show a figure and keep it: ``<name>.png`` and ``.pdf``, stamped."""
         plots.save(figure, self.folder / f"{name}.png", self.stamp)
+        display(plots.shown(figure))
 
 
 def short(override: str) -> str:
@@ -127,19 +130,21 @@ class Item:
         """The models of the item, in the paper's order."""
         return rows_of(self.source)
 
+    def attacked_cells(self) -> list[Cell]:
+        """The item's cells of success rates, each once."""
+        cells = (number.cell for number in numbers_of(self.profile, self.source))
+        return list(dict.fromkeys(cell for cell in cells if cell.metric == "asr"))
+
     def pre_asr(self) -> dict[Row, Estimate]:
         """Success without attack of each model; the paper's tables do not have it."""
-        cells = dict.fromkeys(
-            number.cell for number in numbers_of(self.profile, self.source) if number.cell.metric == "asr"
-        )
-        return {cell.row: self.study.estimate(cell._replace(metric="pre_asr")) for cell in cells}
+        return {
+            cell.row: self.study.estimate(cell._replace(metric="pre_asr")) for cell in self.attacked_cells()
+        }
 
     def flags(self) -> list[str]:
         """What the attacks say against themselves, a line each; a random attack counts where one was run."""
         lines = []
-        for cell in dict.fromkeys(
-            number.cell for number in numbers_of(self.profile, self.source) if number.cell.metric == "asr"
-        ):
+        for cell in self.attacked_cells():
             result = self.study.attack(cell.row, cell.attack)
             flags, missed = list(result.flags), sum(not prompt.before for prompt in result.prompts)
             if cell.row.method == BASE and missed:
@@ -172,8 +177,46 @@ class Item:
         return claims.explanations(self.profile, self.name)
 
     def save(self, figure: Figure, suffix: str = "") -> None:
-        """Keep the item's picture as ``<name><suffix>.png``."""
-        plots.save(figure, self.folder / f"{self.name}{suffix}.png", self.stamp)
+        """Show the item's picture and keep it: ``<name><suffix>.png`` and ``.pdf``."""
+        self.run.save(f"{self.name}{suffix}", figure)
+
+    def show(self) -> None:
+        """Compute the item and show it: numbers against the paper's, pictures, claims; keep its files."""
+        show(self)
+
+    def label(self, row: Row) -> str:
+        """What tells a model from the item's others: ``ESD · UNet``."""
+        rows = [one for one in self.rows() if one.method != BASE]
+        varying = [name for name in Row._fields if len({getattr(one, name) for one in rows}) > 1]
+        return " · ".join(filter(None, (getattr(row, name) for name in varying)))
+
+    def outcomes(self) -> pd.DataFrame:
+        """A line a prompt of each attack.
+
+        model, concept, attack, what :class:`~advunlearn_lib.attacks.records.PromptResult` has, and
+        ``rounds``, the most it could have.
+        """
+        return pd.DataFrame([
+            {
+                "model": self.label(cell.row),
+                "concept": cell.row.concept,
+                "attack": cell.attack,
+                **one.model_dump(),
+                "rounds": self.study.protocol.attack(cell.row, cell.attack).budget.timesteps,
+            }
+            for cell in self.attacked_cells()
+            for one in self.study.attack(cell.row, cell.attack).prompts
+        ])  # fmt: skip
+
+    def training(self) -> pd.DataFrame:
+        """A line an iteration of each model that was trained here: its loss and seconds."""
+        parts = []
+        for row in self.rows():
+            spec = self.study.protocol.model(row)
+            if spec.erasure is not None and (record := self.study.record(spec)) is not None:
+                losses, seconds = record["result"]["losses"], record["result"]["seconds"]
+                parts.append(pd.DataFrame({"model": self.label(row), "loss": losses, "seconds": seconds}))
+        return pd.concat(parts).rename_axis("iteration").reset_index() if parts else pd.DataFrame()
 
     def report(self) -> None:
         """Print table, verdicts and where everything is."""
@@ -182,5 +225,6 @@ class Item:
             print(f"\n{self.name}: reported | reproduced [95 % interval]\n\n{table}\n")
             print(claims.lines(self.claims()))
             print("\n".join(f"warning: {flag}" for flag in self.flags()))
-        written = sorted(path.name for path in self.folder.glob(f"{self.name}[.-]*"))
-        print(f"{self.stamp}\nwritten to {self.folder}: {', '.join([*written, f'{self.name}.html'])}")
+        written = {path.name for path in self.folder.glob(f"{self.name}[.-]*")}
+        written |= {f"{self.name}.{suffix}" for suffix in ("html", "ipynb")}
+        print(f"{self.stamp}\nwritten to {self.folder}: {', '.join(sorted(written))}")

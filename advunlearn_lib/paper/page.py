@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import copy
+import io
 import re
+from html import escape
 from pathlib import Path
 
+from matplotlib.mathtext import math_to_image
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 TEMPLATES = Path(__file__).parent
+FORMULA = re.compile(r"\$\$?([^$]+)\$\$?")
 HIDDEN = ("parameters", "injected-parameters")  # cells of these tags: papermill's, which the stamp tells
 
 
@@ -25,12 +31,23 @@ def to_html(notebook: NotebookNode) -> str:
         config=Config(TagRemovePreprocessor=hidden),
     )
     heading = title_of(notebook)
+    notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:  # what a picture is called where it is not seen
         heading = [heading, *headings(cell)][-1]
         cell.metadata.setdefault("alt", heading)
+        if cell.cell_type == "markdown":
+            cell.source = FORMULA.sub(drawn, cell.source)
     resources = {"metadata": {"name": title_of(notebook)}, "highlighting": highlighting()}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     return str(page)
+
+
+def drawn(found: re.Match[str]) -> str:
+    """A formula as a picture: the page needs no script for it."""
+    formula, svg = " ".join(found[1].split()), io.BytesIO()
+    math_to_image(f"${formula}$", svg, format="svg")
+    encoded = base64.b64encode(svg.getvalue()).decode()
+    return f'<img alt="{escape(formula)}" src="data:image/svg+xml;base64,{encoded}">'
 
 
 def headings(cell: NotebookNode) -> list[str]:

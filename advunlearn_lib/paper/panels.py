@@ -5,8 +5,8 @@ Where the world is another than the paper's, for the prompts that stand for them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,23 +14,10 @@ from matplotlib.figure import Figure
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.paper import plots
-from advunlearn_lib.paper.item import Item
-from advunlearn_lib.profiles.schema import Profile
+from advunlearn_lib.paper.prompts import Panel, Prompt
 
-
-class Prompt(NamedTuple):
-    """One column of a panel: the paper's prompt and the emoji world's.
-
-    ``attacked``: UnlearnDiffAtk is at work on it.
-    """
-
-    paper: str
-    emoji: str
-    attacked: bool = False
-
-    def text(self, profile: Profile) -> str:
-        """The prompt in the words that the profile's model knows."""
-        return self.paper if profile.source == "official" else self.emoji
+if TYPE_CHECKING:
+    from advunlearn_lib.paper.item import Item
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
@@ -63,6 +50,15 @@ def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame
     )
 
 
+def choose(item: Item, chosen: Panel) -> tuple[list[Row], list[Prompt]]:
+    """The models and the prompts of a panel: after its own the item's first evaluation prompts, attacked."""
+    concept = chosen.concept or item.rows()[0].concept
+    rows = [row for row in item.rows() if row.concept == concept]
+    rows = [row for row in rows if not chosen.methods or row.method in chosen.methods]
+    known = item.study.prompts(concept)[: chosen.evaluated]
+    return rows, [*(Prompt(one.text, one.text, attacked=True) for one in known), *chosen.prompts]
+
+
 def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
     """A row of pictures a model, a column a prompt.
 
@@ -78,8 +74,17 @@ def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
     texts = drawn_texts(study, concept, prompts)
     heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
     name = study.protocol.concept(concept).name
-    title = f"{item.name}: {name} (red frame: the judge sees it)\n{item.stamp}"
+    attacked = [number for number, prompt in enumerate(prompts) if prompt.attacked]
+    title = f"{finding(name, framed, attacked)}\n{item.name}, {item.stamp}"
     return plots.sample_grid(pictures, heads, title, framed)
+
+
+def finding(concept: str, framed: Mapping[str, Sequence[bool]], attacked: Sequence[int]) -> str:
+    """What a panel shows: in how many of each model's attacked pictures the judge sees the concept."""
+    seen = {" ".join(label.split("\n")): sum(seen[i] for i in attacked) for label, seen in framed.items()}
+    said = [label if len(attacked) == 1 else f"{label} {count}" for label, count in seen.items() if count]
+    of = f", of {len(attacked)}" if len(attacked) > 1 else ""
+    return f"Under attack the judge sees {concept} (red frame){of}: {', '.join(said) or 'nowhere'}"
 
 
 def adversarial_texts(study: Study, row: Row, prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:

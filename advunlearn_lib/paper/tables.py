@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from advunlearn_lib.base.files import atomic
-from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.paper.reported import Result
 
@@ -60,15 +60,23 @@ def text(result: Result) -> str:
     return f"{paper} | {interval(result, result.reproduced, result.metric)}{across}"
 
 
+def arranged(results: Sequence[Result]) -> tuple[str, list[str]]:
+    """What a table's columns tell apart, and what its rows do: names of a result's fields."""
+    across = ACROSS.get(results[0].table, "metric")
+    return across, [f for f in PLACE if f != across and len({getattr(r, f) for r in results}) > 1]
+
+
 def layout(
-    results: Sequence[Result], fid_features: str, pre_asr: Mapping[Row, Estimate] | None = None
+    results: Sequence[Result],
+    fid_features: str,
+    pre_asr: Mapping[Row, Estimate] | None = None,
+    cell: Callable[[Result], str] = text,
 ) -> pd.DataFrame:
     """The paper's layout: a row a model, a column a metric (or what ``ACROSS`` says).
 
-    ``pre_asr`` adds a column.
+    ``pre_asr`` adds a column; ``cell`` is what is said of a number.
     """
-    across = ACROSS.get(results[0].table, "metric")
-    varying = [field for field in PLACE if field != across and len({getattr(r, field) for r in results}) > 1]
+    across, varying = arranged(results)
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for result in results:
         head = tuple(getattr(result, field) for field in varying)
@@ -77,15 +85,56 @@ def layout(
             if pre_asr and across == "metric" and result.row in pre_asr:
                 estimate = pre_asr[result.row]
                 lines[head][METRICS["pre_asr"]] = interval(estimate, estimate.value)
-        by_metric = across == "metric"
-        column = metric_label(result.metric, fid_features) if by_metric else head_text(result, across)
-        lines[head][column] = text(result)
+        lines[head][column_text(result, across, fid_features)] = cell(result)
     return pd.DataFrame(list(lines.values())).fillna("")
 
 
 def head_text(result: Result, field: str) -> str:
     """What a row's or column's head says."""
     return concept_label(result) if field == "concept" else getattr(result, field) or "N/A"
+
+
+def column_text(result: Result, across: str, fid_features: str) -> str:
+    """The head of a result's column."""
+    return metric_label(result.metric, fid_features) if across == "metric" else head_text(result, across)
+
+
+def best(results: Sequence[Result]) -> set[Cell]:
+    """The cells with the best number of their metric on their concept under their attack.
+
+    The untouched model aside, and where columns are no metrics, none.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results if results[0].table not in ACROSS else ():
+        if result.method != BASE or result.variant == "Transfer":
+            groups.setdefault((result.concept, result.attack, result.metric), []).append(result)
+    chosen = {
+        key: (max if key[-1] == "clip" else min)(one.reproduced for one in group)
+        for key, group in groups.items()
+        if len(group) > 1
+    }
+    return {one.cell for key, value in chosen.items() for one in groups[key] if one.reproduced == value}
+
+
+def styled(
+    results: Sequence[Result],
+    fid_features: str,
+    pre_asr: Mapping[Row, Estimate],
+    marks: Mapping[Cell, str],
+) -> str:
+    """The table to look at, as HTML: to one decimal, the best in bold, behind a number what ``marks`` say."""
+    winners = best(results)
+
+    def cell(result: Result) -> str:
+        digits = DIGITS.get(result.metric, 1)
+        paper = "–" if result.reported is None else f"{result.reported:.{digits}f}"
+        ours = f"{result.reproduced:.{digits}f}"
+        ours = f"<b>{ours}</b>" if result.cell in winners else ours
+        ends = f"<small>[{result.low:.{digits}f}, {result.high:.{digits}f}]</small>"
+        return " ".join(filter(None, (f"{paper} | {ours} {ends}", marks.get(result.cell, ""))))
+
+    table = layout(results, fid_features, pre_asr, cell)
+    return str(table.to_html(escape=False, index=False, border=0))
 
 
 def markdown(table: pd.DataFrame) -> str:
