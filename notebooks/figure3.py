@@ -43,7 +43,7 @@ item.show()
 
 # %% [markdown]
 # ## Beyond the paper: what does erasing do to other pictures?
-# A few prompts show little. Each erased model draws twelve held-out captions without the concept, from the
+# A few prompts show little. Each erased model draws eight held-out captions without the concept, from the
 # same noise as the original: how much do the pictures change? The mean difference of pixels, with a
 # bootstrap interval over captions. Small is not always good: a method that changes nothing erases nothing.
 

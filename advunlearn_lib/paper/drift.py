@@ -19,7 +19,7 @@ from advunlearn_lib.paper.plots import look, titled
 if TYPE_CHECKING:
     from advunlearn_lib.paper.item import Item
 
-CAPTIONS = 12  # of held-out pictures, drawn by each model
+CAPTIONS = 8  # of held-out pictures, drawn by each model
 
 
 def pictures(item: Item, count: int = CAPTIONS) -> pd.DataFrame:

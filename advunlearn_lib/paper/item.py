@@ -191,7 +191,7 @@ class Item:
         return " · ".join(filter(None, (getattr(row, name) for name in varying)))
 
     def outcomes(self) -> pd.DataFrame:
-        """A line a prompt of each attack.
+        """A line a prompt of each attack, of the first seed.
 
         model, concept, attack, what :class:`~advunlearn_lib.attacks.records.PromptResult` has, and
         ``rounds``, the most it could have.
