@@ -37,6 +37,7 @@ OWN = {  # pictures besides panels and dots
     **dict.fromkeys(("figure3", "figure4", "figure5", "figure6", "figureA1", "figureA2"), ("-drift",)),
     "figure8": ("-layers",),
     "figureA3": ("-moved",),
+    "00_tour": ("-1-draw", "-2-erase", "-3-attack", "-4-robustify"),
     "deviations": ("-lambda",),
 }
 QUICK = "QUICK RUN, numbers mean nothing"
