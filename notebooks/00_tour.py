@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # A tour: the whole idea on one prompt
+# # A tour: the whole idea on one page
 #
 # **The question.** A model that has unlearned something no longer draws it when asked. Has it forgotten, or
 # does it only not listen to its name?
@@ -56,7 +56,7 @@ short = {"iterations": max(2, round(60 * run.profile.scale)), "per_prompt": 3, "
 def show(step, finding, **drawn):
     """A row of pictures a model, a red frame where the judge sees the concept."""
     framed = {label: judge(images).tolist() for label, images in drawn.items()}
-    count = ", ".join(f"{label} {sum(seen)}" for label, seen in framed.items())
+    count = ", ".join(f"{label} {sum(seen[:-1])}" for label, seen in framed.items())
     title = f"{finding}: {count} of {len(prompts)} pictures\n{run.stamp}"
     run.save(f"00_tour-{step}", plots.sample_grid(drawn, [*prompts, other], title, framed))
 
@@ -93,11 +93,12 @@ show("3-attack", "The judge sees the concept in", erased=after, attacked=broken)
 # %% [markdown]
 # ## Robustify
 # AdvUnlearn trains the part that reads, each step against words that bring the concept back just then,
-# while a retain set holds the rest in place. The same attack, anew:
+# while a retain set holds the rest in place. So few steps take a rate four times the tables'. The same
+# attack, anew:
 
 # %%
 retain = study.protocol.source.retain_set(concept.labels, RetainList())
-robust = erase(model, concept.erase, "advunlearn", kind, retain_set=retain, **short).model
+robust = erase(model, concept.erase, "advunlearn", kind, retain_set=retain, lr=2e-4, **short).model
 texts, held = attacked(robust)
 print("\n".join(texts))
 show("4-robustify", "Under attack the judge sees the concept in", erased=broken, robust=held)

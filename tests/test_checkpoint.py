@@ -137,7 +137,7 @@ def stopped(model, path, seed):
 
 
 def test_a_training_with_a_damaged_checkpoint_begins_anew(model, tmp_path, capsys):
-    """... and with another run's, though it is whole; both end where an undisturbed one does."""
+    """Another run's checkpoint is not gone on from, though it is whole."""
     whole = train(prepare("esd", Task(model, ["church"]), OPTIONS), seed=3)
     mine, other = (tmp_path / f"erase-{name}.partial" / "checkpoint.safetensors" for name in "ab")
     stopped(model, mine, 3)

@@ -1,5 +1,6 @@
-"""Checkpoints without pickle: module and optimiser tensors in one
-safetensors file, written atomically, with the SHA-256 of all it says.
+"""Checkpoints without pickle: module and optimiser tensors in one safetensors file.
+
+It is written atomically, with the SHA-256 of all it says.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def add_deviations_options(parser: ArgumentParser) -> None:
-    """... over several seeds unless told otherwise."""
+    """Add what a run over several seeds takes."""
     add_run_options(parser)
     parser.set_defaults(seeds=BEYOND["deviations"])
 

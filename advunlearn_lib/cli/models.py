@@ -1,6 +1,4 @@
-"""Verbs on a model of one's own: ``erase``, ``attack``, ``evaluate``,
-``generate``. Each checks all it can, then calls the API.
-"""
+"""Verbs on a model of one's own: each checks all it can, then makes a specification and runs it."""
 
 from __future__ import annotations
 

@@ -54,8 +54,9 @@ class EraseDiff(Relabelling):
         return [pseudo] * len(self.task.forget_prompts) if pseudo else super().substitutes()
 
     def inner(self, generator: torch.Generator) -> float:
-        """l_f(phi_K) on this iteration's batch; phi_K comes
-        from K steps of Adam, then the weights are put back.
+        """l_f(phi_K) on this iteration's batch.
+
+        phi_K comes from K steps of Adam, then the weights are put back.
         """
         trained = list(self.trained.values())
         kept = [parameter.detach().clone() for parameter in trained]
@@ -75,8 +76,9 @@ class EraseDiff(Relabelling):
                     parameter.copy_(value)
 
     def backward(self, iteration: int, generator: torch.Generator) -> float:
-        """grad l_r + lambda grad q. The inner steps go first: a
-        UNet's gradients are large, and more of them are held later.
+        """grad l_r + lambda grad q.
+
+        The inner steps go first: a UNet's gradients are large, and more of them are held later.
         """
         self.now = self.sample_batch(generator)
         kept = self.remain.sample_batch(self.options.batch, generator)

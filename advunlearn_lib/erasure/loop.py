@@ -55,9 +55,7 @@ def check_options(method: str, options: dict[str, Any]) -> Options:
 
 
 def check_task(method: str, task: Task, options: Options) -> None:
-    """:class:`UserError` where the method lacks something
-    of the task, or a prompt has no tokens or too many.
-    """
+    """Raise :class:`UserError` where the method lacks something, or a prompt has no tokens or too many."""
     kind = METHODS[method]
     if not task.concept:
         raise UserError("no concept prompt given; at least one is needed")

@@ -1,5 +1,4 @@
-r"""UCE, Unified Concept Editing (Gandikota et al., WACV
-2024): one closed-form edit of cross-attention, no training.
+r"""UCE, Unified Concept Editing (Gandikota et al., WACV 2024): one closed-form edit of cross-attention.
 
     W' = ( lam W + s_e sum_i W g_i c_i^T + s_p sum_j W p_j p_j^T )
          ( lam I + s_e sum_i c_i c_i^T + s_p sum_j p_j p_j^T )^-1
@@ -85,9 +84,7 @@ class UCE(Method):
 
     @torch.no_grad()
     def tokens(self, prompt: str) -> Tensor:
-        """Embeddings [n, d] that stand for ``prompt``: from its
-        last token on; in 2025 that token alone.
-        """
+        """Embeddings [n, d] that stand for ``prompt``: from its last token on; in 2025 that token alone."""
         ids = self.frozen.tokenize([prompt])
         last = token_count(ids[0], self.frozen.tokenizer.eos_token_id)
         embeds = self.frozen.encode(ids)[0]

@@ -37,9 +37,7 @@ def processes() -> PartialState | None:
 
 
 def split_work(count: int, work: Callable[[Sequence[int]], list[Result]]) -> list[Result]:
-    """``work`` on the indices 0 .. count - 1, this process's
-    part of them; all processes return all results, in order.
-    """
+    """``work`` on the indices 0 .. count - 1, shared out: all processes return all results, in order."""
     state = processes()
     if state is None:
         return work(range(count))
@@ -50,9 +48,7 @@ def split_work(count: int, work: Callable[[Sequence[int]], list[Result]]) -> lis
 def shared_cell(
     store: Store, kind: str, recipe: Recipe, compute: Callable[[Path], Any], together: bool = False
 ) -> Record:
-    """``store.cell``: by the first process alone, or ``together``,
-    where ``compute`` splits its work; all return it.
-    """
+    """``store.cell``, by the first process alone, or ``together``, where ``compute`` splits its work."""
     state = processes()
     if state is None:
         return store.cell(kind, recipe, compute)

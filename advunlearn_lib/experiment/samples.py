@@ -31,9 +31,7 @@ class Samples(NamedTuple):
 
 
 def read_samples(study: Study, cell: Cell) -> Samples | None:
-    """The samples behind a finished cell; None where the store
-    has none, or where the number is of another sort.
-    """
+    """The samples behind a finished cell; None where the store has none, or for a number of another sort."""
     spec = study.protocol.cell(cell)
     if (record := study.record(spec)) is None or isinstance(spec, ModelSpec):
         return None

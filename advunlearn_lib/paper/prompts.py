@@ -8,9 +8,7 @@ from advunlearn_lib.profiles.schema import Profile
 
 
 class Prompt(NamedTuple):
-    """One column of a panel: the paper's prompt, the emoji
-    world's, and whether UnlearnDiffAtk is at work on it.
-    """
+    """One column of a panel: the paper's prompt and the emoji world's; is UnlearnDiffAtk at work on it?"""
 
     paper: str
     emoji: str
@@ -156,8 +154,9 @@ FEW = Panel((DOG, CHURCH), evaluated=2)
 
 
 def panels_of(item: str) -> tuple[Panel, ...]:
-    """The panels of an item: its own, its figure's, or a few pictures; none of Figure 2, whose points are
-    Table 5's, nor of Table 9, whose attacks learn more than a prompt.
+    """The panels of an item: its own, its figure's, or a few pictures.
+
+    None of Figure 2, whose points are Table 5's, nor of Table 9, whose attacks learn more than a prompt.
     """
     if item in ("figure2", "table9"):
         return ()

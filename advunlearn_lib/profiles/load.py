@@ -37,10 +37,9 @@ SETTABLE = tuple(
 def load_profile(
     name: str = "pocket", overrides: Sequence[str] = (), quick: bool = False, seed: int | None = None
 ) -> Profile:
-    """The named profile with ``name=value`` overrides: settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``,
-    ``add=FILE``.
+    """The named profile with ``name=value`` overrides.
 
-    Raises :class:`UserError` for what is unknown or out of range, and for folders that do not exist.
+    Settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``, ``add=FILE``. Raises :class:`UserError` for what is unknown or out of range, and for folders that do not exist.
     """
     chosen = PROFILES[choose("profile", name, PROFILES)]
     changes: dict[str, Any] = dict(QUICK) if quick else {}

@@ -1,5 +1,6 @@
-"""What a profile is: every size, step count and hyper-parameter
-as data. No algorithm asks which profile it serves.
+"""What a profile is: every size, step count and hyper-parameter as data.
+
+No algorithm asks which profile it serves.
 """
 
 from __future__ import annotations
@@ -24,9 +25,7 @@ def component_name(part: str) -> str:
 
 
 class MethodKey(NamedTuple):
-    """A method as the paper's tables name it, what it trains
-    ("UNet", "Text Encoder"), and the kind of concept.
-    """
+    """A method as the paper's tables name it, what it trains ("UNet", "Text Encoder"), the kind of concept."""
 
     method: str
     component: str
@@ -64,9 +63,7 @@ class MethodSettings(BaseModel):
 
 
 class RetainList(NamedTuple):
-    """Where retain prompts come from, "coco" or "imagenet",
-    and whether those about the concept are left out.
-    """
+    """Where retain prompts come from ("coco", "imagenet"); are those about the concept left out?"""
 
     source: str = "coco"
     filtered: bool = True

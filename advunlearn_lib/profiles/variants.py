@@ -1,6 +1,4 @@
-"""The variants of the paper's tables and figures, each as
-the options it changes; the same for both profiles.
-"""
+"""The variants of the paper's tables and figures, each as the options it changes; of both profiles."""
 
 from __future__ import annotations
 
