@@ -70,7 +70,7 @@ def test_advunlearn_needs_a_retain_set_where_its_loss_has_weight(model, nothing_
 @pytest.mark.parametrize("method", list(RELABELLING))
 def test_one_surrogate_a_forget_prompt(model, nothing_is_made, method):
     task = Task(model, ["church", "a photo of a church"], RETAIN, GUITAR)
-    with pytest.raises(UserError, match="2 forget prompts but 1 surrogates; as many are needed"):
+    with pytest.raises(UserError, match="2 forget prompts but 1 surrogates; one for each is needed"):
         prepare(method, task, {})
     one = Task(model, ["church", "chapel"], RETAIN, GUITAR, forget_prompts=["a photo of a church"])
     check_task(method, one, check_options(method, {}))

@@ -31,7 +31,8 @@ BATCH = 32  # prompts under attack at once
 class Attack:
     """An attack on ``model``.
 
-    ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor): some need them. ``batch``: prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
+    ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor): some need them. ``batch``:
+    prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
     """
 
     # The tokens are the whole prompt: it is searched even where the plain one succeeds, or is too long.

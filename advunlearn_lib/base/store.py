@@ -67,7 +67,7 @@ class Store:
             return None
 
     def cell(self, kind: str, recipe: Recipe, compute: Callable[[Path], Any]) -> Record:
-        """The record of ``recipe``, computed by ``compute(folder)``, which returns JSON, if nobody has yet."""
+        """The record of ``recipe``, by ``compute(folder)``, which returns JSON, where nobody has it yet."""
         if (record := self.read(kind, recipe)) is not None:
             return record
         final = self.folder(kind, recipe)

@@ -65,7 +65,7 @@ def check_task(method: str, task: Task, options: Options) -> None:
             raise UserError(f"{kind.__name__} needs {called.get(name, name)}; none was given")
     if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
         counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
-        raise UserError(f"{counts}; as many are needed")
+        raise UserError(f"{counts}; one for each is needed")
     check_room(task.frozen, task.concept, options.room())
 
 

@@ -37,7 +37,7 @@ def load_added(file: str) -> Registered:
     """
     path = Path(file)
     if path.suffix != ".py" or not path.is_file():
-        raise UserError(f"--add takes a Python file, and {file!r} is none")
+        raise UserError(f"--add takes a Python file, not {file!r}")
     methods, attacks = set(METHODS), set(ATTACKS)
     name = f"{path.stem}_{key_of({'file': file})}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -39,7 +39,8 @@ def load_profile(
 ) -> Profile:
     """The named profile with ``name=value`` overrides.
 
-    Settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``, ``add=FILE``. Raises :class:`UserError` for what is unknown or out of range, and for folders that do not exist.
+    Settings, ``checkpoint=WHAT``, ``bases=NAME=WHERE``, ``add=FILE``. Raises :class:`UserError` for what is
+    unknown or out of range, and for folders that do not exist.
     """
     chosen = PROFILES[choose("profile", name, PROFILES)]
     changes: dict[str, Any] = dict(QUICK) if quick else {}

@@ -25,7 +25,7 @@ def component_name(part: str) -> str:
 
 
 class MethodKey(NamedTuple):
-    """A method as the paper's tables name it, what it trains ("UNet", "Text Encoder"), the kind of concept."""
+    """A method by its name in the tables, what it trains ("UNet", "Text Encoder"), the kind of concept."""
 
     method: str
     component: str
