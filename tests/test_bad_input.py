@@ -110,8 +110,8 @@ def nothing_is_loaded(monkeypatch):
     def loaded(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("advunlearn_lib.diffusion.load.load_model", loaded)
-    monkeypatch.setattr("advunlearn_lib.paper.notebook.execute", loaded)
+    for place in ("model_inputs.load_model", "erase.load_model", "items.execute"):
+        monkeypatch.setattr(f"advunlearn_lib.cli.{place}", loaded)
 
 
 @pytest.mark.parametrize(("words", "message"), CASES, ids=lambda value: str(value)[-60:])

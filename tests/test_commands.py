@@ -11,9 +11,10 @@ from advunlearn_lib.attacks.cce import CCEBudget
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.cli import main as cli
-from advunlearn_lib.cli.items import overrides_of
-from advunlearn_lib.cli.main import COMMANDS, main
+from advunlearn_lib.cli import tests as run_tests
+from advunlearn_lib.cli.commands import COMMANDS
+from advunlearn_lib.cli.item_options import overrides_of
+from advunlearn_lib.cli.main import main, parse
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.paper.items import ITEMS
 from advunlearn_lib.profiles.load import SETTABLE, load_profile
@@ -30,7 +31,7 @@ def test_every_commands_help_shows_an_example_that_it_takes(name, capsys):
     assert first == name
     if name == "test":
         return  # its words are pytest's
-    options = command.parse(words)
+    options = parse([name, *words])
     assert options.words == [name, *words]
     if hasattr(options, "set"):
         load_profile(options.profile, overrides_of(options))
@@ -47,7 +48,7 @@ def test_every_command_of_the_documents_is_one(document):
         name, *words = shlex.split(line, comments=True)
         if name == "--help" or name == "test" or "--help" in words or "..." in words:
             continue
-        options = COMMANDS[name].parse(words)
+        options = parse([name, *words])
         if name in ITEMS:
             own = ("reference=", "add=")  # the reader's files
             changes = [change for change in overrides_of(options) if not change.startswith(own)]
@@ -61,8 +62,8 @@ def test_every_command_of_the_documents_is_one(document):
 ])  # fmt: skip
 def test_words_for_pytest_reach_it_after_the_choice_of_tests(monkeypatch, words, given):
     called = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda command, cwd: called.append((command, cwd)) or 5)
-    monkeypatch.setattr(cli.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(run_tests.subprocess, "call", lambda command, cwd: called.append((command, cwd)) or 5)
+    monkeypatch.setattr(run_tests.os, "cpu_count", lambda: 2)
     assert main(["test", *words]) == 5
     shared = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     assert called == [([sys.executable, "-m", "pytest", *shared, *given], ROOT)]

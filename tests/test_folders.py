@@ -77,7 +77,7 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
     monkeypatch.setattr(
         "advunlearn_lib.paper.notebook.execute", lambda _, parameters: written.append(parameters["out"])
     )
-    monkeypatch.setattr("advunlearn_lib.cli.items.writable", lambda kind, folder: folder)
+    monkeypatch.setattr("advunlearn_lib.cli.runs.writable", lambda kind, folder: folder)
     told = []
     monkeypatch.setattr("advunlearn_lib.paper.outcomes.write", lambda run, items: told.append((run, items)))
     for words in (["--publish"], [], ["--quick"], ["--seed", "1"], ["--set", "prompts=9"]):
@@ -93,9 +93,9 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
 def test_the_pocket_models_own_reports_keep_apart_too(command, tmp_path, monkeypatch, capsys):
     """A search under another seed would else take the first one's log for its own, and do nothing."""
     written = []
-    monkeypatch.setattr("advunlearn_lib.pocket.search.search", lambda _, folder, *__: written.append(folder))
-    monkeypatch.setattr("advunlearn_lib.pocket.quality.report", lambda _, folder: written.append(folder))
-    monkeypatch.setattr("advunlearn_lib.cli.pocket.writable", lambda kind, folder: folder)
+    monkeypatch.setattr("advunlearn_lib.cli.tune.search", lambda _, folder, *__: written.append(folder))
+    monkeypatch.setattr("advunlearn_lib.cli.pocket_quality.report", lambda _, folder: written.append(folder))
+    monkeypatch.setattr("advunlearn_lib.cli.pocket_options.writable", lambda kind, folder: folder)
     name = {"tune": "tuning", "pocket-quality": "training"}[command]
     sorts = {(): PLAIN, ("--publish",): published_folder("pocket"), ("--out", str(tmp_path)): tmp_path}
     sorts |= {("--seed", "3"): results_folder("pocket", seed=3)} if command == "tune" else {}

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.cli import main as cli
-from advunlearn_lib.cli.main import COMMANDS, main
+from advunlearn_lib.cli.command import Command
+from advunlearn_lib.cli.main import main
 
 RESUMED = {
     "table3": ["table3", "--set", "base=a folder/it's", "--out", "o u t"],
@@ -36,11 +35,10 @@ NOT_RESUMED = {
 def stopped(monkeypatch):
     """Every command is interrupted as soon as it runs."""
 
-    def interrupt(options):
+    def interrupt(self, options):
         raise KeyboardInterrupt
 
-    commands = {name: replace(command, run=interrupt) for name, command in COMMANDS.items()}
-    monkeypatch.setattr(cli, "COMMANDS", commands)
+    monkeypatch.setattr(Command, "run", interrupt)
 
 
 @pytest.mark.parametrize("words", RESUMED.values(), ids=list(RESUMED))

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.cli.main import COMMANDS
+from advunlearn_lib.cli.commands import COMMANDS
 from advunlearn_lib.paper.items import BEYOND, ITEMS
 
 FOLDER = ROOT / "notebooks"

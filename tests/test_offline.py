@@ -23,10 +23,9 @@ def offline_at(monkeypatch, tmp_path):
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
-    for place in ("paper.notebook.execute", "paper.run_all.run_all", "paper.run_all.report_claims",
-                  "execute.doctor.print_findings", "pocket.quality.report",
-                  "pocket.search.search"):  # fmt: skip
-        monkeypatch.setattr(f"advunlearn_lib.{place}", look)
+    for place in ("items.execute", "everything.run_all", "claims.report_claims", "doctor.print_findings",
+                  "pocket_quality.report", "tune.search"):  # fmt: skip
+        monkeypatch.setattr(f"advunlearn_lib.cli.{place}", look)
 
     def run(*words):
         assert main([*words]) == 0

@@ -150,5 +150,5 @@ def test_install_trains_nothing(installed, monkeypatch):
     def never(*_):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("advunlearn_lib.pocket.train.train", never)
+    monkeypatch.setattr("advunlearn_lib.cli.pocket_train.train", never)
     assert main(["pocket-train", "--install"]) == 0

@@ -36,7 +36,7 @@ def launched(monkeypatch):
         lines.append((processes, module, words))
         return 7
 
-    monkeypatch.setattr("advunlearn_lib.execute.launch.launch", launch)
+    monkeypatch.setattr("advunlearn_lib.cli.precompute.launch", launch)
     return lines
 
 
@@ -54,9 +54,9 @@ def test_nothing_is_launched_on_a_machine_too_small(store, launched, tmp_path, c
 
 
 def test_nothing_is_launched_where_nothing_is_left(store, launched, tmp_path, monkeypatch):
-    monkeypatch.setattr("advunlearn_lib.execute.plan.plan", lambda jobs, store: [])
+    monkeypatch.setattr("advunlearn_lib.cli.precompute.plan", lambda jobs, store: [])
     executed = []
-    monkeypatch.setattr("advunlearn_lib.paper.notebook.execute", lambda *words: executed.append(words))
+    monkeypatch.setattr("advunlearn_lib.cli.items.execute", lambda *words: executed.append(words))
     assert main(["table3", "--processes", "2", "--out", str(tmp_path)]) == 0
     assert launched == [] and [name for name, _ in executed] == ["table3"]
 
@@ -64,8 +64,8 @@ def test_nothing_is_launched_where_nothing_is_left(store, launched, tmp_path, mo
 def test_a_launched_process_computes_and_leaves_the_notebook_to_the_first(store, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
     computed, executed = [], []
-    monkeypatch.setattr("advunlearn_lib.execute.pool.compute", lambda jobs, *_: computed.append(len(jobs)))
-    monkeypatch.setattr("advunlearn_lib.paper.notebook.execute", lambda *words: executed.append(words))
+    monkeypatch.setattr("advunlearn_lib.cli.precompute.compute", lambda jobs, *_: computed.append(len(jobs)))
+    monkeypatch.setattr("advunlearn_lib.cli.items.execute", lambda *words: executed.append(words))
     assert main(["table3", "--processes", "2", "--out", str(tmp_path)]) == 0
     assert computed == [10] and executed == []
 
@@ -78,7 +78,7 @@ def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypa
         commands.append(command)
         return SimpleNamespace(returncode=0, stderr="")
 
-    monkeypatch.setattr("advunlearn_lib.execute.ray.compute_with_ray", lambda *_: None)
+    monkeypatch.setattr("advunlearn_lib.cli.precompute.compute_with_ray", lambda *_: None)
     monkeypatch.setattr(run_all, "compute", lambda *_: None)
     monkeypatch.setattr(run_all, "report_claims", lambda _: None)
     monkeypatch.setattr(run_all.subprocess, "run", run)

@@ -79,7 +79,7 @@ def record(monkeypatch, seen, one):
         return {}
 
     attack_once, package = Attack.run, "advunlearn_lib"
-    monkeypatch.setattr(f"{package}.metrics.clip_score.count_cut", lambda clip, captions: 0)
+    monkeypatch.setattr(f"{package}.cli.evaluate.count_cut", lambda clip, captions: 0)
     monkeypatch.setattr(LatentDiffusion, "generate", generate)
     monkeypatch.setattr(
         LatentDiffusion, "encode_images", lambda self, images: torch.zeros(len(images), 4, 8, 8)
@@ -88,10 +88,10 @@ def record(monkeypatch, seen, one):
     monkeypatch.setattr(f"{package}.experiment.picture_specs.measure_quality", measure)
     for module in ("experiment.study", "api"):
         monkeypatch.setattr(f"{package}.{module}.load_clip", lambda name, device: name)
-    for module in ("experiment.study", "diffusion.load"):
+    for module in ("experiment.study", "cli.erase", "cli.model_inputs"):
         monkeypatch.setattr(f"{package}.{module}.load_model", lambda *_: one)
     monkeypatch.setattr(f"{package}.experiment.attack_spec.load_judge", lambda *asked: Recorded(asked[:4]))
-    for module in ("experiment.study", "metrics.quality"):
+    for module in ("experiment.study", "cli.evaluate"):
         monkeypatch.setattr(f"{package}.{module}.load_features", lambda *asked: Recorded(asked))
 
 

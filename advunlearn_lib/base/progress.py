@@ -11,16 +11,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-import transformers.utils.logging
-from diffusers.utils import logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 from tqdm.std import tqdm as plain
-
-# loading is quick; its bars would hide ours. transformers would hide those of downloads as well
-logging.disable_progress_bar()
-if not are_progress_bars_disabled():
-    transformers.utils.logging.disable_progress_bar()
-    enable_progress_bars()
 
 
 class Silent(plain):

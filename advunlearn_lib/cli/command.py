@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NoReturn
 
 from advunlearn_lib.base.errors import UserError
@@ -17,37 +18,31 @@ from advunlearn_lib.base.settings import LARGEST, LARGEST_SEED
 class Command:
     """A command with only the options that apply to it.
 
-    ``resumes``: run again, it goes on where it was stopped.
+    Its ``module`` of this package has its ``run(options) -> exit code`` and imports what that needs, so it is
+    imported after the options were understood, and after ``before`` has looked at them. ``resumes``: run
+    again, it goes on where it was stopped.
     """
 
     name: str
+    module: str
     help: str
     example: str
     add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    before: Callable[[argparse.Namespace], object] = bool
     resumes: bool = False
 
-    def parse(self, words: list[str]) -> argparse.Namespace:
-        """The options in ``words``. Raises :class:`UserError` for what it does not take."""
-        epilog = f"example:\n  ./reproduce.sh {self.example}"
+    def add_parser(self, parsers: argparse._SubParsersAction[Parser]) -> Parser:
+        """Its own parser."""
         style = argparse.RawDescriptionHelpFormatter
-        parser = Parser(
-            prog=f"reproduce.sh {self.name}", description=self.help, epilog=epilog, formatter_class=style
-        )
+        epilog = f"example:\n  ./reproduce.sh {self.example}"
+        parser = parsers.add_parser(self.name, description=self.help, epilog=epilog, formatter_class=style)
         self.add_options(parser)
-        named = [word.partition("=")[0] for word in words if word.startswith("--")]
-        self.refuse([name for name in named if name not in parser._option_string_actions])
-        options, rest = parser.parse_known_args(words)
-        self.refuse(rest)
-        options.command, options.words = self.name, [self.name, *words]
-        return options
+        return parser
 
-    def refuse(self, words: list[str]) -> None:
-        """Raise :class:`UserError` that names the first of ``words``, which the command does not take."""
-        if words:
-            raise UserError(
-                f"unknown option {words[0]!r} of {self.name} (see ./reproduce.sh {self.name} --help)"
-            )
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it, and return the exit code."""
+        self.before(options)
+        return int(import_module(f"advunlearn_lib.cli.{self.module}").run(options))
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,6 +87,11 @@ def between(least: float, most: float) -> Callable[[str], float]:
 seed = at_least(0, LARGEST_SEED)
 
 
-def stay_offline() -> None:
+def stay_offline(_: object = None) -> None:
     """All that is needed is here: ask no hub."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def line(name: str, description: str | None) -> str:
+    """An entry and what it means."""
+    return f"  {name:36} {description or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""The command line: find the command, run it.
+"""The command line: find the command, parse its options, import what does it, run that.
 
 Bad input is one line and exit code 2; an interrupted run says how to resume.
 """
@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 from advunlearn_lib.base.errors import UserError, choose
-from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.cli import doctor, items, listing, models, pocket, store
-from advunlearn_lib.cli.command import Command
+from advunlearn_lib.cli.command import Parser
+from advunlearn_lib.cli.commands import COMMANDS
 from advunlearn_lib.paper.items import ITEMS
 
 QUIET = {  # the libraries' loading bars and notices would drown ours
@@ -24,59 +22,44 @@ QUIET = {  # the libraries' loading bars and notices would drown ours
     "DIFFUSERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore",
 }
-MOST_TEST_PROCESSES = 4  # each loads the libraries and the model anew
-
-
-def add_test_options(parser: ArgumentParser) -> None:
-    """All other words go to pytest."""
-    parser.add_argument("--all", action="store_true", help="also the slow tests: an hour instead of minutes")
-
-
-def run_tests(options: Namespace) -> int:
-    """pytest on the tests of this project, whole files shared out among a process a core."""
-    words = options.words[1:]
-    chosen = [] if "--all" in words else ["-m", "not slow"]
-    processes = min(os.cpu_count() or 1, MOST_TEST_PROCESSES)
-    shared = ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
-    rest = [word for word in words if word != "--all"]  # the last word counts: -n 0, -m slow
-    return subprocess.call([sys.executable, "-m", "pytest", *shared, *chosen, *rest], cwd=ROOT)
-
-
-TEST = Command(
-    "test",
-    "run the fast tests, or all; other options go to pytest",
-    "test -k attack",
-    add_test_options,
-    run_tests,
-)
-COMMANDS: dict[str, Command] = {
-    command.name: command
-    for command in (
-        *items.COMMANDS,
-        doctor.COMMAND,
-        *pocket.COMMANDS,
-        TEST,
-        listing.COMMAND,
-        store.COMMAND,
-        *models.COMMANDS,
-    )
-}
+PAPER = """  table1 ... table9, tableA1 ... tableA5, figure1 ... figure8, figureA1 ... figureA3
+                   regenerate this item of the paper"""
 
 
 def overview() -> str:
     """What ``./reproduce.sh --help`` shows."""
     others = [command for command in COMMANDS.values() if command.name not in ITEMS]
     lines = [f"  {command.name:16} {command.help}" for command in others]
-    return "\n".join(
-        [
-            "usage: ./reproduce.sh COMMAND [OPTIONS]     ./reproduce.sh COMMAND --help shows its options",
-            "",
-            "commands:",
-            "  table1 ... table9, tableA1 ... tableA5, figure1 ... figure8, figureA1 ... figureA3",
-            "                   regenerate this item of the paper",
-            *lines,
-        ]
-    )
+    usage = "usage: ./reproduce.sh COMMAND [OPTIONS]     ./reproduce.sh COMMAND --help shows its options"
+    return "\n".join([usage, "", "commands:", PAPER, *lines])
+
+
+def parse(words: list[str]) -> Namespace:
+    """The command that ``words`` begin with, and its options.
+
+    Raises :class:`UserError` for an unknown command, and for an option that it does not take.
+    """
+    if not words:
+        raise UserError("no command given (see ./reproduce.sh --help)")
+    command = COMMANDS[choose("command", words[0], COMMANDS)]
+    parser = Parser(prog="reproduce.sh")
+    parsers = parser.add_subparsers(dest="command")
+    own = command.add_parser(parsers)
+    if command.name == "test":  # what it does not know is for pytest
+        options, rest = parser.parse_known_args(words)
+    else:
+        named = [word.partition("=")[0] for word in words[1:] if word.startswith("--")]
+        refuse([name for name in named if name not in own._option_string_actions], command.name)
+        options, rest = parser.parse_known_args(words)
+        refuse(rest, command.name)
+    options.words, options.rest = words, rest
+    return options
+
+
+def refuse(words: list[str], command: str) -> None:
+    """Raise :class:`UserError` for the first of ``words``, which the command does not take."""
+    if words:
+        raise UserError(f"unknown option {words[0]!r} of {command} (see ./reproduce.sh {command} --help)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,17 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    command = None
     try:
-        if not words:
-            raise UserError("no command given (see ./reproduce.sh --help)")
-        if words[0] in ("-h", "--help"):
+        if words and words[0] in ("-h", "--help"):
             print(overview())
             return 0
-        command = COMMANDS[choose("command", words[0], COMMANDS)]
-        if command is TEST and not {"-h", "--help"} & set(words):
-            return run_tests(Namespace(words=words))
-        return command.run(command.parse(words[1:]))
+        options = parse(words)
+        return COMMANDS[options.command].run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -102,8 +80,9 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        resumes = bool(words) and words[0] in COMMANDS and COMMANDS[words[0]].resumes
         resume = f"; what is finished is kept. To resume: ./reproduce.sh {shlex.join(words)}"
-        print(f"\ninterrupted{resume if command and command.resumes else ''}", file=sys.stderr)
+        print(f"\ninterrupted{resume if resumes else ''}", file=sys.stderr)
         return 130
 
 

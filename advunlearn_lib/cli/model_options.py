@@ -1,24 +1,12 @@
-"""The options of the verbs on a model of one's own, and what they stand for."""
+"""The options of the verbs on a model of one's own."""
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST
 from advunlearn_lib.cli.command import at_least, between, seed
-
-if TYPE_CHECKING:
-    import torch
-
-    from advunlearn_lib.attacks.records import EvaluationPrompt
-    from advunlearn_lib.diffusion.model import LatentDiffusion
-    from advunlearn_lib.diffusion.sampling import Sampling
-    from advunlearn_lib.experiment.attack_spec import JudgeSpec
 
 RESNET = "microsoft/resnet-50@34c2154c194f829b11125337b98c8f5f9965ff19"
 KINDS = ("broad", "style", "object")
@@ -146,86 +134,3 @@ def add_generate_options(parser: ArgumentParser) -> None:
     add_model_options(parser)
     add_checkpoint_option(parser)
     parser.add_argument("--prompt", action="append", default=[], help="a text; may be repeated")
-
-
-def device_of(options: Namespace) -> torch.device:
-    """Where to run."""
-    from advunlearn_lib.diffusion.device import device_named
-
-    return device_named(options.device)
-
-
-def sampling_of(options: Namespace, usual: Sampling) -> Sampling:
-    """How pictures are made: as usual, where the options do not say otherwise."""
-    changes = {"sampler": options.sampler, "steps": options.steps, "guidance_scale": options.guidance_scale}
-    return replace(usual, **{name: value for name, value in changes.items() if value is not None})
-
-
-def load_models(options: Namespace) -> tuple[LatentDiffusion, LatentDiffusion]:
-    """The model before erasing and the one to look at."""
-    from advunlearn_lib.diffusion.load import load_model
-    from advunlearn_lib.diffusion.weights import load_part
-
-    base = load_model(options.base, device_of(options))
-    if not options.checkpoint:
-        return base, base
-    part, module = load_part(options.checkpoint, base)
-    return base, base.with_parts(**{part: module})
-
-
-def read_prompts(file: Path | None) -> list[EvaluationPrompt]:
-    """The prompts of ``--prompts``. Raises :class:`UserError` where there are none."""
-    from advunlearn_lib.data.prompt_files import read_prompts as read
-
-    if file is None:
-        raise UserError("no prompts given; add --prompts FILE")
-    return read(file)
-
-
-def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """``["lr=1e-5", "anchors=@FILE"]`` as a mapping; values are a file's texts, or JSON where they can be."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator:
-            raise UserError(f"--option takes name=value, not {pair!r}")
-        if value.startswith("@"):
-            values[name] = [prompt.text for prompt in read_prompts(Path(value[1:]))]
-            continue
-        try:
-            values[name] = json.loads(value)
-        except ValueError:  # no JSON, or too many digits
-            values[name] = value
-    return values
-
-
-def labels_of(options: Namespace) -> list[str]:
-    """The labels that mean success. Raises :class:`UserError` where there are none."""
-    from advunlearn_lib.metrics.nudenet_classes import EXPOSED, is_nudenet
-
-    given = [label.strip() for label in options.labels.split(";") if label.strip()]
-    labels = given or (list(EXPOSED) if is_nudenet(options.judge) else [])
-    if not labels:
-        raise UserError("the judge needs --labels, the names that mean success, separated by ';'")
-    return labels
-
-
-def judge_of(options: Namespace, model: LatentDiffusion) -> JudgeSpec:
-    """The judge, its labels and threshold, as the options or the tables have them."""
-    from advunlearn_lib.experiment.attack_spec import JudgeSpec
-    from advunlearn_lib.experiment.resolve import profile_of, usual_threshold
-
-    given = options.threshold
-    threshold = usual_threshold(profile_of(model), options.judge) if given is None else given
-    return JudgeSpec(judge=options.judge, labels=tuple(labels_of(options)), threshold=threshold)
-
-
-def retain_prompts(options: Namespace, needed: bool) -> list[str]:
-    """The retain prompts of the command line; COCO's where the method needs some and none are named."""
-    from advunlearn_lib.data import official
-    from advunlearn_lib.profiles.schema import RetainList
-
-    name = options.retain or ("coco" if needed else "")
-    if name in ("coco", "imagenet"):
-        return official.retain_prompts(RetainList(name))
-    return [prompt.text for prompt in read_prompts(Path(name))] if name else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 
 from advunlearn_lib.base.errors import UserError, choose
@@ -11,17 +11,9 @@ from advunlearn_lib.base.leftovers import leftovers
 from advunlearn_lib.base.paths import store_root
 from advunlearn_lib.base.sealed import Damaged, check
 from advunlearn_lib.base.store import PARTIAL, Store
-from advunlearn_lib.cli.command import Command
 from advunlearn_lib.profiles.load import load_profile
 
 MEANING = {PARTIAL: "half made: the next run would go on from it", ASIDE: "damaged, set aside"}
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """What is to be done to which store."""
-    parser.add_argument("what", help="verify: check every finished cell; gc: list what can be removed")
-    parser.add_argument("--profile", default="pocket", help="whose store: pocket (default) or paper")
-    parser.add_argument("--yes", action="store_true", help="gc: remove it")
 
 
 def run(options: Namespace) -> int:
@@ -64,6 +56,3 @@ def gc(store: Store, yes: bool) -> int:
 
 
 ACTIONS: dict[str, Callable[[Store, bool], int]] = {"verify": verify, "gc": gc}
-COMMAND = Command(
-    "store", "check the finished cells of a store, or clear it up", "store verify", add_options, run
-)

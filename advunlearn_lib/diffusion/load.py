@@ -11,6 +11,7 @@ from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.diffusion.finite import check_finite
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.quiet import no_loading_bars
 from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
 
 KINDS: dict[str, type[LatentDiffusion]] = {
@@ -27,6 +28,7 @@ def load_model(
     Raises :class:`UserError` where it is missing, damaged, gated, another kind of pipeline, or has weights
     that are not finite real numbers.
     """
+    no_loading_bars()
     name, options = hub.source(folder)
     try:
         config = DiffusionPipeline.load_config(name, **options)

@@ -15,6 +15,7 @@ from transformers import CLIPModel, CLIPProcessor
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.quiet import no_loading_bars
 
 BATCH = 20  # pictures looked at at once
 FEWEST = 2  # pictures behind a number: of one no spread is known
@@ -37,6 +38,7 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[T
 
     Raises :class:`UserError` where it cannot be loaded.
     """
+    no_loading_bars()
     name, options = hub.source(folder)
     try:
         network = TensorCLIP.from_pretrained(name, **options).float().eval().to(device)

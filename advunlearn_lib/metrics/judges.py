@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import in_parts, to_arrays
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.quiet import no_loading_bars
 from advunlearn_lib.metrics.nudenet import NudeNetJudge, PackagedDetector
 from advunlearn_lib.metrics.nudenet_classes import PACKAGED, is_nudenet, is_official
 from advunlearn_lib.metrics.nudenet_official import OfficialDetector, locate
@@ -21,6 +22,7 @@ class Classifier:
     """An image classifier with named labels; its pooled features serve FID."""
 
     def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
+        no_loading_bars()
         name, options = hub.source(folder)
         try:
             network = AutoModelForImageClassification.from_pretrained(name, **options)

@@ -1,0 +1,48 @@
+"""``attack``: attack a model of one's own."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from advunlearn_lib import api
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.errors import choose, validated
+from advunlearn_lib.base.files import writable
+from advunlearn_lib.cli.model_inputs import (
+    check_early,
+    judge_of,
+    load_models,
+    parse_options,
+    read_prompts,
+    sampling_of,
+    write_json,
+)
+from advunlearn_lib.cli.success import measure_success
+from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.experiment import resolve
+from advunlearn_lib.metrics.estimate import format_estimates
+
+
+def run(options: Namespace) -> int:
+    """Attack; ``attack.json`` holds the rates, what they rest on, and every prompt's outcome."""
+    kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
+    validated("budget", kind.BUDGET, budget)  # before a model is loaded
+    check_early(options)
+    prompts = read_prompts(options.prompts)
+    base, model = load_models(options)
+    profile, device = resolve.profile_of(model), device_named(options.device)
+    sampling, judged = sampling_of(options, resolve.sampling_of(profile)), judge_of(options, model)
+    spec = api.attack_spec(model, options.attack, options.kind, sampling, judged, options.seed, **budget)
+    prompts = spec.prompts.choose(prompts, model, None, options.batch)
+    clip = api.load_clip(options.clip or profile.attack_clip, device) if kind.NEEDS_CLIP else None
+    run = spec.on(model, judged.load(device), base, clip, options.batch)
+    run.check_prompts(prompts)
+    folder = writable("output folder", options.out)
+    evaluation, result = measure_success(options, spec, run, prompts)
+    rates = {name: estimate.model_dump() for name, estimate in evaluation.estimates.items()}
+    write_json(folder / "attack.json", rates | {"protocol": evaluation.protocol} | result)
+    warnings = [f"warning: {flag}" for flag in result["flags"]]
+    print(
+        "\n".join([format_estimates(evaluation.estimates), *warnings, f"written: {folder / 'attack.json'}"])
+    )
+    return 0

@@ -1,0 +1,37 @@
+"""The options of ``list``, ``doctor``, ``store`` and ``test``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from advunlearn_lib.cli.item_options import add_profile_options
+
+LISTS = ("items", "settings", "methods", "attacks")
+
+
+def add_list_options(parser: ArgumentParser) -> None:
+    """What to list."""
+    parser.add_argument("what", nargs="?", default="", help=f"one of {', '.join(LISTS)} (default: all)")
+    parser.add_argument("--profile", default="pocket", help="whose settings: pocket (default) or paper")
+
+
+def add_doctor_options(parser: ArgumentParser) -> None:
+    """The profile, and how much is tried."""
+    add_profile_options(parser)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="also run every method and attack once, at full size (an hour on a CPU)",
+    )
+
+
+def add_store_options(parser: ArgumentParser) -> None:
+    """What is to be done to which store."""
+    parser.add_argument("what", help="verify: check every finished cell; gc: list what can be removed")
+    parser.add_argument("--profile", default="pocket", help="whose store: pocket (default) or paper")
+    parser.add_argument("--yes", action="store_true", help="gc: remove it")
+
+
+def add_test_options(parser: ArgumentParser) -> None:
+    """All other words go to pytest."""
+    parser.add_argument("--all", action="store_true", help="also the slow tests: an hour instead of minutes")

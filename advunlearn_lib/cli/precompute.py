@@ -1,0 +1,37 @@
+"""Compute cells by several processes or by Ray; the usual way then finds them in the store."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from advunlearn_lib.cli.runs import is_launched
+from advunlearn_lib.execute.launch import launch
+from advunlearn_lib.execute.plan import Job, plan
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.execute.preflight import preflight
+from advunlearn_lib.execute.ray import compute_with_ray
+from advunlearn_lib.paper.item import Item, Run
+from advunlearn_lib.paper.reported import jobs_of
+
+
+def item(options: Namespace, parameters: dict[str, Any]) -> int:
+    """The cells of one item."""
+    run = Run(**parameters)
+    return cells(options, jobs_of(run.studies, Item(options.command, run).source), run)
+
+
+def cells(options: Namespace, jobs: list[Job], run: Run) -> int:
+    """``jobs``, as the options say; the exit code."""
+    store = run.study.store
+    if options.executor != "local":
+        compute_with_ray(jobs, store, options.executor)
+        return 0
+    if not is_launched():
+        todo = plan(jobs, store)
+        if not todo:
+            return 0
+        preflight(todo, store)
+        return launch(options.processes, "advunlearn_lib.cli", options.words)
+    compute(jobs, store, options.command)
+    return 0
