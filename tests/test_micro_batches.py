@@ -1,5 +1,7 @@
 """Less at once where memory is short: pictures, latents, attacks. The same results in more time."""
 
+import gc
+
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -93,6 +95,12 @@ def test_work_is_done_again_with_half_as_much(model, monkeypatch):
 
     monkeypatch.setattr(model, "micro_batch", None)
     assert in_memory(work, model, 12) == "done" and tried == [None, 12, 6, 3, 1]
+
+
+def test_what_fits_is_not_held_up_by_a_garbage_collection(model, monkeypatch):
+    collected = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
+    assert in_memory(lambda: "done", model, 12) == "done" and collected == []
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(model):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from diffusers import UNet2DConditionModel
 
 from advunlearn_lib.base.errors import UserError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from advunlearn_lib.diffusion.model import LatentDiffusion
 
 Result = TypeVar("Result")
-ALL = 1 << 20  # no micro-batches
 
 
 def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) -> Result:
@@ -27,24 +26,20 @@ def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) 
     ``samples`` is what work without micro-batches takes at
     once. Raises :class:`UserError` where not even one fits.
     """
-
-    def attempt(size: int) -> Result:
-        model.micro_batch = None if size == ALL else size
-        return work()
-
-    def smaller() -> int:
-        return min(model.micro_batch or 2 * samples, 2 * samples) // 2
-
-    try:
-        return find_executable_batch_size(
-            attempt, starting_batch_size=model.micro_batch or ALL, reduce_batch_size_fn=smaller
-        )()
-    except RuntimeError as error:
-        if "No executable batch size found" not in str(error):
-            raise
-        raise UserError(
-            "out of memory even with one sample at a time; a larger GPU or precision=bf16 is needed"
-        ) from error
+    if model.device.type != "cpu":
+        clear_device_cache(garbage_collection=True)  # of what nobody uses any more; it takes long
+    while True:
+        try:
+            return work()
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            smaller = min(model.micro_batch or 2 * samples, 2 * samples) // 2
+            if not smaller:
+                needed = "a larger GPU or precision=bf16 is needed"
+                raise UserError(f"out of memory with one sample at a time; {needed}") from error
+        model.micro_batch = smaller
+        clear_device_cache(garbage_collection=True)  # here, where the error holds nothing any more
 
 
 @contextmanager
