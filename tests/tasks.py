@@ -3,6 +3,8 @@
 Its lists all differ, in texts and in lengths, so that a method that takes one for another is seen.
 """
 
+from weakref import WeakKeyDictionary
+
 import torch
 
 from advunlearn_lib.erasure.task import Task
@@ -16,6 +18,12 @@ RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo o
 ANCHORS = ["a dog", "a bus", "a bed at night", "a cat", "a horse", "a pizza"]
 PICTURES = {"per_prompt": 4, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
 RELABELLING = PICTURES | {"remain_per_prompt": 2}
+MADE = WeakKeyDictionary()  # model -> its sampling paths and pictures, by their recipes
+
+
+def task_on(model, *lists, **more):
+    """A task that takes what another on the same model has drawn already."""
+    return Task(model, *lists, **{"made": MADE.setdefault(model, {})} | more)
 
 
 def church(model, **changes):
@@ -24,7 +32,7 @@ def church(model, **changes):
         "concept": CONCEPT, "names": ["church"], "retain_set": RETAIN, "forget_prompts": FORGET,
         "surrogate": INSTEAD, "remain_prompts": REMAIN,
     }  # fmt: skip
-    return Task(model, **usual | changes)
+    return task_on(model, **usual | changes)
 
 
 def generator(seed=5):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tasks import task_on
 
 from advunlearn_lib.diffusion.token_edit import place
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.official import OfficialAdvUnlearn, OfficialESD
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.paper import PAPER
@@ -25,7 +25,7 @@ ADVERSARIAL = SMALL | SIGNED | {"attack_steps": 2, "warm_up": 0, "retain_batch":
 def test_attack_lowers_the_attack_loss_by_one_step(model, step, rate):
     method = prepare(
         "advunlearn",
-        Task(model, ["tench"]),
+        task_on(model, ["tench"]),
         ADVERSARIAL | {"attack_steps": 1, "attack_lr": rate, "attack_step": step, "retain_weight": 0},
     )
     generator = torch.Generator().manual_seed(1)
@@ -58,7 +58,7 @@ def test_the_papers_attack_descends_the_gradient_and_fast_at_its_sign():
 
 def signs_of_sums(model, steps, lr):
     """A slow plain loop of the attack whose gradients pile up."""
-    method = prepare("advunlearn", Task(model, ["tench"]), ADVERSARIAL | {"retain_weight": 0})
+    method = prepare("advunlearn", task_on(model, ["tench"]), ADVERSARIAL | {"retain_weight": 0})
     generator, total = torch.Generator().manual_seed(1), 0.0
     ids = method.ids.expand(4, -1)
     table, clean = model.text_encoder.get_input_embeddings().weight, model.token_embeds(ids)
@@ -78,7 +78,7 @@ def signs_of_sums(model, steps, lr):
 
 @pytest.mark.parametrize(("name", "official"), [("esd", OfficialESD), ("advunlearn", OfficialAdvUnlearn)])
 def test_a_quirk_brings_the_official_codes_class_and_nothing_else_does(model, name, official):
-    kind, task = METHODS[name], Task(model, ["church"], RETAIN)
+    kind, task = METHODS[name], task_on(model, ["church"], RETAIN)
     plain = {"steps": 2, "per_prompt": 1, "component": "text_encoder", "group": "full"}
     assert type(kind(task, kind.OPTIONS(**plain))) is kind
     for quirk in kind.OPTIONS.QUIRKS:
@@ -88,7 +88,7 @@ def test_a_quirk_brings_the_official_codes_class_and_nothing_else_does(model, na
 def test_quirks_do_what_they_say(model):
     def attacked(quirks, steps=2, **extra):
         options = ADVERSARIAL | {"attack_steps": steps, "retain_weight": 0, "quirks": quirks} | extra
-        return prepare("advunlearn", Task(model, ["tench"]), options).attack(
+        return prepare("advunlearn", task_on(model, ["tench"]), options).attack(
             PATHS, torch.Generator().manual_seed(1)
         )
 
@@ -117,7 +117,9 @@ def test_with_a_signed_buffer_the_first_sign_decides(model):
 
     def moved(steps, scale, quirks):
         method = prepare(
-            "advunlearn", Task(model, ["tench"]), SMALL | options | {"attack_steps": steps, "quirks": quirks}
+            "advunlearn",
+            task_on(model, ["tench"]),
+            SMALL | options | {"attack_steps": steps, "quirks": quirks},
         )
         plain = method.predict
         method.predict = lambda batch, embeds: (
@@ -140,7 +142,7 @@ def test_with_a_signed_buffer_the_first_sign_decides(model):
 def test_latest_init_starts_from_the_last_attack(model):
     method = prepare(
         "advunlearn",
-        Task(model, ["church"]),
+        task_on(model, ["church"]),
         ADVERSARIAL | {"init": "latest", "retain_weight": 0, "attack_lr": 1e-9},
     )
     first = method.attack(PATHS, torch.Generator().manual_seed(1))
@@ -163,7 +165,7 @@ def paths_drawn(method, monkeypatch):
 @pytest.mark.parametrize("same_path", [False, True])
 def test_each_step_of_the_attack_and_the_loss_see_another_noise(model, monkeypatch, same_path):
     options = {"attack_steps": 6, "per_prompt": 9, "batch": 3, "same_path": same_path, "steps": 2}
-    method = prepare("advunlearn", Task(model, ["church", "tench"], RETAIN), ADVERSARIAL | options)
+    method = prepare("advunlearn", task_on(model, ["church", "tench"], RETAIN), ADVERSARIAL | options)
     seen, retained = paths_drawn(method, monkeypatch)
     method.loss(0, torch.Generator().manual_seed(3))
     drawn = torch.stack(seen)  # [K + 1, b]
@@ -176,7 +178,7 @@ def test_each_step_of_the_attack_and_the_loss_see_another_noise(model, monkeypat
 
 def test_sampling_from_scratch_meets_no_noise_twice(model, monkeypatch):
     options = {"attack_steps": 3, "per_prompt": 1, "retain_per_prompt": 1, "resample": True, "steps": 2}
-    method = prepare("advunlearn", Task(model, ["church"], RETAIN), ADVERSARIAL | options)
+    method = prepare("advunlearn", task_on(model, ["church"], RETAIN), ADVERSARIAL | options)
     seeds, plain = [], type(model).noise
     monkeypatch.setattr(type(model), "noise", lambda self, some: seeds.extend(some) or plain(self, some))
     for iteration in range(3):
@@ -187,7 +189,7 @@ def test_sampling_from_scratch_meets_no_noise_twice(model, monkeypatch):
 def test_retain_prompts_run_through_the_list_before_one_comes_again(model):
     retain = [f"a photo of a dog {number}" for number in range(11)]
     options = ADVERSARIAL | {"retain_batch": 3, "retain_per_prompt": 1, "attack_steps": 0, "steps": 2}
-    method, again = (prepare("advunlearn", Task(model, ["church"], retain), options) for _ in range(2))
+    method, again = (prepare("advunlearn", task_on(model, ["church"], retain), options) for _ in range(2))
     rounds = []
     for first in range(0, 9, 3):  # 11 prompts: three batches of three, then two are left
         prompts = torch.cat([method.retain_prompts(first + number) for number in range(3)]).tolist()
@@ -195,19 +197,19 @@ def test_retain_prompts_run_through_the_list_before_one_comes_again(model):
         rounds.append(prompts)
     assert len({tuple(one) for one in rounds}) == 3
     assert torch.equal(again.retain_prompts(7), method.retain_prompts(7))  # whoever resumes goes on there
-    few = prepare("advunlearn", Task(model, ["church"], retain[:2]), options)
+    few = prepare("advunlearn", task_on(model, ["church"], retain[:2]), options)
     assert sorted(few.retain_prompts(5).tolist()) == [0, 1]
 
 
 def test_a_separate_retain_step_is_a_second_one(model):
     quirk = ADVERSARIAL | {"quirks": {"separate_retain_step"}}
-    method = prepare("advunlearn", Task(model, ["church"], RETAIN), quirk)
+    method = prepare("advunlearn", task_on(model, ["church"], RETAIN), quirk)
     erase, retain = method.parts()
     rng = torch.Generator().manual_seed
-    bare = prepare("advunlearn", Task(model, ["church"]), ADVERSARIAL | {"retain_weight": 0})
+    bare = prepare("advunlearn", task_on(model, ["church"]), ADVERSARIAL | {"retain_weight": 0})
     for iteration in (0, 1):  # both in each iteration
         assert erase(iteration, rng(1)) == pytest.approx(bare.loss(iteration, rng(1)).item(), rel=1e-4)
         assert retain(iteration, rng(2)) == method.retain_loss(iteration, rng(2)).item()
-    assert len(prepare("advunlearn", Task(model, ["church"], RETAIN), ADVERSARIAL).parts()) == 1
+    assert len(prepare("advunlearn", task_on(model, ["church"], RETAIN), ADVERSARIAL).parts()) == 1
     without = quirk | {"retain_weight": 0}
-    assert len(prepare("advunlearn", Task(model, ["church"]), without).parts()) == 1
+    assert len(prepare("advunlearn", task_on(model, ["church"]), without).parts()) == 1

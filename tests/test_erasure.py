@@ -2,13 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
+from tasks import task_on
 from transformers import CLIPTextModel
 
 from advunlearn_lib.api import erase
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.parameters import UNET_GROUPS, select
-from advunlearn_lib.erasure.task import Task
 
 SMALL = {"steps": 4, "per_prompt": 4, "iterations": 4, "batch": 8, "lr": 1e-4}
 
@@ -19,7 +19,7 @@ def changed(model, other, component):
 
 
 def test_esd_loss_is_the_formula(model):
-    method = prepare("esd", Task(model, ["church"]), SMALL | {"batch": 3, "eta": 0.7})
+    method = prepare("esd", task_on(model, ["church"]), SMALL | {"batch": 3, "eta": 0.7})
     ours = method.loss(0, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     total = 0.0

@@ -1,12 +1,12 @@
 """``faithful=official``: every row has the quirks of its official code at once; with ``paper`` none."""
 
 import pytest
+from tasks import task_on
 
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.resolve import attack_budget
@@ -95,7 +95,7 @@ def test_the_options_can_be_trained_with(model):
         row = Row("nudity", "AdvUnlearn", "Text Encoder", variant)
         _, options = options_of(protocol("pocket", "official"), row)
         small = {"per_prompt": 1, "steps": 2, "attack_steps": 2, "retain_batch": 1, "retain_per_prompt": 1}
-        method = prepare("advunlearn", Task(model, ["tench"], ["a photo of a dog"]), options | small)
+        method = prepare("advunlearn", task_on(model, ["tench"], ["a photo of a dog"]), options | small)
         assert sorted(method.options.quirks) == options["quirks"] != []
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from tasks import RETAIN, generator
+from tasks import RETAIN, generator, task_on
 
 from advunlearn_lib.erasure.loop import prepare
-from advunlearn_lib.erasure.task import Task
 
 STEPS, WIDTH = 5, 200
 SMALL = {"steps": STEPS, "per_prompt": 3, "quirks": {"noise_level_mismatch"}}
@@ -14,7 +13,7 @@ CONCEPT = ["church", "a photo of a church"]
 
 def advunlearn(model, **options):
     own = {"retain_per_prompt": 2, "retain_batch": 4, "attack_steps": 0, "same_path": True}
-    return prepare("advunlearn", Task(model, CONCEPT, RETAIN), SMALL | own | options)
+    return prepare("advunlearn", task_on(model, CONCEPT, RETAIN), SMALL | own | options)
 
 
 def grid_index(bank, latents, which):
@@ -38,8 +37,8 @@ def check(model, bank, prompts, batch, which):
 
 @pytest.mark.parametrize("method", ["esd", "advunlearn"])
 def test_the_concepts_points(model, method):
-    ready = prepare("esd", Task(model, CONCEPT), SMALL) if method == "esd" else advunlearn(model)
-    which = torch.arange(6).repeat(60)
+    ready = prepare("esd", task_on(model, CONCEPT), SMALL) if method == "esd" else advunlearn(model)
+    which = torch.arange(6).repeat(24)
     batch = ready.sample_points(which, generator())
     check(model, ready.bank, CONCEPT, batch, which)
     for k in range(STEPS):  # all over the timesteps of each step
@@ -49,7 +48,7 @@ def test_the_concepts_points(model, method):
 
 def test_the_retain_batch(model, monkeypatch):
     method, seen = advunlearn(model), []
-    for seed in range(24):
+    for seed in range(12):
         which = method.retain.paths_of(method.retain_prompts(seed), generator(seed))
         monkeypatch.setattr(
             method,
@@ -79,7 +78,7 @@ def test_the_retain_loss_is_of_the_told_timesteps(model):
 
 def test_an_odd_number_of_steps_stays_within_the_schedule(model):
     method = prepare(
-        "esd", Task(model, ["church"]), {"steps": 3, "per_prompt": 1} | {"quirks": SMALL["quirks"]}
+        "esd", task_on(model, ["church"]), {"steps": 3, "per_prompt": 1} | {"quirks": SMALL["quirks"]}
     )
     batch = method.sample_points(torch.zeros(90, dtype=torch.long), generator())
     assert batch.timesteps.min() >= 0 and batch.timesteps.max() < 999
@@ -87,7 +86,7 @@ def test_an_odd_number_of_steps_stays_within_the_schedule(model):
 
 
 def test_without_the_quirk_each_state_has_its_own_timestep(model):
-    method = prepare("esd", Task(model, CONCEPT), SMALL | {"quirks": set()})
+    method = prepare("esd", task_on(model, CONCEPT), SMALL | {"quirks": set()})
     which = torch.arange(6).repeat(20)
     batch = method.sample_points(which, generator())
     index = grid_index(method.bank, batch.latents, which)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import ANCHORS, PICTURES, RELABELLING, church, flat
+from tasks import ANCHORS, PICTURES, RELABELLING, church, flat, task_on
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.load import load_model
@@ -23,7 +23,8 @@ ADVERSARIAL = SMALL | SIGNED | {"attack_steps": 2, "warm_up": 0, "retain_batch":
 ])  # fmt: skip
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path, component, quirks):
     options = ADVERSARIAL | {"component": component, "lr": 1e-3, "init": "latest", "quirks": set(quirks)}
-    task = Task(model, ["church"], RETAIN)
+    options |= {"iterations": 3, "batch": 4}
+    task = task_on(model, ["church"], RETAIN)
     whole = train(prepare("advunlearn", task, options), seed=3)
 
     class Stop(Exception):
@@ -48,10 +49,10 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(model, tmp_path
 
 @pytest.mark.parametrize("method", ["advunlearn", "scissorhands"])
 def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkeypatch):
-    pictures = {"per_prompt": 2, "remain_per_prompt": 1, "sampling_steps": 8, "guidance_scale": 5.0}
+    pictures = {"per_prompt": 2, "remain_per_prompt": 1, "sampling_steps": 2, "guidance_scale": 1.0}
     cut = pictures | {"batch": 4, "iterations": 1, "lr": 1e-4, "snip_batches": 2}
-    options = ADVERSARIAL | {"iterations": 1} if method == "advunlearn" else cut
-    task = Task(model, ["church"], RETAIN, ["a photo of a dog"])
+    options = ADVERSARIAL | {"iterations": 1, "batch": 4} if method == "advunlearn" else cut
+    task = task_on(model, ["church"], RETAIN, ["a photo of a dog"])
     easy = prepare(method, task, options)
     whole, plain, sizes = train(easy, seed=3), LatentDiffusion.call_unet, set()
 
@@ -74,8 +75,8 @@ def test_where_memory_runs_out_micro_batches_give_the_same(model, method, monkey
 
 
 def test_where_memory_runs_out_between_two_steps_the_first_is_not_done_again(model, monkeypatch):
-    options = ADVERSARIAL | {"lr": 1e-3, "iterations": 3, "quirks": {"separate_retain_step"}}
-    task = Task(model, ["church"], RETAIN)
+    options = ADVERSARIAL | {"lr": 1e-3, "iterations": 3, "batch": 4, "quirks": {"separate_retain_step"}}
+    task = task_on(model, ["church"], RETAIN)
     whole = train(prepare("advunlearn", task, options), seed=3)
     disturbed, calls = prepare("advunlearn", task, options), []
     plain = disturbed.retain_loss
@@ -99,7 +100,7 @@ def test_memory_for_not_even_one_sample_is_one_line(model, monkeypatch):
     def no_memory(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
-    method = prepare("esd", Task(model, ["church"]), SMALL)
+    method = prepare("esd", task_on(model, ["church"]), SMALL)
     monkeypatch.setattr(LatentDiffusion, "call_unet", no_memory)
     with pytest.raises(UserError, match="out of memory even with one sample at a time"):
         train(method)
@@ -166,11 +167,12 @@ def test_the_learning_rate_follows_the_method(model, monkeypatch):
 def test_half_precision_trains_fp32_weights_and_agrees(model):
     half = load_model(POCKET.base, dtype=torch.bfloat16)
     options = ADVERSARIAL | {
-        "iterations": 4,
+        "iterations": 2,
         "attack_steps": 0,
-    }  # an attack follows signs, which rounding flips
+    }  # an attack follows signs: rounding flips them
     exact, rough = (
-        train(prepare("advunlearn", Task(one, ["church"], RETAIN), options), seed=3) for one in (model, half)
+        train(prepare("advunlearn", task_on(one, ["church"], RETAIN), options), seed=3)
+        for one in (model, half)
     )
     latents, timesteps, prompts = (
         model.noise(range(8)),

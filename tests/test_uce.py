@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from tasks import CHURCH, RETAIN, church, generator
+from tasks import CHURCH, RETAIN, church, generator, task_on
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import check_options, prepare
-from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.erasure.uce import change
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.schema import MethodKey
@@ -157,7 +156,7 @@ def test_other_texts_are_edited_too(model):
 
 @pytest.mark.parametrize("version", [2023, 2025])
 def test_another_text_is_edited_as_a_second_concept_prompt_is(model, version):
-    task = Task(model, ["a photo of a church", "fortress"])
+    task = task_on(model, ["a photo of a church", "fortress"])
     both = weights(prepare("uce", task, {"version": version}))
     one = weights(uce(model, {"version": version, "also": ["fortress"]}))
     assert all(torch.allclose(both[name], one[name], atol=1e-6) for name in one)

@@ -37,7 +37,7 @@ def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) 
             smaller = min(model.micro_batch or 2 * samples, 2 * samples) // 2
             if not smaller:
                 needed = "a larger GPU or precision=bf16 is needed"
-                raise UserError(f"out of memory with one sample at a time; {needed}") from error
+                raise UserError(f"out of memory even with one sample at a time; {needed}") from error
         model.micro_batch = smaller
         clear_device_cache(garbage_collection=True)  # here, where the error holds nothing any more
 

@@ -106,22 +106,22 @@ def erasing_loss(model, layout):
     return gap(ours.item(), theirs.item()), relative_gap(*zip(*gradients))
 
 
-def inner_attack(model, quirks, steps, **changes):
-    """Adversarial token embeddings, of each concept prompt."""
+def inner_attack(model, quirks, steps, prompts=(0, 1, 2), **changes):
+    """Adversarial token embeddings, of each of the concept's ``prompts`` (indices)."""
     method, encoder = advunlearn(model, attack_steps=steps, quirks=set(quirks), **changes), model.text_encoder
     other, gaps = reference(model, encoder, quirks, attack_steps=steps, **changes), []
-    for prompt in range(len(CONCEPT)):
+    for prompt in prompts:
         path = prompt * plain.NOISES + 1
         ours = method.attack(torch.tensor([path]), generator(5))[0]
         gaps.append(gap(ours, other.attack(path, 0, generator(5))))
     return max(gaps)
 
 
-def training(model, quirks):
-    """The losses of six iterations, and the trained weights."""
-    ours = train(advunlearn(model, quirks=set(quirks)), seed=2)
+def training(model, quirks, iterations=6):
+    """The losses of so many iterations, and the trained weights."""
+    ours = train(advunlearn(model, quirks=set(quirks), iterations=iterations), seed=2)
     encoder = copy.deepcopy(model.text_encoder)
-    losses = reference(model, encoder, quirks).run(2)
+    losses = reference(model, encoder, quirks, iterations=iterations).run(2)
     pairs = zip(ours.model.text_encoder.parameters(), encoder.parameters(), strict=True)
     return gap(ours.losses, losses), max(gap(a, b) for a, b in pairs)
 
