@@ -3,12 +3,14 @@
 import json
 import shutil
 
+import jupytext
 import pandas as pd
 import pytest
 from made_up import fill_cells
 
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.erasure.registry import METHODS
@@ -110,8 +112,19 @@ def test_what_the_file_says_is_in_its_keys_and_in_no_other(mine):
         ErasureSpec.read(erased.model_dump(mode="json"))
 
 
+def execute(name, parameters):
+    """A notebook's code, in this process."""
+    scope = {}
+    for cell in jupytext.read(ROOT / "notebooks" / f"{name}.py").cells:
+        if cell.cell_type == "code":
+            exec(cell.source, scope)
+        if "parameters" in cell.metadata.get("tags", []):
+            scope |= parameters
+
+
 def test_both_stand_in_table_5(mine, tmp_path, monkeypatch):
     """Everything is made up but the method's model, which a process of the pool trains."""
+    monkeypatch.setattr("advunlearn_lib.cli.items.execute", execute)
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     profile = load_profile("pocket", [f"add={mine}"], quick=True)
     store = Store(tmp_path / "store" / "pocket")

@@ -5,9 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from advunlearn_lib.experiment.recipes import Recipes
+from made_up import fill_cells
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
+from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.paper.reported import jobs_of
+from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
 
 
@@ -44,13 +50,21 @@ def test_an_unwritable_output_folder(tmp_path, capsys):
 
 
 def test_a_damaged_model_folder(tmp_path, monkeypatch, capfd):
-    """The worker's own complaint, through pool, kernel and papermill: still one line."""
+    """The worker's own complaint, through pool, kernel and papermill: still one line.
+
+    Everything is made up but one model, for time: a single worker has something to do.
+    """
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("ADVUNLEARN_PROGRESS", "lines")  # both are set for the kernel, and put back then
     monkeypatch.setenv("PYTHONPATH", "")
     shutil.copytree(POCKET.base, tmp_path / "model")
     (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
-    words = ["table3", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model"]
+    profile = load_profile("pocket", [f"base={tmp_path}/model"], quick=True)
+    fill_cells(tmp_path / "store", jobs_of([profile], "1"))
+    missing = Recipes(profile).cell(Cell(Row("nudity", "ESD"), "", MODEL))
+    Store(tmp_path / "store" / "pocket").forget(*missing, "to be trained")
+    capfd.readouterr()
+    words = ["table1", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model"]
     assert main(words) == 2
     error = capfd.readouterr().err
     assert "Traceback" not in error and "cannot load a text-to-image pipeline" in error

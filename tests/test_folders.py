@@ -1,17 +1,11 @@
 """Every sort of run has a folder of its own, and committed results are written by --publish alone."""
 
 import itertools
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from made_up import copy_store
 
-from advunlearn_lib.base.paths import FIGURES, PUBLISHED, ROOT
+from advunlearn_lib.base.paths import FIGURES, PUBLISHED
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.paper import Run
 from advunlearn_lib.paper.folders import published_folder, results_folder
@@ -103,40 +97,3 @@ def test_the_pocket_models_own_reports_keep_apart_too(command, tmp_path, monkeyp
         assert main([command, *words]) == 0 and written.pop() == folder / name
     assert main([command, "--publish", "--out", str(tmp_path)]) == 2 and not written
     assert "--publish sets the folder" in capsys.readouterr().err
-
-
-def git(folder, *words):
-    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """The repository as it is now, what is not committed yet included, as a user would clone it."""
-    folder = tmp_path_factory.mktemp("clone") / "repository"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    for name in git(ROOT, "ls-files", "-mdoz", "--exclude-standard").split("\0"):
-        if name and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-        elif name:
-            (folder / name).unlink(missing_ok=True)
-    git(folder, "add", "--all")
-    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    git(folder, *who, "commit", "--quiet", "--allow-empty", "--message", "as it is now")
-    return folder
-
-
-def test_a_quick_run_in_a_clone_changes_nothing_that_is_committed(clone, quick_store):
-    copy_store(quick_store, clone / "store")
-    environment = {name: value for name, value in os.environ.items() if name != "ADVUNLEARN_STORE"}
-    environment |= {"PYTHONPATH": str(clone)}
-    command = [sys.executable, "-m", "advunlearn_lib.cli", "table1", "--quick"]
-    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert git(clone, "status", "--porcelain") == ""
-    made = {path.name for path in (clone / "figures" / "pocket-quick").iterdir()}
-    assert made == {f"table1.{suffix}" for suffix in ("csv", "json", "md", "tex", "html")}
-    stamp = json.loads((clone / "figures" / "pocket-quick" / "table1.json").read_text())["stamp"]
-    head = git(clone, "rev-parse", "--short=10", "HEAD").strip()
-    assert stamp == f"QUICK RUN, numbers mean nothing; profile pocket, seed 0, commit {head}"
-    assert {path.name for path in (clone / "figures").iterdir()} == {"published", "pocket-quick"}

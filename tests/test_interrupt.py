@@ -8,10 +8,14 @@ import sys
 import time
 
 import pytest
+from made_up import QUICK
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.command import Command
 from advunlearn_lib.cli.main import main
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
 
 RESUMED = {
     "table3": ["table3", "--set", "base=a folder/it's", "--out", "o u t"],
@@ -56,14 +60,18 @@ def test_no_hint_where_nothing_is_kept(stopped, words, capsys):
 
 
 @pytest.mark.parametrize("item", [
-    "table3",  # within a notebook's kernel
+    "table1",  # within a notebook's kernel
     pytest.param("all", marks=pytest.mark.slow),  # without
 ])  # fmt: skip
-def test_a_stopped_run_leaves_nobody_behind(tmp_path, item):
+def test_a_stopped_run_leaves_nobody_behind(own_store, tmp_path, item):
+    """Of the table one model is missing, which a worker trains; of ``all`` everything."""
+    missing = Protocol(QUICK).model(Row("nudity", "AT-ESD")).recipe
+    shutil.rmtree(Store(own_store / QUICK.name).folder("erase", missing))  # to be trained
+    store = own_store if item == "table1" else tmp_path / "empty"
     words = [item, "--quick", "--out", str(tmp_path / "o u t")]
     process = subprocess.Popen(
         [sys.executable, "-m", "advunlearn_lib.cli", *words],
-        cwd=ROOT, env=os.environ | {"ADVUNLEARN_STORE": str(tmp_path / "store")},
+        cwd=ROOT, env=os.environ | {"ADVUNLEARN_STORE": str(store), "OMP_WAIT_POLICY": "passive"},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for_a_worker(process, "erase:")

@@ -8,7 +8,6 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.erasure.loop import prepare, train
-from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.profiles.pocket import POCKET
 
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
