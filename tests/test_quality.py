@@ -10,6 +10,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.metrics import quality
 from advunlearn_lib.metrics.clip_score import clip_scores
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.metrics.fid import Statistics, frechet_distance
@@ -18,13 +19,20 @@ from advunlearn_lib.metrics.quality import PICTURES, measure_quality
 from advunlearn_lib.profiles.pocket import POCKET
 
 QUICK = Sampling("ddim", 2, 1.0)
+HELD = 40
+
+
+@pytest.fixture(autouse=True)
+def _held(monkeypatch):
+    """Pictures that are held in memory at once: fewer, for time."""
+    monkeypatch.setattr(quality, "PICTURES", HELD)
 
 
 @pytest.fixture(scope="module")
 def captions():
     """More than are held in memory at once."""
-    texts = [scene.caption for scene in fresh_scenes(POCKET.sprites, 120).scenes]
-    assert PICTURES < len(texts) < 2 * PICTURES
+    texts = [scene.caption for scene in fresh_scenes(POCKET.sprites, 60).scenes]
+    assert HELD < len(texts) < 2 * HELD < PICTURES
     return [EvaluationPrompt(text, 7 * seed) for seed, text in enumerate(texts)]
 
 
@@ -45,10 +53,10 @@ def real(judge):
 
 
 def test_parts_measure_as_the_whole_does(model, clip, captions, judge, pictures, real):
-    ours = measure_quality(model, captions, QUICK, clip, judge, real, batch=40, seed=3)
+    ours = measure_quality(model, captions, QUICK, clip, judge, real, batch=20, seed=3)
     fid = frechet_distance(real, judge.features(pictures), seed=3)
     score = bootstrap_mean(clip_scores(clip, pictures, [p.text for p in captions]), 3)
-    assert set(ours) == {"fid", "clip"} and ours["fid"].n == ours["clip"].n == 120
+    assert set(ours) == {"fid", "clip"} and ours["fid"].n == ours["clip"].n == 60
     for field in ("value", "low", "high"):
         assert getattr(ours["fid"], field) == pytest.approx(getattr(fid, field), rel=1e-3)
         assert getattr(ours["clip"], field) == pytest.approx(getattr(score, field), abs=1e-4)
@@ -57,8 +65,8 @@ def test_parts_measure_as_the_whole_does(model, clip, captions, judge, pictures,
 
 def test_only_what_is_asked_for_is_measured(model, clip, captions, judge, real):
     few = captions[:40]
-    assert set(measure_quality(model, few, QUICK, clip, batch=40)) == {"clip"}
-    assert set(measure_quality(model, few[:33], QUICK, None, judge, real, batch=40)) == {"fid"}
+    assert set(measure_quality(model, few, QUICK, clip, batch=20)) == {"clip"}
+    assert set(measure_quality(model, few[:33], QUICK, None, judge, real, batch=20)) == {"fid"}
 
 
 def test_parts_may_be_shared_out(model, captions, clip):
@@ -70,8 +78,8 @@ def test_parts_may_be_shared_out(model, captions, clip):
         apart = [work([number])[0] for number in reversed(range(count))]
         return apart[::-1]
 
-    alone = measure_quality(model, captions, QUICK, clip, batch=40)
-    assert measure_quality(model, captions, QUICK, clip, batch=40, split=split) == alone and asked == [2]
+    alone = measure_quality(model, captions, QUICK, clip, batch=20)
+    assert measure_quality(model, captions, QUICK, clip, batch=20, split=split) == alone and asked == [2]
 
 
 def test_each_pictures_share_is_kept(model, clip, captions, judge, real, tmp_path):
