@@ -22,11 +22,13 @@ from advunlearn_lib.profiles.pocket import POCKET
 
 torch.set_num_threads(1)  # small models: a second thread only waits
 LONGEST = (
+    "test_reference.py",
     "test_notebooks_all.py",
     "test_notebooks.py",
+    "test_methods.py",
+    "test_attack.py",
+    "test_training.py",
     "test_interrupt.py",
-    "test_folders.py",
-    "test_cli.py",
 )
 
 
