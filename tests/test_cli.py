@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.study import Study
 from made_up import fill_cells
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.experiment.cells import MODEL, Cell, Row
+from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.paper.reported import jobs_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
@@ -60,9 +60,10 @@ def test_a_damaged_model_folder(tmp_path, monkeypatch, capfd):
     shutil.copytree(POCKET.base, tmp_path / "model")
     (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
     profile = load_profile("pocket", [f"base={tmp_path}/model"], quick=True)
-    fill_cells(tmp_path / "store", jobs_of([profile], "1"))
-    missing = Recipes(profile).cell(Cell(Row("nudity", "ESD"), "", MODEL))
-    Store(tmp_path / "store" / "pocket").forget(*missing, "to be trained")
+    study = Study(profile, Store(tmp_path / "store" / "pocket"))
+    fill_cells(tmp_path / "store", jobs_of([study], "1"))
+    missing = study.protocol.model(Row("nudity", "ESD")).recipe
+    shutil.rmtree(study.store.folder("erase", missing))  # to be trained
     capfd.readouterr()
     words = ["table1", "--quick", "--out", str(tmp_path / "out"), "--set", f"base={tmp_path}/model"]
     assert main(words) == 2

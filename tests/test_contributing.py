@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from advunlearn_lib.experiment.recipes import Recipes
+from advunlearn_lib.experiment.protocol import Protocol
 
 from advunlearn_lib.attacks.records import PromptResult
 from advunlearn_lib.base.paths import ROOT
@@ -33,7 +33,8 @@ def test_a_concept_is_erased_and_attacked(tmp_path):
     concepts = pocket.CONCEPTS | eval(f"{{{line}}}", vars(pocket))
     profile = load_profile(quick=True).model_copy(update={"concepts": concepts})
     study = Study(profile, Store(tmp_path))
-    prompts, targets = study.prompts("Castle")
+    prompts = study.prompts("Castle")
+    targets = study.targets(study.protocol.prompts("Castle"))
     assert all("castle" in prompt.text for prompt in prompts) and len(prompts) == len(targets) > 0
     assert all(one.before for one in study.attack(Row("Castle", BASE), "none").prompts)
     outcomes = study.attack(Row("Castle", "ESD"), "none").prompts
@@ -65,7 +66,7 @@ def run_notebook(out):
     script = (ROOT / "notebooks" / "table3.py").read_text().replace("table3", "tableB1")
     script = script.replace("quick = False", "quick = True").replace('out = ""', f"out = {str(out)!r}")
     names = {}
-    exec(script.partition("# ## What holds here")[0], names)
+    exec(script.partition("# ## Beyond the paper")[0], names)
     return names["item"], names["item"].pretty
 
 
@@ -81,12 +82,12 @@ def test_a_metric_has_its_column(own_store, added, tmp_path, monkeypatch):
     names = {"Sequence": Sequence, "PromptResult": PromptResult, "Estimate": Estimate, "np": np}
     exec(function, names | {"bootstrap_mean": bootstrap_mean}, made := {})
     exec(f"def asked(self, cell):\n{textwrap.indent(call, '    ')}", made)
-    known, estimate = Recipes.cell, Study.estimate
+    known, estimate = Protocol.cell, Study.estimate
 
     def cell(self, wanted):
         return known(self, wanted._replace(metric="asr") if wanted.metric == "rounds" else wanted)
 
-    monkeypatch.setattr(Recipes, "cell", cell)
+    monkeypatch.setattr(Protocol, "cell", cell)
     monkeypatch.setattr(
         Study, "estimate", lambda self, cell: made["asked"](self, cell) or estimate(self, cell)
     )
