@@ -16,8 +16,8 @@ from advunlearn_lib.attacks.records import AttackResult, result
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.diffusion.weights import save_part
 from advunlearn_lib.execute.plan import Job, required_jobs
+from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.paper.deviations import DEVIATIONS, cells_of, changed

@@ -14,7 +14,7 @@ from advunlearn_lib.attacks.records import AttackResult, PromptResult
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.base.store import Store
-from advunlearn_lib.experiment.samples import KEPT
+from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference, compare_rates
 from advunlearn_lib.metrics.estimate import bootstrap_mean

@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from advunlearn_lib.experiment.study import Study
 from made_up import fill_cells
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.paper.reported import jobs_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from advunlearn_lib.experiment.protocol import Protocol
 
 from advunlearn_lib.attacks.records import PromptResult
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.experiment.cells import BASE, Row
+from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 from advunlearn_lib.paper import items, reported, tables

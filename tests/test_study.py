@@ -10,8 +10,9 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.experiment.attack_spec import JudgeSpec
 from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.experiment.samples import KEPT, read_samples
+from advunlearn_lib.experiment.samples import read_samples
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET

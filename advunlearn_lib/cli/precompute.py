@@ -11,14 +11,14 @@ from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.execute.preflight import preflight
 from advunlearn_lib.execute.ray import compute_with_ray
-from advunlearn_lib.paper.item import Item, Run
+from advunlearn_lib.paper.item import Results, Run
 from advunlearn_lib.paper.reported import jobs_of
 
 
 def item(options: Namespace, parameters: dict[str, Any]) -> int:
     """The cells of one item."""
     run = Run(**parameters)
-    return cells(options, jobs_of(run.studies, Item(options.command, run).source), run)
+    return cells(options, jobs_of(run.studies, Results(options.command, run).source), run)
 
 
 def cells(options: Namespace, jobs: list[Job], run: Run) -> int:

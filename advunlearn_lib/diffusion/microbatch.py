@@ -7,24 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
+import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from diffusers import UNet2DConditionModel
 
 from advunlearn_lib.base.errors import UserError
 
-if TYPE_CHECKING:
-    from advunlearn_lib.diffusion.model import LatentDiffusion
-
 Result = TypeVar("Result")
 
 
-def in_memory(work: Callable[[], Result], model: LatentDiffusion, samples: int) -> Result:
+class Batched(Protocol):
+    """As much of a ``LatentDiffusion`` as is looked at here."""
+
+    micro_batch: int | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks live."""
+
+
+def in_memory(work: Callable[[], Result], model: Batched, samples: int) -> Result:
     """``work()``; each time memory runs out it is called again with ``model.micro_batch`` half as large.
 
-    ``samples`` is what work without micro-batches takes at
-    once. Raises :class:`UserError` where not even one fits.
+    ``samples`` is what work without micro-batches takes at once. Raises :class:`UserError` where not even one
+    fits.
     """
     if model.device.type != "cpu":
         clear_device_cache(garbage_collection=True)  # of what nobody uses any more; it takes long

@@ -20,6 +20,8 @@ from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.metrics.quality import Split, measure_quality
 
+KEPT = "pictures.safetensors"  # beside a quality cell's numbers: what each picture adds to them
+
 
 class QualitySpec(Spec):
     """FID and CLIP score of a model, of the table's ``model`` or of one at hand.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,9 @@ from advunlearn_lib.attacks.records import AttackResult
 from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.erasure_spec import ModelSpec
+from advunlearn_lib.experiment.picture_specs import KEPT
+from advunlearn_lib.experiment.study import Study
 
-if TYPE_CHECKING:
-    from advunlearn_lib.experiment.study import Study
-
-KEPT = "pictures.safetensors"  # beside a quality cell's numbers
 OUTCOME = {"asr": "after", "pre_asr": "before"}
 
 

@@ -29,9 +29,8 @@ from advunlearn_lib.experiment.attack_spec import AttackSpec, PromptsSpec
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.distributed import shared_cell, split_work
 from advunlearn_lib.experiment.erasure_spec import ModelSpec
-from advunlearn_lib.experiment.picture_specs import QualitySpec
+from advunlearn_lib.experiment.picture_specs import KEPT, QualitySpec
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.experiment.samples import KEPT
 from advunlearn_lib.experiment.spec import Spec
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import load_clip

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 __all__ = ["Item", "Run", "cost", "deviations", "drift", "outcomes", "panels", "plots"]
+HERE = {"Item": "show", "Run": "item"}
 
 
 def __getattr__(name: str) -> Any:
@@ -13,8 +14,8 @@ def __getattr__(name: str) -> Any:
 
     So the command line answers at once.
     """
-    if name in ("Item", "Run"):
-        return getattr(importlib.import_module("advunlearn_lib.paper.item"), name)
+    if name in HERE:
+        return getattr(importlib.import_module(f"advunlearn_lib.paper.{HERE[name]}"), name)
     if name in __all__:
         return importlib.import_module(f"advunlearn_lib.paper.{name}")
     raise AttributeError(f"module 'advunlearn_lib.paper' has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,15 +13,13 @@ from matplotlib.figure import Figure
 from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
+from advunlearn_lib.paper.item import Results
 from advunlearn_lib.paper.plots import look, titled
-
-if TYPE_CHECKING:
-    from advunlearn_lib.paper.item import Item
 
 CAPTIONS = 8  # of held-out pictures, drawn by each model
 
 
-def pictures(item: Item, count: int = CAPTIONS) -> pd.DataFrame:
+def pictures(item: Results, count: int = CAPTIONS) -> pd.DataFrame:
     """How far each erased model's pictures of ``count`` captions without the concept are from the original's.
 
     A line a picture: model, method, caption, change, the mean difference of its pixels in % of their range.

@@ -21,7 +21,6 @@ from advunlearn_lib.paper import claims, plots, tables
 from advunlearn_lib.paper.folders import results_folder
 from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
 from advunlearn_lib.paper.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
-from advunlearn_lib.paper.show import show
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 
@@ -86,7 +85,7 @@ def short(override: str) -> str:
     return f"{name}={Path(value).name}" if Path(value).exists() else override
 
 
-class Item:
+class Results:
     """One table or figure of the paper. Raises :class:`UserError` for an unknown name."""
 
     def __init__(self, name: str, run: Run) -> None:
@@ -179,10 +178,6 @@ class Item:
     def save(self, figure: Figure, suffix: str = "") -> None:
         """Show the item's picture and keep it: ``<name><suffix>.png`` and ``.pdf``."""
         self.run.save(f"{self.name}{suffix}", figure)
-
-    def show(self) -> None:
-        """Compute the item and show it: numbers against the paper's, pictures, claims; keep its files."""
-        show(self)
 
     def label(self, row: Row) -> str:
         """What tells a model from the item's others: ``ESD · UNet``."""

@@ -6,7 +6,6 @@ Where the world is another than the paper's, for the prompts that stand for them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,10 +13,8 @@ from matplotlib.figure import Figure
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.paper import plots
+from advunlearn_lib.paper.item import Results
 from advunlearn_lib.paper.prompts import Panel, Prompt
-
-if TYPE_CHECKING:
-    from advunlearn_lib.paper.item import Item
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
@@ -41,7 +38,7 @@ def drawn_texts(study: Study, concept: str, prompts: Sequence[Prompt]) -> list[s
     ]
 
 
-def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame:
+def mapping(item: Results, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame:
     """The table a reader sees: the paper's prompts and what stands for them here."""
     kinds = ["attacked" if prompt.attacked else "plain" for prompt in prompts]
     here = drawn_texts(item.study, concept, prompts)
@@ -50,7 +47,7 @@ def mapping(item: Item, concept: str, prompts: Sequence[Prompt]) -> pd.DataFrame
     )
 
 
-def choose(item: Item, chosen: Panel) -> tuple[list[Row], list[Prompt]]:
+def choose(item: Results, chosen: Panel) -> tuple[list[Row], list[Prompt]]:
     """The models and the prompts of a panel: after its own the item's first evaluation prompts, attacked."""
     concept = chosen.concept or item.rows()[0].concept
     rows = [row for row in item.rows() if row.concept == concept]
@@ -59,7 +56,7 @@ def choose(item: Item, chosen: Panel) -> tuple[list[Row], list[Prompt]]:
     return rows, [*(Prompt(one.text, one.text, attacked=True) for one in known), *chosen.prompts]
 
 
-def panel(item: Item, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
+def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
     """A row of pictures a model, a column a prompt.
 
     Attacked prompts are shown with the tokens the attack found. A red frame: the judge sees the concept.

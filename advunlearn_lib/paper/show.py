@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from IPython.display import HTML, Markdown, display
@@ -12,12 +11,10 @@ from matplotlib.figure import Figure
 
 from advunlearn_lib.experiment.cells import BASE
 from advunlearn_lib.paper import claims, panels, plots, tables
+from advunlearn_lib.paper.item import Results
 from advunlearn_lib.paper.items import TABLES
 from advunlearn_lib.paper.prompts import panels_of
-
-if TYPE_CHECKING:
-    from advunlearn_lib.paper.item import Item
-    from advunlearn_lib.paper.reported import Result
+from advunlearn_lib.paper.reported import Result
 
 AXES = {"figure8": "first N text encoder layers trained", "figureA3": "retain weight gamma"}
 READ = (
@@ -27,14 +24,17 @@ READ = (
 )
 
 
-def show(item: Item) -> None:
-    """Compute and show all of an item, and keep its files."""
-    say(item.setting())
-    if item.name in TABLES or item.name == "figure2":
-        show_numbers(item)
-    show_pictures(item)
-    if item.results and (verdicts := item.verdicts()):
-        say(f"## What holds here\n\n{claims.RULE}\n\n{verdicts}\n\n{item.explanations()}")
+class Item(Results):
+    """One table or figure of the paper, as a notebook has it; an unknown name is a :class:`UserError`."""
+
+    def show(self) -> None:
+        """Compute and show all of it: numbers against the paper's, pictures, claims; keep its files."""
+        say(self.setting())
+        if self.name in TABLES or self.name == "figure2":
+            show_numbers(self)
+        show_pictures(self)
+        if self.results and (verdicts := self.verdicts()):
+            say(f"## What holds here\n\n{claims.RULE}\n\n{verdicts}\n\n{self.explanations()}")
 
 
 def say(text: str) -> None:
@@ -42,7 +42,7 @@ def say(text: str) -> None:
     display(Markdown(text))
 
 
-def show_numbers(item: Item) -> None:
+def show_numbers(item: Results) -> None:
     """The table, and what it says as a figure."""
     item.table()
     judged, features = item.claims(), item.profile.fid_features
@@ -56,7 +56,7 @@ def show_numbers(item: Item) -> None:
         item.save(figure)
 
 
-def own_figure(item: Item) -> Figure | None:
+def own_figure(item: Results) -> Figure | None:
     """The paper's figure of the item's numbers, if it is one."""
     if item.name == "figure2":
         title = f"{standing(item.results)}\n{item.name}, {item.stamp}"
@@ -68,7 +68,7 @@ def own_figure(item: Item) -> Figure | None:
     return plots.bars_and_line(item.results, labels, axis, title)
 
 
-def show_pictures(item: Item) -> None:
+def show_pictures(item: Results) -> None:
     """The item's panels, each with what its prompts are here."""
     for number, chosen in enumerate(panels_of(item.name)):
         if not number:
