@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import torch
 
-from advunlearn_lib.attacks.pictures import target_latents
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.unlearndiffatk import UnlearnDiffAtk
 from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.diffusion.pictures import target_latents
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.task import Task

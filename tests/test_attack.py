@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from advunlearn_lib.attacks import ph2p
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics.asr import attack_success_rate
 

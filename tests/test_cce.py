@@ -5,8 +5,8 @@ import torch
 
 from advunlearn_lib.attacks import cce
 from advunlearn_lib.attacks.cce import TEMPLATES as USUAL
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError, validated
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 
 FAST = Sampling("dpm++", 3, 5.0)

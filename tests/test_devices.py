@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.metrics.clip_score import clip_scores, load_clip
 from advunlearn_lib.metrics.judges import Classifier, load_judge
 from advunlearn_lib.profiles.pocket import POCKET

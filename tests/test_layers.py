@@ -45,6 +45,16 @@ def test_the_layers_are_all_there_is():
     assert named == there - {"__init__", "__pycache__"} and layers["exhaustive"]
 
 
+def test_both_drawings_of_the_house_are_the_contract():
+    layers = next(contract for contract in CONTRACTS if contract["type"] == "layers")["layers"]
+    guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## The house\n")[2].split("```")[1]
+    drawn = [line.partition("  ")[0] for line in guide.strip().splitlines()]
+    assert drawn == layers
+    page = (ROOT / "README.md").read_text().partition("| floor | what is there |")[2].partition("\n\n")[0]
+    rows = [re.findall(r"`(\w+)(?:/|\.py)`", line.split("|")[1]) for line in page.splitlines() if "`" in line]
+    assert [name for row in rows for name in row] == [n for layer in layers for n in layer.split(" | ")]
+
+
 @pytest.mark.parametrize(("file", "line", "broken"), [
     ("base/seeds.py", "from advunlearn_lib.experiment import study", "advunlearn_lib.base.seeds"),
     ("erasure/esd.py", "from advunlearn_lib.attacks import attack", "advunlearn_lib.erasure.esd"),

@@ -6,11 +6,12 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from advunlearn_lib.attacks.pictures import generate_pictures, target_latents
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics.quality import measure_quality
 

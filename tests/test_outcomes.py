@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt, result
+from advunlearn_lib.attacks.records import AttackResult, result
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.paper import Run, outcomes
 from advunlearn_lib.paper.reported import reported
 

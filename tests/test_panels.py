@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.paper import Item, Run, panels
 from advunlearn_lib.paper.items import ITEMS, TABLES

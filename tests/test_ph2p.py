@@ -5,9 +5,10 @@ import torch
 
 from advunlearn_lib.attacks import ph2p
 from advunlearn_lib.attacks.clip_features import picture_features
-from advunlearn_lib.attacks.pictures import generate_pictures
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.pictures import generate_pictures
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 
 FAST = Sampling("dpm++", 2, 3.0)

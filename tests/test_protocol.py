@@ -10,12 +10,13 @@ from PIL import Image
 
 from advunlearn_lib import api
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.pictures import generate_pictures, target_latents
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment import resolve
 from advunlearn_lib.experiment.cells import BASE, Row

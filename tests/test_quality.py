@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics import quality
 from advunlearn_lib.metrics.clip_score import clip_scores

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base import registry
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.erasure.loop import check_options, prepare, train
 from advunlearn_lib.erasure.method import Method, Options
 from advunlearn_lib.erasure.registry import METHODS

@@ -6,10 +6,11 @@ import torch
 from scipy.optimize import minimize
 
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.unlearndiffatk import SimplexSearch, UnlearnDiffAtk, project_to_simplex
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 
 FAST = Sampling("dpm++", 3, 5.0)

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.pictures import generate_pictures, judge_prompts
-from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPrompt, Judge, PromptResult, result
+from advunlearn_lib.attacks.records import AttackResult, Budget, PromptResult, result
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.attacks.watched import Watched
 from advunlearn_lib.base.errors import UserError
@@ -22,6 +21,8 @@ from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.quirks import check_quirks
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.pictures import generate_pictures, judge_prompts
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.diffusion.token_edit import check_room
 

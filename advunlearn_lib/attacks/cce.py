@@ -22,14 +22,15 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.pictures import generate_pictures
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.seeds import derived_seed, generator
 from advunlearn_lib.base.settings import marks
+from advunlearn_lib.diffusion.pictures import generate_pictures
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 SAMPLES = 16  # pictures a step (official: batches of 4, accumulated over 4)
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.attacks.unlearndiffatk import RESEEDED, AscendingTimesteps
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 
 @ATTACKS.register("P4D")

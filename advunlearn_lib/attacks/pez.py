@@ -16,10 +16,10 @@ from torch import Tensor
 from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.clip_features import picture_features
 from advunlearn_lib.attacks.p4d import nearest_by_cosine
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
 

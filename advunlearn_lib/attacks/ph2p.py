@@ -23,10 +23,10 @@ from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.clip_features import picture_features
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 EARLIEST, LATEST = 500, 900
 CLOSURES = 20  # gradients a step, each with a draw of (t, eps) of its own: L-BFGS's max_iter

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.pictures import generate_pictures
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.seeds import generator, prompt_seed
+from advunlearn_lib.diffusion.pictures import generate_pictures
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 
 class Search:

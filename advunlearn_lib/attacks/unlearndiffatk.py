@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.token_edit import with_prefix
 
 FIRST, LAST = 10, 990  # the paper's timesteps: 10, 30, ..., 990; a smaller budget spaces its own evenly

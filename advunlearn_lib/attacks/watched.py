@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import Judge
+from advunlearn_lib.diffusion.prompts import Judge
 
 ALIKE = 1 / 255  # mean difference of two pictures, of which an 8-bit file keeps nothing
 BLANK = (0.0, 0.5, 1.0)  # black, grey, white

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.data import official, prompt_files
@@ -16,6 +15,7 @@ from advunlearn_lib.diffusion import hub
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import SAMPLERS, Sampling
 from advunlearn_lib.diffusion.token_edit import check_words
 from advunlearn_lib.diffusion.weights import load_part

@@ -7,7 +7,7 @@ from typing import Any
 
 from advunlearn_lib.api import success_rates
 from advunlearn_lib.attacks.attack import Attack
-from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.experiment.card import Evaluation
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.images import from_arrays
 from advunlearn_lib.base.paths import DATA
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.profiles.schema import Profile, RetainList
 from advunlearn_lib.world.language import evaluation_caption
 from advunlearn_lib.world.render import STYLE_NAMES, Scene

@@ -14,10 +14,10 @@ from pathlib import Path
 import pooch
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.data.prompt_files import read_prompts
 from advunlearn_lib.data.reference import read_reference, reference_key
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.profiles.schema import Profile, RetainList
 

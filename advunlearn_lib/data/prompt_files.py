@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import check_seed
 from advunlearn_lib.base.settings import LARGEST_SEED, STRONGEST
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import check_guidance
 
 KINDS = (".csv", ".tsv", ".jsonl", ".txt")

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.profiles.schema import Profile, RetainList
 

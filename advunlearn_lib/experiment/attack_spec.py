@@ -11,12 +11,13 @@ from pydantic import Field, PlainSerializer, SerializeAsAny, field_serializer
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import BATCH, Attack
-from advunlearn_lib.attacks.pictures import judge_prompts, target_latents
-from advunlearn_lib.attacks.records import AttackResult, Budget, EvaluationPrompt, Judge
+from advunlearn_lib.attacks.records import AttackResult, Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import Recipe, fingerprint
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.pictures import judge_prompts, target_latents
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.erasure_spec import ModelKey
 from advunlearn_lib.experiment.spec import Frozen, Spec, Where

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.keys import Recipe
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.attack_spec import whole
 from advunlearn_lib.experiment.erasure_spec import ModelKey

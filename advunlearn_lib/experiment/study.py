@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import BATCH
-from advunlearn_lib.attacks.records import AttackResult, EvaluationPrompt
+from advunlearn_lib.attacks.records import AttackResult
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import fingerprint
@@ -24,6 +24,7 @@ from advunlearn_lib.base.store import Cache, Store
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.weights import load_part
 from advunlearn_lib.experiment.attack_spec import AttackSpec, PromptsSpec
 from advunlearn_lib.experiment.cells import Cell, Row

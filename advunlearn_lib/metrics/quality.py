@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from advunlearn_lib.attacks.pictures import generate_pictures
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.pictures import generate_pictures
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics.clip_score import check_count, clip_scores
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from advunlearn_lib.attacks.pictures import judge_prompts
-from advunlearn_lib.attacks.records import EvaluationPrompt
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
+from advunlearn_lib.diffusion.pictures import judge_prompts
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference, compare_rates

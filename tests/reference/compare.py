@@ -4,9 +4,10 @@ import copy
 
 import torch
 
-from advunlearn_lib.attacks.records import Budget, EvaluationPrompt
+from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.seeds import generator, prompt_seed
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.paths import run_path

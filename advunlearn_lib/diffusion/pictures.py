@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from advunlearn_lib.attacks.records import EvaluationPrompt, Judge
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.diffusion.microbatch import in_memory
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
 
 
