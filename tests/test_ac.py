@@ -58,7 +58,7 @@ def test_pictures_are_of_the_anchors_and_two_in_three_prompts_begin_with_the_sty
     monkeypatch.setattr(
         type(model), "generate", lambda self, texts, *rest: made.extend(texts) or plain(self, texts, *rest)
     )
-    method = prepare("ac", church(model, names=["monet"], anchors=ANCHORS, made={}), OPTIONS)
+    method = prepare("ac", church(model, names=["monet"], made={}), OPTIONS | {"anchors": ANCHORS})
     assert made == [anchor for anchor in ANCHORS for _ in range(2)]
     texts = [template.format(anchor="a dog", name="monet") for template in OFFICIAL]
     assert texts == ["a dog, in the style of monet", *["in monet's style, a dog"] * 2]

@@ -6,7 +6,7 @@ import importlib.util
 import pytest
 
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.execute import doctor, dry_run
+from advunlearn_lib.execute import doctor
 from advunlearn_lib.execute.doctor import findings
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
@@ -45,7 +45,7 @@ def not_full(monkeypatch):
     def never(*_):
         raise AssertionError("the dry run was begun")
 
-    monkeypatch.setattr(dry_run, "print_dry_run", never)
+    monkeypatch.setattr("advunlearn_lib.cli.doctor.print_dry_run", never)
 
 
 def test_what_is_missing_is_said_with_the_remedy(no_network, tmp_path):
@@ -115,6 +115,6 @@ def test_a_full_disk_counts(not_full, no_network, monkeypatch, capsys):
 ])  # fmt: skip
 def test_full_also_runs_everything_once(no_network, monkeypatch, findings_fine, dry_run_fine, code):
     ran = []
-    monkeypatch.setattr(doctor, "print_findings", lambda *_: findings_fine)
-    monkeypatch.setattr(dry_run, "print_dry_run", lambda *_: ran.append(1) or dry_run_fine)
+    monkeypatch.setattr("advunlearn_lib.cli.doctor.print_findings", lambda *_: findings_fine)
+    monkeypatch.setattr("advunlearn_lib.cli.doctor.print_dry_run", lambda *_: ran.append(1) or dry_run_fine)
     assert main(["doctor", "--full"]) == code and ran == [1]

@@ -68,9 +68,10 @@ def test_only_the_plain_run_is_published(more, tmp_path, monkeypatch, capsys):
 
 def test_publish_alone_writes_the_committed_results(monkeypatch):
     written = []
-    monkeypatch.setattr(
-        "advunlearn_lib.paper.notebook.execute", lambda _, parameters: written.append(parameters["out"])
-    )
+    for module in ("items", "beyond"):
+        monkeypatch.setattr(
+            f"advunlearn_lib.cli.{module}.execute", lambda _, parameters: written.append(parameters["out"])
+        )
     monkeypatch.setattr("advunlearn_lib.cli.runs.writable", lambda kind, folder: folder)
     told = []
     monkeypatch.setattr("advunlearn_lib.paper.outcomes.write", lambda run, items: told.append((run, items)))

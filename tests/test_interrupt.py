@@ -70,9 +70,9 @@ def test_a_stopped_run_leaves_nobody_behind(own_store, tmp_path, item):
     shutil.rmtree(Store(own_store / QUICK.name).folder("erase", missing))  # to be trained
     store = own_store if item == "table1" else tmp_path / "empty"
     words = [item, "--quick", "--out", str(tmp_path / "o u t")]
+    own = {"ADVUNLEARN_STORE": str(store), "OMP_WAIT_POLICY": "passive", "ADVUNLEARN_PROGRESS": "bar"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "advunlearn_lib.cli", *words],
-        cwd=ROOT, env=os.environ | {"ADVUNLEARN_STORE": str(store), "OMP_WAIT_POLICY": "passive"},
+        [sys.executable, "-m", "advunlearn_lib.cli", *words], cwd=ROOT, env=os.environ | own,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for_a_worker(process, "erase:")

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.paths import DATA, FIGURES
-from advunlearn_lib.cli import pocket as command
+from advunlearn_lib.cli import pocket_train as command
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.pocket import common, train, training_set
 

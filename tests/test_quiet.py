@@ -12,7 +12,6 @@ from advunlearn_lib.base import progress
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.execute import pool
-from advunlearn_lib.experiment.cells import Cell, Row
 
 LOADED = """
 from advunlearn_lib import load_clip, load_judge, load_model
@@ -38,7 +37,7 @@ def follow_two(monkeypatch, style):
     for method in ("ESD", "UCE"):
         future = Future()
         future.set_result(None)
-        futures[future] = Cell(Row("Church", method), "UnlearnDiffAtk", "asr")
+        futures[future] = f"UnlearnDiffAtk on church erased by {method}"
     pool.follow(futures, SimpleQueue(), "table 7")
 
 
@@ -46,12 +45,12 @@ def test_a_headless_run_says_a_line_a_finished_cell(monkeypatch, capsys):
     follow_two(monkeypatch, "lines")
     lines = capsys.readouterr().err.splitlines()
     assert {line.split(" ", 3)[3] for line in lines} == {
-        "Church ESD UnlearnDiffAtk asr", "Church UCE UnlearnDiffAtk asr",
+        "UnlearnDiffAtk on church erased by ESD", "UnlearnDiffAtk on church erased by UCE",
     }  # fmt: skip
     assert [line.split(" ", 3)[:3] for line in lines] == [["table", "7:", "1/2"], ["table", "7:", "2/2"]]
     follow_two(monkeypatch, "bar")
     bar = capsys.readouterr().err
-    assert "2/2" in bar and "Church" not in bar
+    assert "2/2" in bar and "church" not in bar
 
 
 @pytest.mark.parametrize("error", [UserError("seeds must be at least 1, not 0"), ValueError("a fault")])

@@ -1,7 +1,7 @@
 """How work is followed: a widget in a notebook a person has open, a bar on a terminal, else lines.
 
-``reproduce.sh`` says to the kernels it starts which, in ADVUNLEARN_PROGRESS: "bar", or "lines" where nobody
-watches. Then a finished cell is one line and there are no bars.
+``reproduce.sh`` says to the kernels it starts which, unless it was told itself, in ADVUNLEARN_PROGRESS:
+"bar", or "lines" where nobody watches. Then a finished cell is one line and there are no bars.
 """
 
 from __future__ import annotations

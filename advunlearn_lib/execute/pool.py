@@ -23,7 +23,10 @@ from advunlearn_lib.base.progress import say, tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.execute.preflight import preflight
+from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.experiment.distributed import processes
+from advunlearn_lib.experiment.erasure_spec import ModelSpec
+from advunlearn_lib.experiment.picture_specs import QualitySpec
 from advunlearn_lib.experiment.study import Study
 
 
@@ -131,4 +134,11 @@ def set_up(lines: SimpleQueue[tuple[int, str]], free: SimpleQueue[str], threads:
 
 def compute_one(job: Job, root: Path) -> None:
     """One cell, in a worker."""
-    Study(job.profile, Store(root)).compute(job.spec)
+    study = Study(job.profile, Store(root))
+    match job.spec:
+        case ModelSpec():
+            study.load(job.spec)
+        case AttackSpec():
+            study.attacked(job.spec)
+        case QualitySpec():
+            study.measured(job.spec)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from advunlearn_lib.attacks.attack import BATCH
 from advunlearn_lib.attacks.records import AttackResult
-from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.paths import store_root
@@ -54,6 +53,7 @@ class Study:
         self.store = store or Store(store_root(profile.name))
         self._bases: dict[str, LatentDiffusion] = {}
         self._models: dict[str, LatentDiffusion] = {}
+        self._clips: dict[str, Any] = {}
         self._records: dict[str, Record] = {}
 
     @cached_property
@@ -66,15 +66,11 @@ class Study:
         """The network whose features FID uses."""
         return load_features(self.profile.judge(self.profile.fid_features), self.device)
 
-    @cached_property
-    def clip(self) -> Any:
-        """CLIP model and processor."""
-        return load_clip(self.profile.clip, self.device)
-
-    @cached_property
-    def attack_clip(self) -> Any:
-        """CLIP model and processor of the attacks that need one."""
-        return load_clip(self.profile.attack_clip, self.device)
+    def clip(self, where: str) -> Any:
+        """CLIP model and processor: the score's, or an attack's."""
+        if where not in self._clips:
+            self._clips[where] = load_clip(where, self.device)
+        return self._clips[where]
 
     def record(self, spec: Spec) -> Record | None:
         """What the store holds of a finished cell; it is read once."""
@@ -90,16 +86,6 @@ class Study:
         if (record := self.record(spec)) is None:
             record = shared_cell(self.store, spec.KIND, spec.recipe, compute, together)
         return record
-
-    def compute(self, spec: ModelSpec | AttackSpec | QualitySpec) -> None:
-        """See to it that the store holds the cell."""
-        match spec:
-            case ModelSpec():
-                self.load(spec)
-            case AttackSpec():
-                self.attacked(spec)
-            case QualitySpec():
-                self.measured(spec)
 
     # -- models ------------------------------------------------------------------------------------------
 
@@ -194,7 +180,7 @@ class Study:
         def compute(folder: Path) -> dict[str, Any]:
             assert spec.model is not None and spec.prompts.judge is not None
             prompts, targets = self.prompts_of(spec.prompts), self.targets(spec.prompts)
-            clip = self.attack_clip if ATTACKS[spec.attack].NEEDS_CLIP else None
+            clip = self.clip(spec.clip) if spec.clip else None
             judge, batch = spec.prompts.judge.load(self.device), min(self.profile.batch, BATCH)
             run = spec.on(self.load(spec.model), judge, self.base(), clip, batch)
             return spec.run(run, prompts, targets, split_work).model_dump()
@@ -214,7 +200,7 @@ class Study:
             assert spec.model is not None
             model = self.load(spec.model)  # before the work is split: processes wait for each other here
             captions, reference = self.captions(spec.avoid), self.reference(spec.avoid)
-            networks, batch = (self.clip, self.features), self.profile.batch
+            networks, batch = (self.clip(spec.clip), self.features), self.profile.batch
             estimates = spec.run(model, captions, *networks, reference, batch, split_work, folder / KEPT)
             return {metric: estimate.model_dump() for metric, estimate in estimates.items()}
 

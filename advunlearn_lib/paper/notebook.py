@@ -32,7 +32,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
 
     Raises :class:`UserError` and ``KeyboardInterrupt`` where the kernel did.
     """
-    os.environ["ADVUNLEARN_PROGRESS"] = style_here()
+    os.environ.setdefault("ADVUNLEARN_PROGRESS", style_here())
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
