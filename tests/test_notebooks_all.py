@@ -22,6 +22,7 @@ from advunlearn_lib.paper.items import BEYOND, ITEMS, TABLES
 from advunlearn_lib.paper.notebook import main
 from advunlearn_lib.paper.prompts import panels_of
 from advunlearn_lib.paper.reported import reported
+from advunlearn_lib.paper.show import AXES
 from advunlearn_lib.paper.tables import COLUMNS
 
 NAMES = (*ITEMS, *BEYOND)
@@ -85,7 +86,10 @@ def expected_pictures(name):
     """The panels, the table's dots, and the notebook's own analysis."""
     own = {f"{name}{suffix}" for suffix in OWN.get(name, ())}
     dots = {f"{name}-dots"} if name.startswith("table") or name == "figure2" else set()
-    return own | dots | {f"{name}{panel.suffix}" for panel in panels_of(name) if name in ITEMS}
+    panels = {f"{name}{panel.suffix}" for panel in panels_of(name) if name in ITEMS}
+    if name in AXES:  # the paper's own figure, and the panel beside it
+        panels |= {f"{name}-pictures"}
+    return own | dots | panels
 
 
 def check_pictures(folder):

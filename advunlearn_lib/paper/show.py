@@ -78,7 +78,8 @@ def show_pictures(item: Results) -> None:
         if any(prompt.paper != prompt.emoji for prompt in prompts):
             mapping = panels.mapping(item, rows[0].concept, prompts)
             display(HTML(mapping.to_html(index=False, border=0)))
-        item.save(panels.panel(item, rows, prompts), chosen.suffix)
+        suffix = chosen.suffix or ("-pictures" if item.name in AXES else "")  # beside the paper's own figure
+        item.save(panels.panel(item, rows, prompts), suffix)
 
 
 def heading(name: str) -> str:
