@@ -124,6 +124,8 @@ def test_list_methods_shows_every_method_with_its_options(capsys):
             ["quirk", quirk] for quirk in quirks
         ]
     assert "iterations=1000" in " ".join(lines) and "attack_steps=30" in " ".join(lines)
+    (layout,) = [line for line in lines if line.startswith("layout=")]
+    assert layout.endswith(" [paper, table A4]")  # where a value is from
 
 
 def test_list_attacks_shows_every_attack_and_the_budget(capsys):

@@ -20,6 +20,7 @@ class Marks(TypedDict, total=False):
     smallest: Any  # its value in a dry run
     at_once: bool  # samples that a step holds in memory together
     room: bool  # tokens that a concept's prompt must leave room for
+    source: str  # where its value is from: the paper, an official code, or *ours*
     named: bool  # the concept's name, where nothing else is said
 
 

@@ -39,8 +39,9 @@ def list_fields(options: Any, fields: dict[str, Any]) -> None:
     for name, field in fields.items():
         inherited = (cls.model_fields.get(name) for cls in options.__mro__ if hasattr(cls, "model_fields"))
         meaning = next((other.description for other in inherited if other and other.description), "")
+        source = (field.json_schema_extra or {}).get("source", "")
         if name != "quirks":
-            print(f"  {line(f'{name}={field.default}', meaning)}")
+            print(f"  {line(f'{name}={field.default}', meaning)}{f' [{source}]' if source else ''}")
 
 
 def summary(cls: type) -> str:

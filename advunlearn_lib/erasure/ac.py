@@ -31,15 +31,29 @@ OFFICIAL = ("{anchor}, in the style of {name}", "in {name}'s style, {anchor}", "
 class ACOptions(PictureOptions):
     """AC's options."""
 
-    group: str = "xattn-strict"  # official cross-attn
-    iterations: int = Field(100, ge=0)  # official, styles
-    # official 2e-6 for each of 8 pictures (--scale_lr)
-    lr: float = Field(1.6e-5, gt=0, description="learning rate")
-    batch: int = Field(8, ge=1, description="pictures a step")  # official, 2 GPUs of 4
-    # 1000 official pictures of 200 prompts
-    per_prompt: int = Field(5, ge=1, description="pictures of each anchor")
-    sampling_steps: int = Field(25, ge=1, description="denoising steps of these pictures")  # official
-    guidance_scale: float = Field(6.0, ge=0, description="of these pictures")  # official
+    group: str = Field("xattn-strict", json_schema_extra=marks(source="official cross-attn"))
+    iterations: int = Field(100, ge=0, json_schema_extra=marks(source="official, styles"))
+    lr: float = Field(
+        1.6e-05,
+        gt=0,
+        description="learning rate",
+        json_schema_extra=marks(source="official 2e-6 for each of 8 pictures (--scale_lr)"),
+    )
+    batch: int = Field(
+        8, ge=1, description="pictures a step", json_schema_extra=marks(source="official, 2 GPUs of 4")
+    )
+    per_prompt: int = Field(
+        5,
+        ge=1,
+        description="pictures of each anchor",
+        json_schema_extra=marks(source="1000 official pictures of 200 prompts"),
+    )
+    sampling_steps: int = Field(
+        25, ge=1, description="denoising steps of these pictures", json_schema_extra=marks(source="official")
+    )
+    guidance_scale: float = Field(
+        6.0, ge=0, description="of these pictures", json_schema_extra=marks(source="official")
+    )
     anchors: tuple[str, ...] = Field(
         (), description="prompts P without the style", json_schema_extra=marks(smallest=("a painting",))
     )

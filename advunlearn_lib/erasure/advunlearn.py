@@ -41,49 +41,79 @@ class AdvUnlearnOptions(ESDOptions):
         "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
     }
 
-    component: str = "text_encoder"  # paper: its main results
-    group: str = "full"  # official default text_encoder_full
-    # paper, set-up of training
+    component: str = Field("text_encoder", json_schema_extra=marks(source="paper: its main results"))
+    group: str = Field("full", json_schema_extra=marks(source="official default text_encoder_full"))
     attack_steps: int = Field(
         30,
         ge=0,
         description="K of the inner attack; 1 is Fast AT, 0 no attack",
-        json_schema_extra=marks(smallest=2),
+        json_schema_extra=marks(smallest=2, source="paper, set-up of training"),
     )
-    # paper, set-up of training
-    attack_lr: float = Field(1e-3, gt=0, description="rate of the inner attack")
-    # paper: gradient descent for K = 30, the gradient's sign for Fast AT alone
+    attack_lr: float = Field(
+        0.001,
+        gt=0,
+        description="rate of the inner attack",
+        json_schema_extra=marks(source="paper, set-up of training"),
+    )
     attack_step: Literal["gradient", "sign"] = Field(
-        "gradient", description="what the rate multiplies: the gradient, or its sign in each coordinate"
+        "gradient",
+        description="what the rate multiplies: the gradient, or its sign in each coordinate",
+        json_schema_extra=marks(
+            source="paper: gradient descent for K = 30, the gradient's sign for Fast AT alone"
+        ),
     )
-    # paper, set-up of training: one prefix token
-    attack_tokens: int = Field(1, ge=1, description="adversarial tokens", json_schema_extra=marks(room=True))
-    # paper, table A4
-    layout: Layout = Field("prefix", description="where they stand: prefix, suffix, replace, add")
-    # official README's command for nudity (the code's default: latest)
-    init: Literal["random", "latest"] = Field("random", description="where an inner attack starts")
-    # official default; the paper has none, whether its numbers had is *unknown*
+    attack_tokens: int = Field(
+        1,
+        ge=1,
+        description="adversarial tokens",
+        json_schema_extra=marks(room=True, source="paper, set-up of training: one prefix token"),
+    )
+    layout: Layout = Field(
+        "prefix",
+        description="where they stand: prefix, suffix, replace, add",
+        json_schema_extra=marks(source="paper, table A4"),
+    )
+    init: Literal["random", "latest"] = Field(
+        "random",
+        description="where an inner attack starts",
+        json_schema_extra=marks(source="official README's command for nudity (the code's default: latest)"),
+    )
     warm_up: int = Field(
-        200, ge=0, description="first iterations, without attack", json_schema_extra=marks(smallest=0)
+        200,
+        ge=0,
+        description="first iterations, without attack",
+        json_schema_extra=marks(
+            smallest=0, source="official default; the paper has none, whether its numbers had is *unknown*"
+        ),
     )
-    # paper, set-up of training
     retain_weight: float = Field(
-        0.3, ge=0, description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)"
+        0.3,
+        ge=0,
+        description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)",
+        json_schema_extra=marks(source="paper, set-up of training"),
     )
-    # paper, set-up of training
     retain_batch: int = Field(
-        5, ge=1, description="retain prompts a step", json_schema_extra=marks(at_once=True)
+        5,
+        ge=1,
+        description="retain prompts a step",
+        json_schema_extra=marks(at_once=True, source="paper, set-up of training"),
     )
-    # ours: a prompt is drawn 20 times in 1000 iterations, each time with new noise in the official code
     retain_per_prompt: int = Field(
         2,
         ge=1,
         description="sampling paths kept for each retain prompt",
-        json_schema_extra=marks(scaled=True, smallest=1),
+        json_schema_extra=marks(
+            scaled=True,
+            smallest=1,
+            source="ours; a prompt is drawn 20 times in 1000 iterations, officially with new noise each time",
+        ),
     )
-    # official: new noise at each step of the attack, and again for the loss
     same_path: bool = Field(
-        False, description="the attack's steps and the loss after it walk one sampling path of the prompt"
+        False,
+        description="the attack's steps and the loss after it walk one sampling path of the prompt",
+        json_schema_extra=marks(
+            source="official: new noise at each step of the attack, and again for the loss"
+        ),
     )
 
     def official_quirks(self) -> frozenset[str]:

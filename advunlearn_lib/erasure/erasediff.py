@@ -30,13 +30,25 @@ class EraseDiffOptions(RelabellingOptions):
         "discarded_inner_loop": "the inner steps change nothing and lambda is 1"
     }
 
-    group: str = "noxattn"  # official nudity script
-    iterations: int = Field(160, ge=0)  # official README: step 160 is enough (nudity)
-    batch: int = Field(16, ge=1, description="pictures a step")  # official nudity script
-    # official nudity script: K passes
-    inner_steps: int = Field(2, ge=1, description="K", json_schema_extra=marks(smallest=1))
-    # *unknown*: the official code has no barrier
-    eta: float = Field(1.0, gt=0, description="of the barrier")
+    group: str = Field("noxattn", json_schema_extra=marks(source="official nudity script"))
+    iterations: int = Field(
+        160, ge=0, json_schema_extra=marks(source="official README: step 160 is enough (nudity)")
+    )
+    batch: int = Field(
+        16, ge=1, description="pictures a step", json_schema_extra=marks(source="official nudity script")
+    )
+    inner_steps: int = Field(
+        2,
+        ge=1,
+        description="K",
+        json_schema_extra=marks(smallest=1, source="official nudity script: K passes"),
+    )
+    eta: float = Field(
+        1.0,
+        gt=0,
+        description="of the barrier",
+        json_schema_extra=marks(source="*unknown*: the official code has no barrier"),
+    )
     pseudo: str = Field("", description="a prompt whose answer is learned instead of the surrogate's")
 
 

@@ -31,24 +31,38 @@ class ESDOptions(Options):
         "layer_prefix_match": "'first N layers' also trains layers 10 and 11 for N >= 2",
     }
 
-    # paper, set-up of training
-    eta: float = Field(1.0, gt=0, description="negative guidance: how far beyond the empty prompt's answer")
-    # official AdvUnlearn and ESD (2023): 50 DDIM steps
-    steps: int = Field(
-        50, ge=2, description="DDIM steps of the sampling path", json_schema_extra=marks(smallest=2)
+    eta: float = Field(
+        1.0,
+        gt=0,
+        description="negative guidance: how far beyond the empty prompt's answer",
+        json_schema_extra=marks(source="paper, set-up of training"),
     )
-    # official AdvUnlearn and ESD: start guidance 3
-    guidance_scale: float = Field(3.0, ge=0, description="of the sampling path")
-    # ours: 100 paths of 50 states stand for fresh ones at each of 1000 steps
+    steps: int = Field(
+        50,
+        ge=2,
+        description="DDIM steps of the sampling path",
+        json_schema_extra=marks(smallest=2, source="official AdvUnlearn and ESD (2023): 50 DDIM steps"),
+    )
+    guidance_scale: float = Field(
+        3.0,
+        ge=0,
+        description="of the sampling path",
+        json_schema_extra=marks(source="official AdvUnlearn and ESD: start guidance 3"),
+    )
     per_prompt: int = Field(
         100,
         ge=1,
         description="sampling paths kept for each concept prompt",
-        json_schema_extra=marks(scaled=True, smallest=1),
+        json_schema_extra=marks(
+            scaled=True,
+            smallest=1,
+            source="ours: 100 paths of 50 states stand for fresh ones at each of 1000 steps",
+        ),
     )
-    # official ESD (2025) samples from the frozen model too
     resample: bool = Field(
-        False, description="sample from fresh noise at each draw, as the official code does; no path is kept"
+        False,
+        description="sample from fresh noise at each draw, as the official code does; no path is kept",
+        json_schema_extra=marks(source="official ESD (2025) samples from the frozen model too"),
     )
 
 

@@ -17,6 +17,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from pydantic import Field
 from torch import Tensor
 
+from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import token_count
 from advunlearn_lib.erasure.pictures import PictureMethod, PictureOptions
 from advunlearn_lib.erasure.registry import METHODS
@@ -30,10 +31,16 @@ class FMNOptions(PictureOptions):
         "padding_positions": "all padding is suppressed too, as padding is the end token in SD v1.4"
     }
 
-    iterations: int = Field(35, ge=0)  # official attn.yaml
-    lr: float = Field(2e-6, gt=0, description="learning rate")  # official attn.yaml
-    # official data: a handful a concept
-    per_prompt: int = Field(8, ge=1, description="pictures kept for each concept prompt")
+    iterations: int = Field(35, ge=0, json_schema_extra=marks(source="official attn.yaml"))
+    lr: float = Field(
+        2e-06, gt=0, description="learning rate", json_schema_extra=marks(source="official attn.yaml")
+    )
+    per_prompt: int = Field(
+        8,
+        ge=1,
+        description="pictures kept for each concept prompt",
+        json_schema_extra=marks(source="official data: a handful a concept"),
+    )
 
 
 @METHODS.register("fmn")

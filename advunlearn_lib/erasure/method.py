@@ -30,17 +30,20 @@ class Options(Settings):
 
     component: str = Field("unet", description="the part that is trained: unet or text_encoder")
     group: str = Field("noxattn", description="which of its weights (erasure/parameters.py)")
-    # paper, set-up of training
     iterations: int = Field(
-        1000, ge=0, description="optimiser steps", json_schema_extra=marks(scaled=True, smallest=2)
+        1000,
+        ge=0,
+        description="optimiser steps",
+        json_schema_extra=marks(scaled=True, smallest=2, source="paper, set-up of training"),
     )
-    lr: float = Field(1e-5, gt=0, description="learning rate")  # paper, set-up of training
-    # paper, set-up of training
+    lr: float = Field(
+        1e-05, gt=0, description="learning rate", json_schema_extra=marks(source="paper, set-up of training")
+    )
     batch: int = Field(
         1,
         ge=1,
         description="samples a step, each with a prompt and a noise level of its own",
-        json_schema_extra=marks(smallest=1, at_once=True),
+        json_schema_extra=marks(smallest=1, at_once=True, source="paper, set-up of training"),
     )
     quirks: Quirks = frozenset()
 

@@ -27,18 +27,24 @@ class PictureOptions(Options):
     """How many pictures, and how they are made."""
 
     group: str = "full"
-    # SalUn's authors: 800
     per_prompt: int = Field(
         800,
         ge=1,
         description="pictures of each forget prompt",
-        json_schema_extra=marks(scaled=True, smallest=1),
+        json_schema_extra=marks(scaled=True, smallest=1, source="SalUn's authors: 800"),
     )
-    # *unknown*: diffusers' default
     sampling_steps: int = Field(
-        50, ge=1, description="denoising steps of these pictures", json_schema_extra=marks(smallest=2)
+        50,
+        ge=1,
+        description="denoising steps of these pictures",
+        json_schema_extra=marks(smallest=2, source="*unknown*: diffusers' default"),
     )
-    guidance_scale: float = Field(7.5, ge=0, description="of these pictures")  # *unknown*: diffusers' default
+    guidance_scale: float = Field(
+        7.5,
+        ge=0,
+        description="of these pictures",
+        json_schema_extra=marks(source="*unknown*: diffusers' default"),
+    )
 
 
 @dataclass(frozen=True)
@@ -129,12 +135,11 @@ class PictureMethod(Method):
 class RelabellingOptions(PictureOptions):
     """A picture method's options, and how many pictures of what remains."""
 
-    # SalUn's authors: 800
     remain_per_prompt: int = Field(
         800,
         ge=1,
         description="pictures of each remain prompt",
-        json_schema_extra=marks(scaled=True, smallest=1),
+        json_schema_extra=marks(scaled=True, smallest=1, source="SalUn's authors: 800"),
     )
 
 

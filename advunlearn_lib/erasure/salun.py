@@ -30,16 +30,28 @@ class SalUnOptions(RelabellingOptions):
         "guided_mask": "the mask's gradient is of the guided prediction, scale 7.5"
     }
 
-    iterations: int = Field(100, ge=0)  # official: one epoch of 800 pictures (nudity)
-    batch: int = Field(8, ge=1, description="pictures a step")  # official
-    alpha: float = Field(0.1, ge=0, description="weight of the remaining pictures' loss")  # official, nudity
-    share: float = Field(0.5, gt=0, le=1, description="share of weights that may move")  # official
-    # official: one epoch
+    iterations: int = Field(
+        100, ge=0, json_schema_extra=marks(source="official: one epoch of 800 pictures (nudity)")
+    )
+    batch: int = Field(8, ge=1, description="pictures a step", json_schema_extra=marks(source="official"))
+    alpha: float = Field(
+        0.1,
+        ge=0,
+        description="weight of the remaining pictures' loss",
+        json_schema_extra=marks(source="official, nudity"),
+    )
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of weights that may move",
+        json_schema_extra=marks(source="official"),
+    )
     mask_batches: int = Field(
         100,
         ge=1,
         description="batches that the mask's gradient is summed over",
-        json_schema_extra=marks(smallest=1),
+        json_schema_extra=marks(smallest=1, source="official: one epoch"),
     )
 
 

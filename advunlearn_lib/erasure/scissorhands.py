@@ -35,26 +35,46 @@ class ScissorHandsOptions(RelabellingOptions):
         "self_attention_only": "weights are drawn anew only in self-attention of output blocks 4 and 7",
     }
 
-    iterations: int = Field(250, ge=0)  # official: 5 epochs of 800 pictures (nudity)
-    batch: int = Field(16, ge=1, description="pictures a step")  # official, nudity
-    sparsity: float = Field(0.995, gt=0, lt=1, description="share of weights that stay")  # official, nudity
-    # official: relabel for nudity
-    heal: Literal["relabel", "ascend"] = Field(
-        "relabel", description="how forgetting goes on (ascend: objects)"
+    iterations: int = Field(
+        250, ge=0, json_schema_extra=marks(source="official: 5 epochs of 800 pictures (nudity)")
     )
-    beta: float = Field(0.1, ge=0, description="weight of forgetting while healing")  # official
-    # official: plain for nudity
-    guided_cut: bool = Field(False, description="the sensitivity is the guided loss's (objects)")
-    # official
+    batch: int = Field(
+        16, ge=1, description="pictures a step", json_schema_extra=marks(source="official, nudity")
+    )
+    sparsity: float = Field(
+        0.995,
+        gt=0,
+        lt=1,
+        description="share of weights that stay",
+        json_schema_extra=marks(source="official, nudity"),
+    )
+    heal: Literal["relabel", "ascend"] = Field(
+        "relabel",
+        description="how forgetting goes on (ascend: objects)",
+        json_schema_extra=marks(source="official: relabel for nudity"),
+    )
+    beta: float = Field(
+        0.1,
+        ge=0,
+        description="weight of forgetting while healing",
+        json_schema_extra=marks(source="official"),
+    )
+    guided_cut: bool = Field(
+        False,
+        description="the sensitivity is the guided loss's (objects)",
+        json_schema_extra=marks(source="official: plain for nudity"),
+    )
     snip_batches: int = Field(
         10,
         ge=1,
         description="batches that the sensitivity is summed over",
-        json_schema_extra=marks(smallest=1),
+        json_schema_extra=marks(smallest=1, source="official"),
     )
-    # official: 0 for nudity
     redraw_slope: float = Field(
-        0.0, ge=0, description="slope a of the Kaiming-uniform values drawn anew (objects: sqrt 5)"
+        0.0,
+        ge=0,
+        description="slope a of the Kaiming-uniform values drawn anew (objects: sqrt 5)",
+        json_schema_extra=marks(source="official: 0 for nudity"),
     )
 
 

@@ -38,22 +38,26 @@ class SPMOptions(ESDOptions):
     }
 
     group: str = "adapter"
-    iterations: int = Field(3000, ge=0)  # official
-    lr: float = Field(1e-4, gt=0, description="learning rate")  # official
-    steps: int = Field(30, ge=2, description="DDIM steps of the sampling path")  # official
-    # official
+    iterations: int = Field(3000, ge=0, json_schema_extra=marks(source="official"))
+    lr: float = Field(0.0001, gt=0, description="learning rate", json_schema_extra=marks(source="official"))
+    steps: int = Field(
+        30, ge=2, description="DDIM steps of the sampling path", json_schema_extra=marks(source="official")
+    )
     rate_warm_up: int = Field(
         500,
         ge=0,
         description="first iterations, in which the learning rate rises",
-        json_schema_extra=marks(scaled=True),
+        json_schema_extra=marks(scaled=True, source="official"),
     )
-    rate_cycles: int = Field(3, ge=1, description="cosines that it falls by after them")  # official
-    # official
+    rate_cycles: int = Field(
+        3, ge=1, description="cosines that it falls by after them", json_schema_extra=marks(source="official")
+    )
     anchor_batch: int = Field(
-        4, ge=1, description="random anchors a step", json_schema_extra=marks(at_once=True)
+        4, ge=1, description="random anchors a step", json_schema_extra=marks(at_once=True, source="official")
     )
-    anchor_weight: float = Field(1000.0, ge=0, description="weight of their loss")  # official
+    anchor_weight: float = Field(
+        1000.0, ge=0, description="weight of their loss", json_schema_extra=marks(source="official")
+    )
 
 
 @METHODS.register("spm")

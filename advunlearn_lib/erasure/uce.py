@@ -29,16 +29,36 @@ class UCEOptions(Options):
 
     group: str = "xattn-strict"
     iterations: int = Field(0, ge=0, le=0, json_schema_extra=marks(smallest=0))
-    version: Literal[2023, 2025] = Field(2023, description="which of the official codes")  # the paper's year
-    lam: float = Field(0.5, gt=0, description="how much the old weights count")  # official, both
-    erase_scale: float = Field(1.0, gt=0, description="... the concept")  # official, both
-    # official, both; in 2023 the empty prompt and the other artists are preserved anyway
-    preserve: bool = Field(False, description="keep the retain set's answers too")
+    version: Literal[2023, 2025] = Field(
+        2023, description="which of the official codes", json_schema_extra=marks(source="the paper's year")
+    )
+    lam: float = Field(
+        0.5,
+        gt=0,
+        description="how much the old weights count",
+        json_schema_extra=marks(source="official, both"),
+    )
+    erase_scale: float = Field(
+        1.0, gt=0, description="... the concept", json_schema_extra=marks(source="official, both")
+    )
+    preserve: bool = Field(
+        False,
+        description="keep the retain set's answers too",
+        json_schema_extra=marks(
+            source="official, both; in 2023 the empty prompt and the other artists are preserved anyway"
+        ),
+    )
     preserve_scale: float | None = Field(
-        None, ge=0, description="how much the n preserved texts count (null: max(0.1, 1/n); of 2025: 1)"
-    )  # official
-    # official, objects and unsafe
-    guide: str = Field("", description="what the concept's tokens are made to mean")
+        None,
+        ge=0,
+        description="how much the n preserved texts count (null: max(0.1, 1/n); of 2025: 1)",
+        json_schema_extra=marks(source="official"),
+    )
+    guide: str = Field(
+        "",
+        description="what the concept's tokens are made to mean",
+        json_schema_extra=marks(source="official, objects and unsafe"),
+    )
     also: tuple[str, ...] = Field((), description="texts that are edited besides the concept's prompts")
     preserved: tuple[str, ...] = Field(
         (), description="texts that the code of 2023 keeps too, but for the concept's own names"
