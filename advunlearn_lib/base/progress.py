@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ class Silent(plain):
 
 
 STYLE = os.environ.get("ADVUNLEARN_PROGRESS", "")
+if STYLE:  # a kernel of ours, which would say of its own tasks that they were pending when it was ended
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def bar_here() -> type[Any]:
