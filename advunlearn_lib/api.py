@@ -18,8 +18,9 @@ from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.base.seeds import check_seed
+from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.pictures import generate_pictures
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling

@@ -93,8 +93,8 @@ show("3-attack", "The judge sees the concept in", erased=after, attacked=broken)
 # %% [markdown]
 # ## Robustify
 # AdvUnlearn trains the part that reads, each step against words that bring the concept back just then,
-# while a retain set holds the rest in place. So few steps take a rate four times the tables'. The same
-# attack, anew:
+# while a retain set holds the rest in place. So few steps take a rate four times the tables', found by
+# trying: at the tables' own the attack broke more of these prompts than of ESD's. The same attack, anew:
 
 # %%
 retain = study.protocol.source.retain_set(concept.labels, RetainList())

@@ -1,5 +1,6 @@
 """What is left to compute, in which order and for how long; and whether the machine can, before it begins."""
 
+import pickle
 from collections import Counter
 from types import SimpleNamespace
 
@@ -77,3 +78,8 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_begun(tmp_path):
     jobs = [Job(POCKET.model_copy(update={"device": "cuda:99"}), PROTOCOL.model(ESD))]
     with pytest.raises(UserError, match="this machine has no device 'cuda:99'"):
         compute(jobs, Store(tmp_path), "test")
+
+
+def test_a_job_arrives_as_it_was_sent():
+    job = JOBS[0]
+    assert pickle.loads(pickle.dumps(job)) == job and not isinstance(job.spec, bytes)

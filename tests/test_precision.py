@@ -50,7 +50,7 @@ def test_a_model_that_trains_in_half_precision_has_fp32_weights(model, half):
                             (model.unet, model.text_encoder, model.pipeline.vae)):  # fmt: skip
         state = theirs.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
-    assert half.in_precision(torch.float16).unet is half.unet
+    assert half.in_precision(torch.float32).unet is half.unet
 
 
 def test_the_api_starts_from_the_weights_themselves(model, half):
@@ -102,3 +102,14 @@ def test_weights_that_are_rounded_already_are_refused():
     pipeline = StableDiffusionPipeline.from_pretrained(POCKET.base, dtype=torch.bfloat16)
     with pytest.raises(UserError, match=r"^a UNet2DConditionModel in bfloat16: load weights in float32 \("):
         LatentDiffusion(pipeline)
+
+
+@pytest.mark.parametrize("make", [
+    lambda model: load_model(POCKET.base, dtype=torch.float16),
+    lambda model: model.in_precision(torch.float16),
+])  # fmt: skip
+def test_another_precision_is_refused_in_one_line(model, make):
+    """The API met a StopIteration for it."""
+    with pytest.raises(UserError) as error:
+        api.erasure_spec(make(model), "church")
+    assert str(error.value) == "training does not compute in float16 (allowed: float32, bfloat16)"

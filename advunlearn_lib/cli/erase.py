@@ -17,9 +17,9 @@ from advunlearn_lib.cli.model_inputs import (
     sampling_of,
 )
 from advunlearn_lib.cli.success import measure_success
-from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.diffusion.device import DTYPES, device_named
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.experiment import resolve
 from advunlearn_lib.experiment.card import Evaluation

@@ -1,10 +1,12 @@
-"""Where networks live."""
+"""Where networks live, and what they compute in."""
 
 from __future__ import annotations
 
 import torch
 
 from advunlearn_lib.base.errors import UserError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def device_named(name: str = "auto") -> torch.device:
@@ -20,3 +22,11 @@ def device_named(name: str = "auto") -> torch.device:
             f"this machine has no device {name!r} (allowed: auto, cpu, cuda, cuda:1, ...)"
         ) from None
     return device
+
+
+def check_dtype(dtype: torch.dtype) -> torch.dtype:
+    """``dtype``, if training can compute in it. Raises :class:`UserError` otherwise."""
+    if dtype not in DTYPES.values():
+        given = str(dtype).removeprefix("torch.")
+        raise UserError(f"training does not compute in {given} (allowed: float32, bfloat16)")
+    return dtype

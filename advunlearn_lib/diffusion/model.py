@@ -20,11 +20,11 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
+from advunlearn_lib.diffusion.device import check_dtype
 from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
 
 
@@ -32,8 +32,8 @@ class LatentDiffusion:
     """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
     All weights are fp32, and so are latents, targets and pictures; ``dtype`` is what training computes in,
-    by autocast. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for weights in
-    another precision, which are rounded already, and for a schedule without betas.
+    by autocast. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for another dtype,
+    for weights in another precision, which are rounded already, and for a schedule without betas.
     """
 
     PIPELINE: ClassVar[Any] = StableDiffusionPipeline
@@ -45,7 +45,7 @@ class LatentDiffusion:
 
     def __init__(self, pipeline: Any, dtype: torch.dtype = torch.float32) -> None:
         pipeline.set_progress_bar_config(disable=True)
-        self.pipeline, self.dtype = pipeline, dtype
+        self.pipeline, self.dtype = pipeline, check_dtype(dtype)
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.alphas_cumprod = training_alphas(self.scheduler)
         self.micro_batch: int | None = None
@@ -103,7 +103,7 @@ class LatentDiffusion:
     def in_precision(self, dtype: torch.dtype) -> LatentDiffusion:
         """A model of the same parts that computes in ``dtype`` where it is trained."""
         model = self.with_parts()
-        model.dtype = dtype
+        model.dtype = check_dtype(dtype)
         return model
 
     def autocast(self) -> torch.autocast:

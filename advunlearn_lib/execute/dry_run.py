@@ -24,9 +24,9 @@ from transformers import CLIPConfig, CLIPImageProcessor
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.progress import tqdm
-from advunlearn_lib.diffusion.device import device_named
+from advunlearn_lib.diffusion.device import DTYPES, device_named
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.random_weights import write
 from advunlearn_lib.diffusion.sampling import Sampling

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ class Job(NamedTuple):
     spec: ModelSpec | AttackSpec | QualitySpec
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return received, (self.profile, pickle.dumps(self.spec))
+        return received, (Added(self.profile.added), self.profile, self.spec)
 
     def name(self) -> str:
         """What a line of progress calls it."""
@@ -47,11 +46,22 @@ class Job(NamedTuple):
         return spec.trained() if spec is not None else None
 
 
-def received(profile: Profile, spec: bytes) -> Job:
-    """A job in another process, which needs the user's own methods and attacks before it can read it."""
-    for file in profile.added:
+class Added(tuple[str, ...]):
+    """The user's own files, loaded first where a job arrives: its specification may be of them."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_all, (tuple(self),)
+
+
+def load_all(files: tuple[str, ...]) -> None:
+    """Register what ``files`` define, in a process that a job was sent to."""
+    for file in files:
         load_added(file)
-    return Job(profile, pickle.loads(spec))
+
+
+def received(_: None, profile: Profile, spec: ModelSpec | AttackSpec | QualitySpec) -> Job:
+    """A job that another process sent."""
+    return Job(profile, spec)
 
 
 def required_jobs(jobs: Sequence[Job]) -> dict[tuple[str, str], Job]:

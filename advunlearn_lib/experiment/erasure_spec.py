@@ -13,8 +13,9 @@ from pydantic import PlainSerializer, SerializeAsAny
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.base.store import Cache
+from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.diffusion.model import DTYPES, LatentDiffusion
+from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.weights import load_part
 from advunlearn_lib.erasure.loop import Trained, check_options, check_task, prepare, train
 from advunlearn_lib.erasure.method import Options
