@@ -16,11 +16,11 @@ import pandas as pd
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.paper.items import ITEMS, TABLES
-from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import AttackKey, Profile
+from advunlearn_lib.report.items import ITEMS, TABLES
+from advunlearn_lib.report.reported import reported
 
 # Of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak.
 MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}

@@ -11,7 +11,7 @@ import tempfile
 
 import pandas as pd
 
-from advunlearn_lib.paper.item import Item, Run
+from advunlearn_lib.report.item import Item, Run
 
 
 def reproduced(item: str, precision: str) -> pd.DataFrame:

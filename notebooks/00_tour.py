@@ -43,7 +43,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 
 # %%
 from advunlearn_lib import attack, erase, generate
-from advunlearn_lib.paper import Run, plots
+from advunlearn_lib.report import Run, plots
 from advunlearn_lib.profiles.schema import RetainList
 
 run = Run(profile, overrides, quick, seed, seeds, out)

@@ -33,7 +33,7 @@ seeds = 3  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from advunlearn_lib.paper import Run, deviations
+from advunlearn_lib.report import Run, deviations
 
 run = Run(profile, overrides, quick, seed, seeds, out)
 run.stamp

@@ -41,7 +41,7 @@ import numpy as np
 import pandas as pd
 
 from advunlearn_lib.experiment.samples import read_samples
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("figure2", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

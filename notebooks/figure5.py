@@ -36,7 +36,7 @@ seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %%
-from advunlearn_lib.paper import Item, Run, drift
+from advunlearn_lib.report import Item, Run, drift
 
 item = Item("figure5", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

@@ -43,7 +43,7 @@ import pandas as pd
 import seaborn as sns
 import torch
 
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("figure8", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

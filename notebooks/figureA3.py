@@ -40,7 +40,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from advunlearn_lib.paper import Item, Run, drift, plots
+from advunlearn_lib.report import Item, Run, drift, plots
 
 item = Item("figureA3", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

@@ -42,7 +42,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 # %%
 import pandas as pd
 
-from advunlearn_lib.paper import Item, Run
+from advunlearn_lib.report import Item, Run
 
 item = Item("table1", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

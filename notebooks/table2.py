@@ -41,8 +41,8 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 import pandas as pd
 
 from advunlearn_lib.experiment.samples import read_samples
-from advunlearn_lib.paper import Item, Run
-from advunlearn_lib.paper.reported import reported
+from advunlearn_lib.report import Item, Run
+from advunlearn_lib.report.reported import reported
 
 item = Item("table2", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

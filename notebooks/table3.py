@@ -46,7 +46,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 # %%
 import matplotlib.pyplot as plt
 
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("table3", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

@@ -44,7 +44,7 @@ import torch
 import torch.nn.functional as F
 
 from advunlearn_lib.erasure.loop import prepare
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("table4", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

@@ -43,7 +43,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("table8", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

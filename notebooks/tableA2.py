@@ -38,7 +38,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 # %%
 import pandas as pd
 
-from advunlearn_lib.paper import Item, Run, cost
+from advunlearn_lib.report import Item, Run, cost
 
 item = Item("tableA2", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

@@ -39,7 +39,7 @@ out = ""  # where the results go; empty: a folder of figures/ for this sort of r
 # %%
 import matplotlib.pyplot as plt
 
-from advunlearn_lib.paper import Item, Run, plots
+from advunlearn_lib.report import Item, Run, plots
 
 item = Item("tableA4", Run(profile, overrides, quick, seed, seeds, out))
 item.show()

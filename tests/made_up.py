@@ -20,10 +20,10 @@ from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
-from advunlearn_lib.paper.deviations import DEVIATIONS, cells_of, changed
-from advunlearn_lib.paper.items import BEYOND, TABLES
-from advunlearn_lib.paper.reported import Result, jobs_of, reported
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report.deviations import DEVIATIONS, cells_of, changed
+from advunlearn_lib.report.items import BEYOND, TABLES
+from advunlearn_lib.report.reported import Result, jobs_of, reported
 
 QUICK = load_profile(quick=True)
 

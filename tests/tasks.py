@@ -16,8 +16,8 @@ INSTEAD = [GUITAR, "a guitar at night", "a drum"]
 REMAIN = ["a photo of a horse", "a castle", "a photo of an owl", "a chair", "a sunflower"]
 RETAIN = ["a photo of a dog", "a photo of a cat", "a photo of a bus", "a photo of a bed"]
 ANCHORS = ["a dog", "a bus", "a bed at night", "a cat", "a horse", "a pizza"]
-PICTURES = {"per_prompt": 4, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
-RELABELLING = PICTURES | {"remain_per_prompt": 2}
+PICTURE_OPTIONS = {"per_prompt": 4, "sampling_steps": 4, "guidance_scale": 5.0, "batch": 8}
+RELABELLING = PICTURE_OPTIONS | {"remain_per_prompt": 2}
 MADE = WeakKeyDictionary()  # model -> its sampling paths and pictures, by their recipes
 
 

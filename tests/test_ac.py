@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from tasks import PICTURES, church, flat, generator
+from tasks import PICTURE_OPTIONS, church, flat, generator
 
 from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.diffusion.sampling import Sampling
@@ -14,7 +14,7 @@ from advunlearn_lib.erasure.loop import prepare, train
 
 ANCHORS = ["a dog", "a bus at night", "a bed"]
 TEMPLATES = ("{anchor} by {name}", "a painting of {anchor}", "{name}")
-OPTIONS = PICTURES | {"batch": 6, "per_prompt": 2, "sampling_steps": 1, "guidance_scale": 1.0}
+OPTIONS = PICTURE_OPTIONS | {"batch": 6, "per_prompt": 2, "sampling_steps": 1, "guidance_scale": 1.0}
 
 
 def ac(model, **options):

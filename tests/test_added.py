@@ -18,9 +18,9 @@ from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.erasure_spec import ErasureSpec
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.paper.reported import jobs_of, reported
 from advunlearn_lib.profiles.added import load_added
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report.reported import jobs_of, reported
 
 MINE = '''
 """Shrink: one bias of the UNet moves to a target."""

@@ -11,7 +11,7 @@ from tasks import flat
 from advunlearn_lib.base import checkpoint
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.pocket.loop import Plan, fit
+from tools.pocket_model.loop import Plan, fit
 
 
 def trained(seed=0):

@@ -21,7 +21,7 @@ def nothing_is_made(monkeypatch):
 
     for name in ("generate", "encode_images", "predict_noise", "predict", "copy_of"):
         monkeypatch.setattr(LatentDiffusion, name, made)
-    monkeypatch.setattr("advunlearn_lib.erasure.paths.run_path", made)
+    monkeypatch.setattr("advunlearn_lib.erasure.bank.run_path", made)
 
 
 @pytest.mark.parametrize(("method", "name"), RELABELLING.items())

@@ -18,10 +18,10 @@ from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference, compare_rates
 from advunlearn_lib.metrics.estimate import bootstrap_mean
-from advunlearn_lib.paper import claims
-from advunlearn_lib.paper.items import TABLES
-from advunlearn_lib.paper.reported import read_csv, read_results, reported, result_of
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report import claims
+from advunlearn_lib.report.items import TABLES
+from advunlearn_lib.report.reported import read_csv, read_results, reported, result_of
 
 
 def test_claims_are_judged_by_intervals():

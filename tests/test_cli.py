@@ -12,9 +12,9 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.paper.reported import jobs_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report.reported import jobs_of
 
 
 @pytest.mark.parametrize(("words", "message"), [

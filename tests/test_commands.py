@@ -16,8 +16,8 @@ from advunlearn_lib.cli.commands import COMMANDS
 from advunlearn_lib.cli.item_options import overrides_of
 from advunlearn_lib.cli.main import main, parse
 from advunlearn_lib.erasure.registry import METHODS
-from advunlearn_lib.paper.items import ITEMS
 from advunlearn_lib.profiles.load import SETTABLE, load_profile
+from advunlearn_lib.report.items import ITEMS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,9 +15,9 @@ from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
-from advunlearn_lib.paper import items, reported, tables
 from advunlearn_lib.profiles import pocket
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report import items, reported, tables
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 
@@ -56,7 +56,7 @@ def added(monkeypatch, tmp_path):
     monkeypatch.setattr(reported, "HERE", tmp_path)
     add(lines)
     monkeypatch.setitem(items.TABLES, *re.search(r'`"(tableB1)": "(B1)"`', GUIDE).groups())
-    monkeypatch.setattr("advunlearn_lib.paper.item.ITEMS", (*items.TABLES, *items.FIGURES))
+    monkeypatch.setattr("advunlearn_lib.report.item.ITEMS", (*items.TABLES, *items.FIGURES))
     yield add
     reported.all_reported.cache_clear()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advunlearn_lib.paper import cost
+from advunlearn_lib.report import cost
 
 ROUNDS = 3
 STEPS = {"SD v1.4": [0] * 6, "ESD": [0, 0, 1, 2, -1, -1], "AdvUnlearn": [0, 1, -1, -1, -1, -1]}

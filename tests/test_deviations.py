@@ -8,10 +8,10 @@ from advunlearn_lib.erasure.loop import check_options
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.paper import Run, deviations
-from advunlearn_lib.paper.deviations import ATTACK, DEVIATIONS, cells_of, changed
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import MethodKey
+from advunlearn_lib.report import Run, deviations
+from advunlearn_lib.report.deviations import ATTACK, DEVIATIONS, cells_of, changed
 
 ED = Row("nudity", "ED", "UNet")
 USUAL = {(one.method, one.component): one for one in DEVIATIONS if one.what == "usual"}

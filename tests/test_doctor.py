@@ -6,8 +6,8 @@ import importlib.util
 import pytest
 
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.execute import doctor
-from advunlearn_lib.execute.doctor import findings
+from advunlearn_lib.diagnose import doctor
+from advunlearn_lib.diagnose.doctor import findings
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from advunlearn_lib.diagnose import dry_run as module
+from advunlearn_lib.diagnose.dry_run import dry_run, print_dry_run, trained_parts
+from advunlearn_lib.diagnose.memory import account, size
 from advunlearn_lib.diffusion.random_weights import build_unet, build_vae, full_tokenizer, text_config
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.execute import dry_run as module
-from advunlearn_lib.execute.dry_run import dry_run, print_dry_run, trained_parts
-from advunlearn_lib.execute.memory import account, size
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 

@@ -31,7 +31,7 @@ def test_environment_yml_installs_the_lock():
     assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
 
 
-@pytest.mark.parametrize("module", ["base/store.py", "execute/dry_run.py"])
+@pytest.mark.parametrize("module", ["base/store.py", "diagnose/dry_run.py"])
 def test_what_windows_lacks_is_not_imported(module, monkeypatch):
     for name in ("fcntl", "resource"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -138,7 +138,7 @@ def test_the_inner_rate_is_no_option_of_its_own():
 def test_a_pseudo_prompt_stands_in_for_the_surrogate(model):
     pseudo = "a photo of a penguin"
     method = prepare("erasediff", church(model), OPTIONS | {"pseudo": pseudo})
-    assert torch.equal(method.instead, model.encode_prompts([pseudo] * len(FORGET)))
-    assert torch.equal(ed(model).instead, model.encode_prompts(INSTEAD))
+    assert torch.equal(method.surrogate_embeds, model.encode_prompts([pseudo] * len(FORGET)))
+    assert torch.equal(ed(model).surrogate_embeds, model.encode_prompts(INSTEAD))
     with pytest.raises(UserError, match="EraseDiff needs a surrogate"):
         prepare("erasediff", church(model, surrogate=[]), OPTIONS)

@@ -10,10 +10,10 @@ from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.resolve import attack_budget
-from advunlearn_lib.paper import Item, Run
-from advunlearn_lib.paper.items import TABLES
-from advunlearn_lib.paper.reported import rows_of
 from advunlearn_lib.profiles.load import PROFILES, load_profile
+from advunlearn_lib.report import Item, Run
+from advunlearn_lib.report.items import TABLES
+from advunlearn_lib.report.reported import rows_of
 
 NOT_PUBLISHED = {"separate_retain_step"}  # of the code's mode iter; the README's command sets reg
 FAST_AT = {"signed_buffer"}

@@ -7,8 +7,8 @@ import pytest
 
 from advunlearn_lib.base.paths import FIGURES, PUBLISHED
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.paper import Run
-from advunlearn_lib.paper.folders import published_folder, results_folder
+from advunlearn_lib.report import Run
+from advunlearn_lib.report.folders import published_folder, results_folder
 
 PLAIN = results_folder("pocket")
 SORTS = [
@@ -74,7 +74,7 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
         )
     monkeypatch.setattr("advunlearn_lib.cli.runs.writable", lambda kind, folder: folder)
     told = []
-    monkeypatch.setattr("advunlearn_lib.paper.outcomes.write", lambda run, items: told.append((run, items)))
+    monkeypatch.setattr("advunlearn_lib.report.outcomes.write", lambda run, items: told.append((run, items)))
     for words in (["--publish"], [], ["--quick"], ["--seed", "1"], ["--set", "prompts=9"]):
         assert main(["table1", *words]) == 0
     ((run, items),) = told  # each prompt's outcome goes with what is published

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import CONCEPT, FORGET, PICTURES, RELABELLING, church, flat, generator
+from tasks import CONCEPT, FORGET, PICTURE_OPTIONS, RELABELLING, church, flat, generator
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_cosine_with_hard_restarts_schedule_with_warmup
 
@@ -21,7 +21,7 @@ SPM = {
 
 def test_fmn_loss_is_the_norm_of_the_concepts_attention(model):
     """In the prompts that are fed, which are other and more than those that name the concept."""
-    method = prepare("fmn", church(model), PICTURES | {"batch": 12})
+    method = prepare("fmn", church(model), PICTURE_OPTIONS | {"batch": 12})
     ours = method.loss(0, generator())
     batch = method.forget.sample_batch(12, generator())
     assert len(FORGET) > len(CONCEPT) and set(batch.prompt.tolist()) == set(range(len(FORGET)))
@@ -45,7 +45,7 @@ def test_fmn_loss_is_the_norm_of_the_concepts_attention(model):
     for hook in hooks:
         hook.remove()
     assert ours.item() == pytest.approx(total, rel=1e-4)
-    padded = prepare("fmn", church(model), PICTURES | {"quirks": {"padding_positions"}})
+    padded = prepare("fmn", church(model), PICTURE_OPTIONS | {"quirks": {"padding_positions"}})
     assert padded.positions[0].sum() == 1 + model.tokenizer.model_max_length - 6
 
 

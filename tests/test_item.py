@@ -6,10 +6,10 @@ from made_up import QUICK
 from advunlearn_lib.attacks.records import AttackResult, PromptResult
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.experiment.cells import Row
-from advunlearn_lib.paper import Item, Run
-from advunlearn_lib.paper.items import FIGURES
-from advunlearn_lib.paper.reported import reported
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report import Item, Run
+from advunlearn_lib.report.items import FIGURES
+from advunlearn_lib.report.reported import reported
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.data.emoji import EmojiWorld
-from advunlearn_lib.pocket import networks
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world import atlas, language
 from advunlearn_lib.world.language import (
@@ -26,6 +25,7 @@ from advunlearn_lib.world.language import (
 )
 from advunlearn_lib.world.scenes import render_scenes
 from advunlearn_lib.world.things import OBJECTS, PLACES, STYLES, THINGS
+from tools.pocket_model import networks
 
 JUNK = {
     word

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import ANCHORS, CHURCH, PICTURES, RELABELLING, RETAIN, church
+from tasks import ANCHORS, CHURCH, PICTURE_OPTIONS, RELABELLING, RETAIN, church
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Cache, Store
@@ -15,9 +15,9 @@ from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 
 QUICK = {  # enough to erase a church, no more
-    "fmn": PICTURES | {"iterations": 25, "lr": 1e-3},
+    "fmn": PICTURE_OPTIONS | {"iterations": 25, "lr": 1e-3},
     "uce": {},
-    "ac": PICTURES | {"iterations": 25, "lr": 3e-3, "templates": ("a {name}",), "anchors": ANCHORS},
+    "ac": PICTURE_OPTIONS | {"iterations": 25, "lr": 3e-3, "templates": ("a {name}",), "anchors": ANCHORS},
     "spm": {
         "steps": 8,
         "per_prompt": 6,

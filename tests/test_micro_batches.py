@@ -9,7 +9,7 @@ from diffusers import StableDiffusionPipeline
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.microbatch import in_smaller_batches
 from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
@@ -95,13 +95,13 @@ def test_work_is_done_again_with_half_as_much(model, monkeypatch):
         return "done"
 
     monkeypatch.setattr(model, "micro_batch", None)
-    assert in_memory(work, model, 12) == "done" and tried == [None, 12, 6, 3, 1]
+    assert in_smaller_batches(work, model, 12) == "done" and tried == [None, 12, 6, 3, 1]
 
 
 def test_what_fits_is_not_held_up_by_a_garbage_collection(model, monkeypatch):
     collected = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
-    assert in_memory(lambda: "done", model, 12) == "done" and collected == []
+    assert in_smaller_batches(lambda: "done", model, 12) == "done" and collected == []
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(model):
@@ -109,7 +109,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(model):
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        in_memory(work, model, 4)
+        in_smaller_batches(work, model, 4)
 
 
 @pytest.mark.parametrize("name", ["UnlearnDiffAtk", pytest.param("random", marks=pytest.mark.slow)])

@@ -8,7 +8,7 @@ import pytest
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.commands import COMMANDS
-from advunlearn_lib.paper.items import BEYOND, ITEMS
+from advunlearn_lib.report.items import BEYOND, ITEMS
 
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))

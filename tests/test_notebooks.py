@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.paper.folders import results_folder
-from advunlearn_lib.paper.items import TABLES
-from advunlearn_lib.paper.reported import reported
-from advunlearn_lib.paper.tables import COLUMNS
+from advunlearn_lib.report.folders import results_folder
+from advunlearn_lib.report.items import TABLES
+from advunlearn_lib.report.reported import reported
+from advunlearn_lib.report.tables import COLUMNS
 
 SMALLER = ["prompts=4", "fid_images=40", "scale=0.02"]
 

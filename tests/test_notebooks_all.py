@@ -18,12 +18,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.paper.items import BEYOND, ITEMS, TABLES
-from advunlearn_lib.paper.notebook import main
-from advunlearn_lib.paper.prompts import panels_of
-from advunlearn_lib.paper.reported import reported
-from advunlearn_lib.paper.show import AXES
-from advunlearn_lib.paper.tables import COLUMNS
+from advunlearn_lib.report.items import BEYOND, ITEMS, TABLES
+from advunlearn_lib.report.notebook import main
+from advunlearn_lib.report.prompts import panels_of
+from advunlearn_lib.report.reported import reported
+from advunlearn_lib.report.show import AXES
+from advunlearn_lib.report.tables import COLUMNS
 
 NAMES = (*ITEMS, *BEYOND)
 OWN = {  # pictures besides panels and dots
@@ -71,7 +71,7 @@ def one_kernel(kernel, monkeypatch):
 
 
 def execute(name, out):
-    """``python -m advunlearn_lib.paper.notebook``, in this process."""
+    """``python -m advunlearn_lib.report.notebook``, in this process."""
     assert main(name, json.dumps({"quick": True, "out": str(out)})) == 0
 
 

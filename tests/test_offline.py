@@ -78,7 +78,7 @@ def test_both_forms_name_the_same_profile():
 def test_the_hubs_own_library_sees_it(tmp_path):
     """huggingface_hub reads the variable once, when it is imported: it must be set before."""
     script = """
-import advunlearn_lib.paper.notebook as notebook
+import advunlearn_lib.report.notebook as notebook
 from advunlearn_lib.cli.main import main
 def execute(*_):
     from huggingface_hub import constants

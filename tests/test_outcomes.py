@@ -5,8 +5,8 @@ import pytest
 
 from advunlearn_lib.attacks.records import AttackResult, result
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
-from advunlearn_lib.paper import Run, outcomes
-from advunlearn_lib.paper.reported import reported
+from advunlearn_lib.report import Run, outcomes
+from advunlearn_lib.report.reported import reported
 
 COLUMNS = [
     *("item", "concept", "method", "component", "variant", "attack"),

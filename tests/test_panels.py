@@ -8,11 +8,11 @@ import torch
 
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.experiment.cells import Row
-from advunlearn_lib.paper import Item, Run, panels
-from advunlearn_lib.paper.items import ITEMS, TABLES
-from advunlearn_lib.paper.prompts import Panel, Prompt, panels_of
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report import Item, Run, panels
+from advunlearn_lib.report.items import ITEMS, TABLES
+from advunlearn_lib.report.prompts import Panel, Prompt, panels_of
 
 PROFILES = {"paper": PAPER, "pocket": POCKET}
 PROMPTS = [Prompt("Hot girl", "a photo of a weapon", attacked=True), Prompt("a nude", "a photo of a dagger")]

@@ -8,7 +8,7 @@ from made_up import made_results
 from matplotlib.colors import same_color
 from PIL import Image
 
-from advunlearn_lib.paper import plots
+from advunlearn_lib.report import plots
 
 
 @pytest.fixture(autouse=True)

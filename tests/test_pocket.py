@@ -9,12 +9,12 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from transformers import ResNetForImageClassification
 
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.pocket import common, derived, networks, train
-from advunlearn_lib.pocket.loop import Plan, fit, learning_rate
-from advunlearn_lib.pocket.train_judge import spoil
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world.scenes import Dataset, render_scenes
 from advunlearn_lib.world.things import OBJECTS
+from tools.pocket_model import common, derived, networks, train
+from tools.pocket_model.loop import Plan, fit, learning_rate
+from tools.pocket_model.train_judge import spoil
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
@@ -65,7 +65,7 @@ def test_training_resumes_exactly(tmp_path):
 def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))
-    monkeypatch.setattr(derived, "PICTURES", 96)
+    monkeypatch.setattr(derived, "COUNT", 96)
     folders = common.Folders(
         tmp_path / "pocket" / "v1-4", POCKET.sprites, tmp_path / "work", tmp_path / "log"
     )

@@ -9,11 +9,11 @@ from advunlearn_lib.data.emoji import EmojiWorld, fresh_scenes
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.metrics.judges import Classifier
-from advunlearn_lib.pocket import quality
-from advunlearn_lib.pocket.quality import Bar, by_a_name_of_its_own, contact_sheet, judge_bars
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world.render import STYLE_NAMES, Scene
 from advunlearn_lib.world.things import OBJECTS, plain_prompt
+from tools.pocket_model import quality
+from tools.pocket_model.quality import Bar, by_a_name_of_its_own, contact_sheet, judge_bars
 
 
 def test_a_bar_is_met_from_its_value_on():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from advunlearn_lib.base.paths import DATA, FIGURES
 from advunlearn_lib.cli import pocket_train as command
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.pocket import common, train, training_set
+from tools.pocket_model import common, train, training_set
 
 PRESENT = sorted(
     path.relative_to(DATA / "pocket").as_posix() for path in (DATA / "pocket").rglob("*") if path.is_file()
@@ -32,7 +32,7 @@ def work(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "WORK", tmp_path / "work")
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=4))
-    monkeypatch.setattr(training_set, "PICTURES", 240)
+    monkeypatch.setattr(training_set, "COUNT", 240)
     return tmp_path / "work"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
-from tasks import PICTURES, church
+from tasks import PICTURE_OPTIONS, church
 
 from advunlearn_lib import api
 from advunlearn_lib.base.errors import UserError
@@ -94,7 +94,7 @@ def test_pictures_and_their_latents_are_fp32(model, half):
     sampling = Sampling("dpm++", 2, 3.0)
     both = [one.generate([RETAIN[0]], [0], sampling) for one in (model, half)]
     assert torch.equal(*both)
-    latents = prepare("fmn", church(half), PICTURES | {"sampling_steps": 2}).forget.latents
+    latents = prepare("fmn", church(half), PICTURE_OPTIONS | {"sampling_steps": 2}).forget.latents
     assert latents.dtype == torch.float32 and not rounded(latents)
 
 

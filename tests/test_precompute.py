@@ -13,9 +13,9 @@ from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.ray import compute_with_ray
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.paper import run_all
-from advunlearn_lib.paper.items import ITEMS
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report import run_all
+from advunlearn_lib.report.items import ITEMS
 
 JOBS = [Job(POCKET, Protocol(POCKET).model(Row("nudity", "ESD", "UNet")))]
 
@@ -89,7 +89,7 @@ def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypa
         "profile": "pocket", "overrides": [], "quick": True, "seed": None, "seeds": 2, "out": str(tmp_path),
     }  # fmt: skip
     for command in commands:
-        assert command[:3] == [sys.executable, "-m", "advunlearn_lib.paper.notebook"]
+        assert command[:3] == [sys.executable, "-m", "advunlearn_lib.report.notebook"]
         assert json.loads(command[4]) == parameters and len(command) == 5
 
 

@@ -15,7 +15,7 @@ from advunlearn_lib.metrics.clip_score import clip_scores
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.metrics.fid import Statistics, frechet_distance
 from advunlearn_lib.metrics.judges import Classifier
-from advunlearn_lib.metrics.quality import PICTURES, measure_quality
+from advunlearn_lib.metrics.quality import AT_ONCE, measure_quality
 from advunlearn_lib.profiles.pocket import POCKET
 
 QUICK = Sampling("ddim", 2, 1.0)
@@ -25,14 +25,14 @@ HELD = 40
 @pytest.fixture(autouse=True)
 def _held(monkeypatch):
     """Pictures that are held in memory at once: fewer, for time."""
-    monkeypatch.setattr(quality, "PICTURES", HELD)
+    monkeypatch.setattr(quality, "AT_ONCE", HELD)
 
 
 @pytest.fixture(scope="module")
 def captions():
     """More than are held in memory at once."""
     texts = [scene.caption for scene in fresh_scenes(POCKET.sprites, 60).scenes]
-    assert HELD < len(texts) < 2 * HELD < PICTURES
+    assert HELD < len(texts) < 2 * HELD < AT_ONCE
     return [EvaluationPrompt(text, 7 * seed) for seed, text in enumerate(texts)]
 
 

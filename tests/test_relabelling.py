@@ -34,7 +34,9 @@ def test_pictures_are_of_what_is_forgotten_and_of_what_remains(model, drawn, met
     assert drawn == [(FORGET, 4, 7), (REMAIN, 2, 8)]
     assert torch.equal(ready.forget.embeds, model.encode_prompts(FORGET))
     assert torch.equal(ready.remain.embeds, model.encode_prompts(REMAIN))
-    assert torch.equal(ready.instead, model.encode_prompts(instead))  # one a forget prompt, in their order
+    assert torch.equal(
+        ready.surrogate_embeds, model.encode_prompts(instead)
+    )  # one a forget prompt, in their order
     drawn.clear()
     bare = church(model, forget_prompts=[], remain_prompts=[], surrogate=instead)
     prepare(method, bare, FEW | FIRST[method])

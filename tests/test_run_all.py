@@ -11,9 +11,9 @@ from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.execute.plan import describe_plan
 from advunlearn_lib.experiment.attack_spec import AttackSpec
-from advunlearn_lib.paper import Run, claims, run_all
-from advunlearn_lib.paper.items import TABLES
-from advunlearn_lib.paper.reported import jobs_of, reported, reproduce, rows_of
+from advunlearn_lib.report import Run, claims, run_all
+from advunlearn_lib.report.items import TABLES
+from advunlearn_lib.report.reported import jobs_of, reported, reproduce, rows_of
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_a_number_over_seeds_is_their_mean_with_its_spread(store, tmp_path, monk
             if spec.KIND == "quality":
                 ends = {"value": 10.0 + 4 * seed, "low": 9.0 + 2 * seed, "high": 11.0 + 6 * seed, "n": 60}
                 study.store.cell(spec.KIND, spec.recipe, lambda _, ends=ends: {"fid": ends, "clip": ends})
-    monkeypatch.setattr("advunlearn_lib.paper.reported.compute", lambda *_: None)
+    monkeypatch.setattr("advunlearn_lib.report.reported.compute", lambda *_: None)
     monkeypatch.setattr(
-        "advunlearn_lib.paper.reported.reported",
+        "advunlearn_lib.report.reported.reported",
         lambda table: [number for number in reported(table) if number.cell.metric == "fid"],
     )
     results = reproduce(run.studies, "1")

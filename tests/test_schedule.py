@@ -10,7 +10,7 @@ from diffusers import schedulers
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.paths import Bank, Resampler, ddim, run_path
+from advunlearn_lib.erasure.bank import Bank, Resampler, ddim, run_path
 
 LATENTS_ARE_NO_PIXELS = ("clip_sample", "clip_sample_range", "thresholding", "sample_max_value")
 ZERO_SNR = {

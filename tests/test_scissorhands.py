@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
-from tasks import FORGET, INSTEAD, PICTURES, RELABELLING, REMAIN, church, flat, generator
+from tasks import FORGET, INSTEAD, PICTURE_OPTIONS, RELABELLING, REMAIN, church, flat, generator
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import prepare
@@ -21,7 +21,7 @@ def test_it_cuts_the_most_sensitive_weights_and_projects(model):
     method = sh(model)
     cut = flat(method.cut)
     assert cut.float().mean().item() == pytest.approx(0.01, abs=1e-3)
-    fresh = prepare("fmn", church(model), PICTURES)  # the same weights, untouched
+    fresh = prepare("fmn", church(model), PICTURE_OPTIONS)  # the same weights, untouched
     loss = fresh.denoising_loss(fresh.forget, fresh.sample_batch(generator(0)))
     score = flat((g * p).abs() for g, p in zip(fresh.gradients(loss), fresh.trained.values()))
     assert score[cut].min() >= score[~cut].max()
@@ -49,7 +49,7 @@ def test_values_drawn_anew_are_kaimings(model, slope):
 
 def test_the_guided_cut_is_by_the_guided_prediction(model):
     method = sh(model, {"guided_cut": True})
-    fresh = prepare("fmn", church(model), PICTURES)
+    fresh = prepare("fmn", church(model), PICTURE_OPTIONS)
     batch = fresh.sample_batch(generator(0))
     losses = []
     for z, noise, t, number in zip(batch.latents, batch.noise, batch.timesteps, batch.prompt, strict=True):
@@ -82,7 +82,7 @@ def denoising(unet, model, prompts, batch):
 def test_on_objects_it_ascends_the_concepts_own_loss(model):
     beta = 0.3
     method = sh(model, {"heal": "ascend", "beta": beta, "quirks": {"no_projection"}}, surrogate=[])
-    assert method.instead is None
+    assert method.surrogate_embeds is None
     loss = method.backward(0, generator())
     remain, forget = draws(method)
     unet, weights = method.model.unet, list(method.trained.values())

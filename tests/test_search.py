@@ -7,8 +7,10 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.metrics.estimate import Estimate
-from advunlearn_lib.pocket import search, search_budget
-from advunlearn_lib.pocket.search import (
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.schema import MethodKey
+from tools.pocket_model import search, search_budget
+from tools.pocket_model.search import (
     CAP,
     GRID,
     VALIDATION,
@@ -19,9 +21,7 @@ from advunlearn_lib.pocket.search import (
     settings,
     trial,
 )
-from advunlearn_lib.pocket.search_budget import choose_budget
-from advunlearn_lib.profiles.pocket import POCKET
-from advunlearn_lib.profiles.schema import MethodKey
+from tools.pocket_model.search_budget import choose_budget
 
 ESD, ADV = MethodKey("ESD", "UNet", "object"), MethodKey("AdvUnlearn", "Text Encoder", "object")
 

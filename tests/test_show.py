@@ -8,7 +8,7 @@ import pytest
 from made_up import made_results
 
 from advunlearn_lib.metrics.estimate import Estimate
-from advunlearn_lib.paper import Item, Run, claims, plots, show, tables
+from advunlearn_lib.report import Item, Run, claims, plots, show, tables
 
 
 def test_the_styled_table_has_the_best_in_bold_and_the_marks_of_claims():

@@ -16,11 +16,11 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment import spec as spec_module
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.experiment.protocol import Protocol
-from advunlearn_lib.paper.items import FIGURES, ITEMS, TABLES
-from advunlearn_lib.paper.reported import reported, rows_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import RetainList
+from advunlearn_lib.report.items import FIGURES, ITEMS, TABLES
+from advunlearn_lib.report.reported import reported, rows_of
 
 PROTOCOL = Protocol(POCKET)
 ESD = Row("nudity", "ESD", "UNet")

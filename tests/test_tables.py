@@ -8,8 +8,8 @@ from made_up import made_results
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.metrics.estimate import Estimate
-from advunlearn_lib.paper import tables
-from advunlearn_lib.paper.reported import Result, reported
+from advunlearn_lib.report import tables
+from advunlearn_lib.report.reported import Result, reported
 
 ESTIMATE = Estimate(value=1, low=0, high=2, n=60)
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import ANCHORS, PICTURES, RELABELLING, church, flat, task_on
+from tasks import ANCHORS, PICTURE_OPTIONS, RELABELLING, church, flat, task_on
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.load import load_model
@@ -134,8 +134,12 @@ def steps_of(method, monkeypatch):
 @pytest.mark.parametrize(("name", "clipped"), [("ac", True), ("fmn", True), ("esd", False), ("salun", False)])
 @pytest.mark.parametrize("scale", [1e4, 1e-6])
 def test_gradients_are_clipped_where_the_official_code_does(model, monkeypatch, name, clipped, scale):
-    own = {"esd": SMALL, "salun": RELABELLING | {"mask_batches": 1}, "ac": PICTURES | {"anchors": ANCHORS}}
-    own = own.get(name, PICTURES)
+    own = {
+        "esd": SMALL,
+        "salun": RELABELLING | {"mask_batches": 1},
+        "ac": PICTURE_OPTIONS | {"anchors": ANCHORS},
+    }
+    own = own.get(name, PICTURE_OPTIONS)
     method = prepare(name, church(model), own | {"iterations": 2, "batch": 2, "lr": 1e-6})
     plain = method.loss
     monkeypatch.setattr(method, "loss", lambda *arguments: scale * plain(*arguments))

@@ -6,8 +6,10 @@ import pytest
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference
 from advunlearn_lib.metrics.estimate import Estimate
-from advunlearn_lib.pocket import world_bars
-from advunlearn_lib.pocket.world_bars import (
+from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.world.things import OBJECTS
+from tools.pocket_model import world_bars
+from tools.pocket_model.world_bars import (
     GIVES_WAY,
     WorldBar,
     erased_names,
@@ -17,8 +19,6 @@ from advunlearn_lib.pocket.world_bars import (
     share,
     with_words_before,
 )
-from advunlearn_lib.profiles.load import load_profile
-from advunlearn_lib.world.things import OBJECTS
 
 
 def test_a_bar_is_met_at_its_goal_from_the_side_it_says():

@@ -19,7 +19,7 @@ from advunlearn_lib.attacks.watched import Watched
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.quirks import check_quirks
-from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.microbatch import in_smaller_batches
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.pictures import generate_pictures, judge_prompts
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
@@ -83,7 +83,7 @@ class Attack:
         ``only``: the prompts to attack, by index; what an attack learns once (CCE) it learns on all. Raises
         :class:`UserError` for prompts without tokens or too long for ``budget.tokens`` more.
         """
-        return in_memory(lambda: self.run_once(prompts, targets, only), self.model, self.batch)
+        return in_smaller_batches(lambda: self.run_once(prompts, targets, only), self.model, self.batch)
 
     def check_prompts(self, prompts: Sequence[EvaluationPrompt]) -> None:
         """:class:`UserError` for prompts without tokens or without room for the adversarial ones."""

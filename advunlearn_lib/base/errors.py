@@ -19,24 +19,24 @@ class UserError(ValueError):
         return [f"UserError: {self}"]
 
 
-def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
+def choose(what: str, name: str, allowed: Iterable[str]) -> str:
     """``name`` if it is one of ``allowed``, else a :class:`UserError` that lists them, the nearest first."""
     options = list(allowed)
     if name in options:
         return name
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"unknown {kind} {name!r}{hint} (allowed: {', '.join(options)})")
+    raise UserError(f"unknown {what} {name!r}{hint} (allowed: {', '.join(options)})")
 
 
-def validated(kind: str, model: type[Model], values: dict[str, Any]) -> Model:
+def validated(what: str, model: type[Model], values: dict[str, Any]) -> Model:
     """``model(**values)``; unknown names and values out of range are a :class:`UserError` of one line."""
     for name in values:
-        choose(kind, name, model.model_fields)
+        choose(what, name, model.model_fields)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
-            f"{kind} {'.'.join(map(str, first['loc']))}={first['input']!r:.80}: {first['msg'].lower()}"
+            f"{what} {'.'.join(map(str, first['loc']))}={first['input']!r:.80}: {first['msg'].lower()}"
         ) from None

@@ -36,22 +36,22 @@ def set_aside(path: Path) -> Path:
     return path.rename(next(path.with_name(name) for name in names if not path.with_name(name).exists()))
 
 
-def writable(kind: str, folder: Path) -> Path:
+def writable(what: str, folder: Path) -> Path:
     """``folder``, made if need be. Raises :class:`UserError` where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write the {kind} {str(folder)!r}: {error.strerror}") from error
+        raise UserError(f"cannot write the {what} {str(folder)!r}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write the {kind} {str(folder)!r}: permission denied")
+        raise UserError(f"cannot write the {what} {str(folder)!r}: permission denied")
     return folder
 
 
-def check_disk(kind: str, folder: Path, gigabytes: float) -> None:
+def check_disk(what: str, folder: Path, gigabytes: float) -> None:
     """Raise :class:`UserError` where less than ``gigabytes`` are free for ``folder``, made or not."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
     if free < gigabytes:
         raise UserError(
-            f"only {free:.1f} GB are free for the {kind} {str(folder)!r}; about {gigabytes:.3g} GB are needed"
+            f"only {free:.1f} GB are free for the {what} {str(folder)!r}; about {gigabytes:.3g} GB are needed"
         )

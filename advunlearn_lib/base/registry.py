@@ -17,10 +17,10 @@ from advunlearn_lib.base.keys import fingerprint
 Base = TypeVar("Base")
 
 
-def code_of(kind: type) -> str:
+def code_of(cls: type) -> str:
     """What a recipe says of a class: the key of its file, nothing where it is one of the package's own."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return fingerprint(file) if file and not kind.__module__.startswith("advunlearn_lib.") else ""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return fingerprint(file) if file and not cls.__module__.startswith("advunlearn_lib.") else ""
 
 
 class Registry(Mapping[str, type[Base]], Generic[Base]):

@@ -25,8 +25,8 @@ from advunlearn_lib.metrics.estimate import format_estimates
 
 def run(options: Namespace) -> int:
     """Attack; ``attack.json`` holds the rates, what they rest on, and every prompt's outcome."""
-    kind, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
-    validated("budget", kind.BUDGET, budget)  # before a model is loaded
+    cls, budget = ATTACKS[choose("attack", options.attack, ATTACKS)], parse_options(options.option)
+    validated("budget", cls.BUDGET, budget)  # before a model is loaded
     check_early(options)
     prompts = read_prompts(options.prompts)
     base, model = load_models(options)
@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
     sampling, judged = sampling_of(options, resolve.sampling_of(profile)), judge_of(options, model)
     spec = api.attack_spec(model, options.attack, options.kind, sampling, judged, options.seed, **budget)
     prompts = spec.prompts.choose(prompts, model, None, options.batch)
-    clip = api.load_clip(options.clip or profile.attack_clip, device) if kind.NEEDS_CLIP else None
+    clip = api.load_clip(options.clip or profile.attack_clip, device) if cls.NEEDS_CLIP else None
     run = spec.on(model, judged.load(device), base, clip, options.batch)
     run.check_prompts(prompts)
     folder = writable("output folder", options.out)

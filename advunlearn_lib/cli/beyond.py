@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from advunlearn_lib.cli.runs import open_run
-from advunlearn_lib.paper.notebook import execute
+from advunlearn_lib.report.notebook import execute
 
 
 def run(options: Namespace) -> int:

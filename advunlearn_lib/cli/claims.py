@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.cli.runs import open_run
-from advunlearn_lib.paper.item import Run
-from advunlearn_lib.paper.run_all import report_claims
+from advunlearn_lib.report.item import Run
+from advunlearn_lib.report.run_all import report_claims
 
 
 def run(options: Namespace) -> int:

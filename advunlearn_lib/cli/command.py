@@ -42,7 +42,15 @@ class Command:
     def run(self, options: argparse.Namespace) -> int:
         """Do it, and return the exit code."""
         self.before(options)
-        return int(import_module(f"advunlearn_lib.cli.{self.module}").run(options))
+        try:
+            module = import_module(f"advunlearn_lib.cli.{self.module}")
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("tools"):
+                raise UserError(
+                    f"{self.name} needs a clone of the repository: its code is not installed"
+                ) from None
+            raise
+        return int(module.run(options))
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from advunlearn_lib.cli import item_options, model_options, other_options, pocket_options
 from advunlearn_lib.cli.command import Command, stay_offline
 from advunlearn_lib.cli.item_options import stay_offline_if_local
-from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.report.items import ITEMS
 
 HELP = "regenerate this item of the paper: its notebook, executed, and its files"
 POCKET = "--base data/pocket/v1-4"

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from advunlearn_lib.base.paths import store_root
 from advunlearn_lib.cli.item_options import overrides_of
-from advunlearn_lib.execute.doctor import print_findings
-from advunlearn_lib.execute.dry_run import print_dry_run
+from advunlearn_lib.diagnose.doctor import print_findings
+from advunlearn_lib.diagnose.dry_run import print_dry_run
 from advunlearn_lib.profiles.load import load_profile
 
 

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from advunlearn_lib.cli import precompute
 from advunlearn_lib.cli.runs import is_launched, open_run, uses_other_processes
-from advunlearn_lib.paper.item import Run
-from advunlearn_lib.paper.run_all import all_jobs, run_all
+from advunlearn_lib.report.item import Run
+from advunlearn_lib.report.run_all import all_jobs, run_all
 
 
 def run(options: Namespace) -> int:

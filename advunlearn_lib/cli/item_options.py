@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from advunlearn_lib.cli.command import at_least, seed, stay_offline
-from advunlearn_lib.paper.items import BEYOND
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report.items import BEYOND
 
 
 def add_profile_options(parser: ArgumentParser) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from importlib import import_module
 
-from advunlearn_lib import paper  # imports what is asked for: a warm table needs no torch here
+from advunlearn_lib import report  # imports what is asked for: a warm table needs no torch here
 from advunlearn_lib.cli.runs import is_launched, open_run, uses_other_processes
-from advunlearn_lib.paper.notebook import execute
+from advunlearn_lib.report.notebook import execute
 
 
 def run(options: Namespace) -> int:
@@ -19,5 +19,5 @@ def run(options: Namespace) -> int:
             return code
     execute(options.command, parameters)
     if options.publish:
-        paper.outcomes.write(paper.Run(**parameters), [options.command])
+        report.outcomes.write(report.Run(**parameters), [options.command])
     return 0

@@ -8,8 +8,8 @@ from importlib import import_module
 from advunlearn_lib.base.errors import choose
 from advunlearn_lib.cli.command import line
 from advunlearn_lib.cli.other_options import LISTS
-from advunlearn_lib.paper.items import ITEMS
 from advunlearn_lib.profiles.load import SETTABLE, load_profile
+from advunlearn_lib.report.items import ITEMS
 
 
 def run(options: Namespace) -> int:

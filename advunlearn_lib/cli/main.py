@@ -14,7 +14,7 @@ from argparse import Namespace
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.cli.command import Parser
 from advunlearn_lib.cli.commands import COMMANDS
-from advunlearn_lib.paper.items import ITEMS
+from advunlearn_lib.report.items import ITEMS
 
 QUIET = {  # the libraries' loading bars and notices would drown ours
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

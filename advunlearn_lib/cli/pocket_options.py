@@ -8,8 +8,8 @@ from pathlib import Path
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.cli.command import seed
-from advunlearn_lib.paper.folders import published_folder, results_folder
 from advunlearn_lib.profiles.schema import Kind
+from advunlearn_lib.report.folders import published_folder, results_folder
 
 STAGES = ("clip", "judge", "unet", "unet_2", "vision", "derived")  # the VAE stays, unless asked for
 KINDS: tuple[Kind, ...] = ("broad", "style", "object")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from advunlearn_lib.cli.pocket_options import output_folder
-from advunlearn_lib.pocket.quality import report
-from advunlearn_lib.pocket.world_bars import report_world
 from advunlearn_lib.profiles.load import load_profile
+from tools.pocket_model.quality import report
+from tools.pocket_model.world_bars import report_world
 
 
 def run(options: Namespace) -> int:

@@ -7,10 +7,10 @@ from argparse import Namespace
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.base.paths import DATA, ROOT
 from advunlearn_lib.cli.pocket_options import STAGES
-from advunlearn_lib.paper.folders import published_folder
-from advunlearn_lib.pocket.common import Folders
-from advunlearn_lib.pocket.train import install, train
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report.folders import published_folder
+from tools.pocket_model.common import Folders
+from tools.pocket_model.train import install, train
 
 WORK = ROOT / "work"
 

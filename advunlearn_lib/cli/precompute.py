@@ -11,8 +11,8 @@ from advunlearn_lib.execute.plan import Job, plan
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.execute.preflight import preflight
 from advunlearn_lib.execute.ray import compute_with_ray
-from advunlearn_lib.paper.item import Results, Run
-from advunlearn_lib.paper.reported import jobs_of
+from advunlearn_lib.report.item import Results, Run
+from advunlearn_lib.report.reported import jobs_of
 
 
 def item(options: Namespace, parameters: dict[str, Any]) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import writable
 from advunlearn_lib.cli.item_options import overrides_of
-from advunlearn_lib.paper.folders import published_folder, results_folder
-from advunlearn_lib.paper.items import BEYOND
 from advunlearn_lib.profiles.load import load_profile
+from advunlearn_lib.report.folders import published_folder, results_folder
+from advunlearn_lib.report.items import BEYOND
 
 
 def open_run(options: Namespace) -> dict[str, Any]:

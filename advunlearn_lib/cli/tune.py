@@ -6,9 +6,9 @@ from argparse import Namespace
 
 from advunlearn_lib.base.errors import choose
 from advunlearn_lib.cli.pocket_options import KINDS, output_folder
-from advunlearn_lib.pocket.search import search
-from advunlearn_lib.pocket.search_budget import search_budget
 from advunlearn_lib.profiles.load import load_profile
+from tools.pocket_model.search import search
+from tools.pocket_model.search_budget import search_budget
 
 
 def run(options: Namespace) -> int:

@@ -61,14 +61,14 @@ def read_prompts(file: Path, columns: Sequence[str] = ("prompt",)) -> list[Evalu
 
 def read_rows(file: Path) -> list[Row]:
     """The file's rows, by column, whose names are in lower case."""
-    kind = file.suffix.lower()
-    if kind not in (*KINDS, ""):
+    suffix = file.suffix.lower()
+    if suffix not in (*KINDS, ""):
         raise UserError(f"unknown kind of prompts file {str(file)!r} (allowed: {', '.join(KINDS)})")
     text = read_text(file)
-    if kind in (".csv", ".tsv"):
+    if suffix in (".csv", ".tsv"):
         return csv_rows(text, file)
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if kind == ".jsonl":
+    if suffix == ".jsonl":
         return [json_row(line, number, file) for number, line in enumerate(lines)]
     return [{"prompt": line} for line in lines]
 

@@ -15,7 +15,7 @@ from advunlearn_lib.base.keys import key_of_files
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.metrics.fid import Statistics
 
-PICTURES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_reference(reference: Path, count: int | None = None) -> Iterable[Tensor] | Statistics:
@@ -47,7 +47,7 @@ def reference_files(reference: Path) -> list[Path]:
     """The pictures of a folder, by name; the file itself where it holds statistics."""
     if reference.suffix == ".npz" and reference.is_file():
         return [reference]
-    files = sorted(path for path in reference.glob("*") if path.suffix.lower() in PICTURES)
+    files = sorted(path for path in reference.glob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         wanted = "a folder of pictures (png, jpg) nor an .npz of statistics"
         raise UserError(f"the reference {str(reference)!r} is neither {wanted}")

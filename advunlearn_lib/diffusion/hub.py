@@ -11,7 +11,7 @@ from typing import Any
 from advunlearn_lib.base.errors import UserError
 
 
-def source(model: str | Path) -> tuple[str, dict[str, Any]]:
+def location(model: str | Path) -> tuple[str, dict[str, Any]]:
     """What ``from_pretrained`` takes for ``model``: a folder or hub id, and its options.
 
     Raises :class:`UserError` for what is neither: a path
@@ -26,22 +26,22 @@ def source(model: str | Path) -> tuple[str, dict[str, Any]]:
     return name, {"revision": revision or "main", "local_files_only": offline()}
 
 
-def check_folder(model: str | Path, kind: str, wanted: str) -> None:
+def check_folder(model: str | Path, what: str, wanted: str) -> None:
     """Refuse a ``model`` that is neither a hub id nor a folder of the ``wanted`` network.
 
     Raises :class:`UserError` where the folder's ``config.json`` does not name ``wanted`` (a pattern) as type
     or architecture: weights of another network would load as random ones.
     """
-    source(model)
+    location(model)
     if not Path(model).exists():
         return  # a hub id
     try:
         config = json.loads((Path(model) / "config.json").read_text())
         names = [config["model_type"], *(config.get("architectures") or [])]
     except (OSError, ValueError, LookupError, TypeError):
-        raise UserError(f"{str(model)!r} is not {kind}: no config.json there names one") from None
+        raise UserError(f"{str(model)!r} is not {what}: no config.json there names one") from None
     if not any(re.fullmatch(wanted, str(name)) for name in names):
-        raise UserError(f"{str(model)!r} is not {kind}: its config.json says {', '.join(map(str, names))}")
+        raise UserError(f"{str(model)!r} is not {what}: its config.json says {', '.join(map(str, names))}")
 
 
 def check_clip(model: str | Path) -> None:

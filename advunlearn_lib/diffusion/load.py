@@ -15,7 +15,7 @@ from advunlearn_lib.diffusion.quiet import no_loading_bars
 from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
 
 KINDS: dict[str, type[LatentDiffusion]] = {
-    kind.PIPELINE.__name__: kind for kind in (LatentDiffusion, LatentDiffusionXL)
+    cls.PIPELINE.__name__: cls for cls in (LatentDiffusion, LatentDiffusionXL)
 }
 
 
@@ -29,11 +29,11 @@ def load_model(
     that are not finite real numbers.
     """
     no_loading_bars()
-    name, options = hub.source(folder)
+    name, options = hub.location(folder)
     try:
         config = DiffusionPipeline.load_config(name, **options)
-        kind = KINDS[choose("pipeline class", config["_class_name"], KINDS)]
-        pipeline = kind.PIPELINE.from_pretrained(name, dtype=torch.float32, **kind.LEFT_OUT, **options)
+        cls = KINDS[choose("pipeline class", config["_class_name"], KINDS)]
+        pipeline = cls.PIPELINE.from_pretrained(name, dtype=torch.float32, **cls.LEFT_OUT, **options)
     except UserError:
         raise
     except Exception as error:  # diffusers, safetensors, hub and json each raise their own
@@ -41,6 +41,6 @@ def load_model(
     check_finite(
         folder, *(part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
     )
-    model = kind(pipeline.to(device), dtype)
+    model = cls(pipeline.to(device), dtype)
     model.name = str(folder)
     return model

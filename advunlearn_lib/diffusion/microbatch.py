@@ -28,7 +28,7 @@ class Batched(Protocol):
         """Where its networks live."""
 
 
-def in_memory(work: Callable[[], Result], model: Batched, samples: int) -> Result:
+def in_smaller_batches(work: Callable[[], Result], model: Batched, samples: int) -> Result:
     """``work()``; each time memory runs out it is called again with ``model.micro_batch`` half as large.
 
     ``samples`` is what work without micro-batches takes at once. Raises :class:`UserError` where not even one

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.base.progress import tqdm
-from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.microbatch import in_smaller_batches
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
@@ -61,4 +61,4 @@ def target_latents(
     plain = [replace(prompt, guidance_scale=None) for prompt in prompts]
     starts = tqdm(range(0, len(plain), batch), desc="target pictures", leave=False)
     parts = (plain[start : start + batch] for start in starts)
-    return torch.cat([in_memory(partial(latents, part), model, batch) for part in parts])
+    return torch.cat([in_smaller_batches(partial(latents, part), model, batch) for part in parts])

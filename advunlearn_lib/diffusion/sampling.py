@@ -102,7 +102,7 @@ def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
 
     Raises :class:`UserError` for an unknown name.
     """
-    kind = SAMPLERS[choose("sampler", sampler, SAMPLERS)]
+    cls = SAMPLERS[choose("sampler", sampler, SAMPLERS)]
     if (
         sampler == "ddim"
     ):  # DDIM's own defaults, where another scheduler's configuration is silent, are for pixels
@@ -110,7 +110,7 @@ def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
         changes = {"clip_sample": False, "set_alpha_to_one": last} | changes
     if sampler == "lms":
         config = {name: config[name] for name in NOISE if name in config}
-    return kind.from_config(config, **changes)
+    return cls.from_config(config, **changes)
 
 
 def batches(scales: Sequence[float], size: int) -> list[tuple[float, list[int]]]:

@@ -82,12 +82,12 @@ def part_from_folder(where: str, base: LatentDiffusion, component: str) -> tuple
 def locate(where: str) -> tuple[str, dict[str, Any]]:
     """What ``from_pretrained`` takes for a folder, or for ``owner/name[/sub/folder][@revision]``."""
     if Path(where).exists() or where.startswith(("/", ".", "~")):
-        return hub.source(where)
+        return hub.location(where)
     name, at, revision = where.partition("@")
     owner, repository, subfolder = (*name.split("/", 2), "", "")[:3]
     if not repository:
-        return hub.source(where)
-    repository_id, options = hub.source(f"{owner}/{repository}{at}{revision}")
+        return hub.location(where)
+    repository_id, options = hub.location(f"{owner}/{repository}{at}{revision}")
     return repository_id, options | ({"subfolder": subfolder} if subfolder else {})
 
 
@@ -169,7 +169,7 @@ def check(where: str | Path, part: str, shapes: Mapping[str, torch.Size], module
         "unexpected": sorted(shapes.keys() - expected.keys()),
         "of another shape": other,
     }
-    listed = [f"{len(names)} {kind} ({first(names)})" for kind, names in problems.items() if names]
+    listed = [f"{len(names)} {what} ({first(names)})" for what, names in problems.items() if names]
     if listed:
         raise UserError(f"the weights {str(where)!r} do not fit this {part}: {'; '.join(listed)}")
 

@@ -22,9 +22,9 @@ from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
+from advunlearn_lib.erasure.bank import PathBatch
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
 from advunlearn_lib.erasure.method import Options
-from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 

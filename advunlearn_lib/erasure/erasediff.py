@@ -60,10 +60,10 @@ class EraseDiff(Relabelling):
     LABEL = "ED"
     options: EraseDiffOptions
 
-    def substitutes(self) -> list[str]:
+    def surrogates(self) -> list[str]:
         """The pseudo prompt, if there is one."""
         pseudo = self.options.pseudo
-        return [pseudo] * len(self.task.forget_prompts) if pseudo else super().substitutes()
+        return [pseudo] * len(self.task.forget_prompts) if pseudo else super().surrogates()
 
     def inner(self, generator: torch.Generator) -> float:
         """l_f(phi_K) on this iteration's batch.

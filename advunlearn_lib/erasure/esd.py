@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.settings import marks
+from advunlearn_lib.erasure.bank import FRESH, Bank, PathBatch, Resampler
 from advunlearn_lib.erasure.method import Method, Options
-from advunlearn_lib.erasure.paths import FRESH, Bank, PathBatch, Resampler
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 

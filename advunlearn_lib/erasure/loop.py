@@ -15,7 +15,7 @@ from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.quirks import check_quirks
 from advunlearn_lib.base.seeds import derived_seed, generator
-from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.microbatch import in_smaller_batches
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.token_edit import check_room
 from advunlearn_lib.diffusion.weights import save_part
@@ -47,8 +47,8 @@ def check_options(method: str, options: dict[str, Any]) -> Options:
 
     Raises :class:`UserError` for an unknown method, name or value.
     """
-    kind = METHODS[choose("method", method, METHODS)]
-    filled = validated("option", kind.OPTIONS, options)
+    cls = METHODS[choose("method", method, METHODS)]
+    filled = validated("option", cls.OPTIONS, options)
     choose("component", filled.component, LatentDiffusion.PARTS)
     check_quirks(filled.quirks, filled.QUIRKS)
     return filled
@@ -56,14 +56,14 @@ def check_options(method: str, options: dict[str, Any]) -> Options:
 
 def check_task(method: str, task: Task, options: Options) -> None:
     """Raise :class:`UserError` where the method lacks something, or a prompt has no tokens or too many."""
-    kind = METHODS[method]
+    cls = METHODS[method]
     if not task.concept:
         raise UserError("no concept prompt given; at least one is needed")
     called = {one.name: one.metadata.get("called", one.name) for one in fields(task)}
-    for name in kind.needs(options):
+    for name in cls.needs(options):
         if not getattr(task if name in called else options, name):
-            raise UserError(f"{kind.__name__} needs {called.get(name, name)}; none was given")
-    if "surrogate" in kind.needs(options) and len(task.surrogate) != len(task.forget_prompts):
+            raise UserError(f"{cls.__name__} needs {called.get(name, name)}; none was given")
+    if "surrogate" in cls.needs(options) and len(task.surrogate) != len(task.forget_prompts):
         counts = f"{len(task.forget_prompts)} forget prompts but {len(task.surrogate)} surrogates"
         raise UserError(f"{counts}; one for each is needed")
     check_room(task.frozen, task.concept, options.room())
@@ -76,7 +76,7 @@ def prepare(method: str, task: Task, options: Options | dict[str, Any]) -> Metho
     """
     filled = options if isinstance(options, Options) else check_options(method, options)
     check_task(method, task, filled)
-    return in_memory(lambda: METHODS[method](task, filled), task.frozen, filled.samples())
+    return in_smaller_batches(lambda: METHODS[method](task, filled), task.frozen, filled.samples())
 
 
 def train(method: Method, seed: int = 0, path: Path | None = None, save_every: float = 20.0) -> Trained:
@@ -89,7 +89,7 @@ def train(method: Method, seed: int = 0, path: Path | None = None, save_every: f
     or where a loss is not finite.
     """
     run = Run(method, method.optimizer(), seed, path, save_every)
-    in_memory(run.go_on, method.model, method.options.samples())
+    in_smaller_batches(run.go_on, method.model, method.options.samples())
     for parameter in method.trained.values():
         parameter.requires_grad_(False)
     method.finish()

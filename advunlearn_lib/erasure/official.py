@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.erasure.advunlearn import AdvUnlearn
+from advunlearn_lib.erasure.bank import PathBatch, Resampler
 from advunlearn_lib.erasure.esd import ESD
 from advunlearn_lib.erasure.method import WITH_QUIRKS, Part
 from advunlearn_lib.erasure.parameters import select
-from advunlearn_lib.erasure.paths import PathBatch, Resampler
 
 
 class OfficialESD(ESD):
@@ -27,7 +27,7 @@ class OfficialESD(ESD):
         width, last = 1000 // self.options.steps, self.options.steps - 1
         step = torch.randint(self.options.steps, which.shape, generator=generator)
         timesteps = width * step + torch.randint(width, step.shape, generator=generator)
-        return bank.retold(bank.at(which, (last + 2 - step).clamp(max=last)), timesteps)
+        return bank.with_timesteps(bank.at(which, (last + 2 - step).clamp(max=last)), timesteps)
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
         """Layers whose names begin with a wanted one's."""

@@ -156,23 +156,25 @@ class Relabelling(PictureMethod):
         super().__init__(task, options)
         seed = task.seed + 1
         self.remain = Pictures(task, task.remain_prompts, options.remain_per_prompt, options, seed)
-        instead = self.substitutes()
-        self.instead = task.frozen.encode_prompts(instead) if instead else None
+        surrogates = self.surrogates()
+        self.surrogate_embeds = task.frozen.encode_prompts(surrogates) if surrogates else None
 
     @classmethod
     def needs(cls, options: Options) -> tuple[str, ...]:
         """What to remember, and what to show instead."""
         return ("remain_prompts", "surrogate")
 
-    def substitutes(self) -> list[str]:
+    def surrogates(self) -> list[str]:
         """What each forget prompt is made to mean."""
         return self.task.surrogate
 
     def forget_loss(self, batch: NoisyBatch) -> Tensor:
         """l_f on a batch of pictures of what to forget."""
-        assert self.instead is not None
+        assert self.surrogate_embeds is not None
         with torch.no_grad():
-            target = self.model.predict_noise(batch.latents, batch.timesteps, self.instead[batch.prompt])
+            target = self.model.predict_noise(
+                batch.latents, batch.timesteps, self.surrogate_embeds[batch.prompt]
+            )
         ours = self.model.predict_noise(batch.latents, batch.timesteps, self.forget.embeds[batch.prompt])
         return F.mse_loss(ours, target)
 

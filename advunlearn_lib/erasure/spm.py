@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.settings import marks
+from advunlearn_lib.erasure.bank import PathBatch
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
-from advunlearn_lib.erasure.paths import PathBatch
 from advunlearn_lib.erasure.registry import METHODS
 
 LAYERS = r"to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out"
@@ -96,7 +96,7 @@ class SPM(ESD):
         batch = self.bank.at(which, step)
         if "told_timestep" not in self.options.quirks:
             return batch
-        return self.bank.retold(batch, 999 - 1000 * step // self.options.steps)
+        return self.bank.with_timesteps(batch, 999 - 1000 * step // self.options.steps)
 
     def loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """ESD's loss and the anchors', which share its samples' z_t and t."""

@@ -1,4 +1,4 @@
-"""How many cells are computed at once, and whether the machine can.
+"""How many cells are computed at once.
 
 They are computed on cores, on GPUs, by accelerate, on a Ray cluster.
 """

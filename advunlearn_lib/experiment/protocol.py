@@ -136,14 +136,14 @@ class Protocol:
         """One attack on one model."""
         profile, concept = self.profile, self.concept(row.concept)
         budget = resolve.attack_budget(profile, attack, concept, {})
-        kind = ATTACKS[attack]
+        cls = ATTACKS[attack]
         return AttackSpec(
             attack=attack,
             budget=budget,
             prompts=self.prompts(row.concept),
-            clip=profile.attack_clip if kind.NEEDS_CLIP else "",
+            clip=profile.attack_clip if cls.NEEDS_CLIP else "",
             seed=profile.seed,
-            code=code_of(kind),
+            code=code_of(cls),
             model=self.model(row),
         )
 

@@ -109,7 +109,7 @@ def attack_budget(profile: Profile, attack: str, concept: Concept, changes: Mapp
 
     Raises :class:`UserError` for an unknown attack, name or value.
     """
-    kind = ATTACKS[choose("attack", attack, ATTACKS)]
+    cls = ATTACKS[choose("attack", attack, ATTACKS)]
     own = {
         **profile.attacks.get(AttackKey(attack), {}),
         **profile.attacks.get(AttackKey(attack, concept.kind), {}),
@@ -121,11 +121,11 @@ def attack_budget(profile: Profile, attack: str, concept: Concept, changes: Mapp
         "timesteps": profile.attack_timesteps,
         "steps": profile.attack_steps,
         "lr": profile.attack_lr,
-        **dict.fromkeys(kind.BUDGET.marked("named"), concept.name),
+        **dict.fromkeys(cls.BUDGET.marked("named"), concept.name),
     }
-    budget = validated("budget", kind.BUDGET, {**usual, **own, **concept.options.get(attack, {}), **changes})
+    budget = validated("budget", cls.BUDGET, {**usual, **own, **concept.options.get(attack, {}), **changes})
     if profile.faithful == "official":
-        budget = budget.model_copy(update={"quirks": budget.quirks | frozenset(kind.QUIRKS)})
+        budget = budget.model_copy(update={"quirks": budget.quirks | frozenset(cls.QUIRKS)})
     return budget
 
 

@@ -39,7 +39,7 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[T
     Raises :class:`UserError` where it cannot be loaded.
     """
     no_loading_bars()
-    name, options = hub.source(folder)
+    name, options = hub.location(folder)
     try:
         network = TensorCLIP.from_pretrained(name, **options).float().eval().to(device)
         return network, CLIPProcessor.from_pretrained(name, **options)

@@ -23,7 +23,7 @@ class Classifier:
 
     def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
         no_loading_bars()
-        name, options = hub.source(folder)
+        name, options = hub.location(folder)
         try:
             network = AutoModelForImageClassification.from_pretrained(name, **options)
             self.network = network.float().eval().to(device)

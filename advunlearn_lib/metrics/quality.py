@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from advunlearn_lib.base.progress import tqdm
-from advunlearn_lib.diffusion.microbatch import in_memory
+from advunlearn_lib.diffusion.microbatch import in_smaller_batches
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.pictures import generate_pictures
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
@@ -26,7 +26,7 @@ from advunlearn_lib.metrics.fid import Statistics, contributions
 from advunlearn_lib.metrics.inception import Inception
 from advunlearn_lib.metrics.judges import Classifier
 
-PICTURES = 100  # held in memory at once
+AT_ONCE = 100  # held in memory at once
 Split = Callable[[int, Callable[[Sequence[int]], list[Any]]], list[Any]]
 """(count, work) -> results of ``work`` on all indices below ``count``, perhaps by several processes."""
 
@@ -53,13 +53,15 @@ def measure_quality(
     in half precision. Raises :class:`UserError` for fewer than two captions, before anything is drawn.
     """
     check_count(len(captions))
-    starts = range(0, len(captions), PICTURES)
+    starts = range(0, len(captions), AT_ONCE)
 
     def look(numbers: Sequence[int]) -> list[dict[str, Tensor]]:
         results = []
         for start in tqdm([starts[number] for number in numbers], desc="pictures", leave=False):
-            part = captions[start : start + PICTURES]
-            images = in_memory(partial(generate_pictures, model, part, sampling, batch=batch), model, batch)
+            part = captions[start : start + AT_ONCE]
+            images = in_smaller_batches(
+                partial(generate_pictures, model, part, sampling, batch=batch), model, batch
+            )
             seen = {} if features is None else {"features": features.features(images)}
             if clip is not None:
                 scores = clip_scores(clip, images, [prompt.text for prompt in part])

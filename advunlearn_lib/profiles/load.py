@@ -62,7 +62,7 @@ def load_profile(
         from advunlearn_lib.profiles.added import with_added  # and torch
 
         profile = with_added(profile)
-    hub.source(profile.base)
+    hub.location(profile.base)
     for clip in (profile.clip, profile.attack_clip):
         hub.check_clip(clip)
     for name in ("judges", "prompts_dir", "reference"):
@@ -89,7 +89,7 @@ def parse_base(text: str, profile: Profile) -> dict[str, str]:
     name, separator, where = text.partition("=")
     if not separator:
         raise UserError(f"--set bases takes NAME=WHERE, not {text!r}")
-    hub.source(where)
+    hub.location(where)
     return {choose("base model", name, profile.bases): where}
 
 

@@ -1,7 +1,8 @@
 """The pocket profile: what is erased, how each method is set, how hard each attack tries.
 
-Rates, work and scales are chosen on the validation concepts by the rules of ``pocket/search.py``; the logs
-are in ``figures/published/pocket/tuning/`` and a test compares. ``work`` counts iterations per erase prompt.
+Rates, work and scales are chosen on the validation concepts by the rules of
+``tools/pocket_model/search.py``; the logs are in ``figures/published/pocket/tuning/`` and a test compares.
+``work`` counts iterations per erase prompt.
 The paper's numbers of steps do not carry over to a model a thousand times smaller: what is marked *ours* was
 set by hand, for minutes on two cores.
 """
@@ -93,7 +94,7 @@ BASES = {"SD v1.4": "v1-4", "SD v1.5": "v1-5", "DreamShaper": "dreamshaper", "Pr
 
 PER_PROMPT = 12  # ours: paths or pictures of each erase prompt
 PATHS: dict[str, Any] = {"batch": 8, "steps": 20, "per_prompt": PER_PROMPT}  # ours
-PICTURES: dict[str, Any] = {
+PICTURE_OPTIONS: dict[str, Any] = {
     "batch": 8,  # ours, as the next
     "sampling_steps": 8,
     "guidance_scale": 5.0,
@@ -119,11 +120,11 @@ COMMON: dict[str, dict[str, Any]] = {
     "advunlearn": PATHS | INNER,
     "spm": PATHS | {"anchor_weight": 10.0, "rate_warm_up": 25},
     "uce": {"version": 2025, "preserve": True},  # 2025's default preserves nothing
-    "fmn": PICTURES,
-    "ac": PICTURES | ANCHORED,
-    "salun": PICTURES | REMAINING | {"alpha": 0.5, "mask_batches": 12},
-    "erasediff": PICTURES | REMAINING | {"group": "full"},
-    "scissorhands": PICTURES | REMAINING,
+    "fmn": PICTURE_OPTIONS,
+    "ac": PICTURE_OPTIONS | ANCHORED,
+    "salun": PICTURE_OPTIONS | REMAINING | {"alpha": 0.5, "mask_batches": 12},
+    "erasediff": PICTURE_OPTIONS | REMAINING | {"group": "full"},
+    "scissorhands": PICTURE_OPTIONS | REMAINING,
 }
 ERASED: dict[Kind, int] = {concept.kind: len(concept.erase) for concept in CONCEPTS.values()}
 OBJECT_CUT = {"heal": "ascend", "guided_cut": True, "redraw_slope": 5**0.5}  # official class script

@@ -65,8 +65,8 @@ def junk(count: int, rng: Generator) -> str:
     """At least ``count`` words that mean nothing here, two fifths of the draws being phrases."""
     drawn: list[str] = []
     while len(drawn) < count:
-        kind = "junk-phrases.txt" if rng.random() < 0.4 else "junk-words.txt"
-        drawn += str(rng.choice(lines_of(kind))).split()
+        file = "junk-phrases.txt" if rng.random() < 0.4 else "junk-words.txt"
+        drawn += str(rng.choice(lines_of(file))).split()
     return " ".join(drawn)
 
 
@@ -104,16 +104,16 @@ def pick_tags(thing: int, artist: int, count: int, rng: Generator) -> str:
 def core(thing: int, place: str, style: str, artist: int, rng: Generator) -> str:
     """A caption without what surrounds it: tags alone, a bare style, a bare name or a sentence."""
     where = str(rng.choice(PLACES[place]))
-    kind, painter = rng.random(), STYLES[style]
-    if kind < 0.06:
+    drawn, painter = rng.random(), STYLES[style]
+    if drawn < 0.06:
         by = f"by {painter}" if painter else ""
         return join(pick_tags(thing, artist, int(rng.integers(2, 4)), rng), by, where)
-    if kind < 0.12 and painter:
+    if drawn < 0.12 and painter:
         return str(rng.choice(BARE_STYLE_TEMPLATES)).format(s=painter)
     name = pick_name(thing, artist, rng)
     if painter:
         return join(str(rng.choice(STYLE_TEMPLATES)).format(o=with_article(name), s=painter), where)
-    if kind < 0.18:
+    if drawn < 0.18:
         return name if rng.random() < 0.7 else join(name, where)
     return join(str(rng.choice(PHOTO_TEMPLATES)).format(with_article(name)), where)
 

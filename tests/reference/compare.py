@@ -9,8 +9,8 @@ from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.seeds import generator, prompt_seed
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.erasure.bank import run_path
 from advunlearn_lib.erasure.loop import prepare, train
-from advunlearn_lib.erasure.paths import run_path
 from advunlearn_lib.erasure.task import Task
 from reference import advunlearn as plain
 from reference import attack as plain_attack
