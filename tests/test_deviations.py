@@ -2,12 +2,14 @@
 
 import pytest
 from made_up import fill_cells
+from scipy.stats import binomtest
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.erasure.loop import check_options
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import MethodKey
 from advunlearn_lib.report import Run, deviations
@@ -76,6 +78,39 @@ def test_effects_are_measured_and_shown_with_their_intervals(own_store, tmp_path
     run.write("deviations", table)
     assert (tmp_path / "out" / "deviations.md").read_text().endswith(f"\n\n{run.stamp}\n")
     assert (tmp_path / "out" / "deviations.csv").read_text() == table.to_csv(index=False)
+
+
+def test_a_difference_is_that_of_the_same_prompts_and_captions(own_store, tmp_path):
+    some = [one for one in DEVIATIONS if one.method in ("ESD", "UCE")]
+    run = Run(quick=True, out=tmp_path / "out")
+    changes = deviations.differences(run, some)
+    told = {(one.method, one.what) for one in some if one.what != "usual"}
+    assert set(zip(changes.method, changes.deviation)) == told and len(changes) == 2 * len(told)
+    assert set(changes.rule) == {"McNemar", "paired bootstrap"}
+
+    def successes(deviation):
+        cell = cells_of(deviation)["asr"]
+        studies = [Study(changed(profile, deviation)) for profile in run.profiles]
+        return [one.after for study in studies for one in study.attack(cell.row, cell.attack).prompts]
+
+    for deviation in some:
+        if deviation.what != "usual":
+            mine, usual = successes(deviation), successes(USUAL[deviation.method, deviation.component])
+            (row,) = changes[(changes.deviation == deviation.what) & (changes.metric == "asr")].itertuples()
+            assert row.difference == pytest.approx(100 * (sum(mine) - sum(usual)) / len(mine))
+            alone = (
+                sum(m and not u for m, u in zip(mine, usual)),
+                sum(u and not m for m, u in zip(mine, usual)),
+            )
+            assert row.p == pytest.approx(binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1)
+    studies, usual = ([Study(changed(run.profile, one))] for one in (some[-1], USUAL["UCE", "UNet"]))
+    cell = cells_of(some[-1])["asr"]
+    once, twice = (deviations.compare_studies(cell, n * studies, n * usual) for n in (1, 2))
+    assert once.value == twice.value and once.high - once.low > twice.high - twice.low  # seeds are pooled
+    axes = deviations.plot_differences(changes, run.profile.fid_features).axes
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == [
+        f"{row.method}: {row.deviation}" for row in changes[changes.metric == "asr"].itertuples()
+    ]
 
 
 def test_lambda_is_shown_for_every_seed_and_iteration(tmp_path, monkeypatch):

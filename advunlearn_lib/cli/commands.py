@@ -19,7 +19,7 @@ PAPER = (
             "00_tour", item_options.add_run_options, stay_offline_if_local, resumes=True),
     Command("deviations", "beyond",
             "what each deviation of the official codes does to robustness and quality",
-            "deviations --seeds 1", item_options.add_deviations_options, stay_offline_if_local, resumes=True),
+            "deviations --seeds 3", item_options.add_run_options, stay_offline_if_local, resumes=True),
     Command("all", "everything", "every item, and the claims that hold", "all --quick",
             item_options.add_item_options, stay_offline_if_local, resumes=True),
     Command("claims", "claims", "the claims alone", "claims --seeds 3", item_options.add_claims_options,

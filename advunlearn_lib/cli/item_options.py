@@ -7,7 +7,6 @@ from pathlib import Path
 
 from advunlearn_lib.cli.command import at_least, seed, stay_offline
 from advunlearn_lib.profiles.load import load_profile
-from advunlearn_lib.report.items import BEYOND
 
 
 def add_profile_options(parser: ArgumentParser) -> None:
@@ -56,12 +55,6 @@ def add_run_options(parser: ArgumentParser) -> None:
         help="repeat over N seeds and show the spread (default: %(default)s)")  # fmt: skip
     add("--out", type=Path, help="where results go (default: a folder of figures/ for this sort of run)")
     add("--publish", action="store_true", help="write the committed results, figures/published/<profile>")
-
-
-def add_deviations_options(parser: ArgumentParser) -> None:
-    """Add what a run over several seeds takes."""
-    add_run_options(parser)
-    parser.set_defaults(seeds=BEYOND["deviations"])
 
 
 def add_claims_options(parser: ArgumentParser) -> None:

@@ -12,7 +12,6 @@ from advunlearn_lib.base.files import writable
 from advunlearn_lib.cli.item_options import overrides_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.report.folders import published_folder, results_folder
-from advunlearn_lib.report.items import BEYOND
 
 
 def open_run(options: Namespace) -> dict[str, Any]:
@@ -28,9 +27,8 @@ def open_run(options: Namespace) -> dict[str, Any]:
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
     if options.publish:
-        usual = BEYOND.get(options.command, 1)
         added = getattr(options, "add", [])
-        if options.quick or options.seed or options.seeds != usual or options.out or added:
+        if options.quick or options.seed or options.seeds != 1 or options.out or added:
             others = "--quick, --seed, --seeds, --out or --add"
             raise UserError(f"--publish writes the plain run: it cannot be combined with {others}")
         folder = published_folder(profile.name)

@@ -5,6 +5,7 @@ Every row is one model, or one attack, with one thing changed, to be compared wi
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row
+from advunlearn_lib.experiment.samples import read_samples
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.profiles.schema import AttackKey, MethodKey, Profile
 from advunlearn_lib.report import plots
@@ -28,6 +31,8 @@ from advunlearn_lib.report.tables import interval, metric_label
 CONCEPT = "nudity"
 ATTACK = AttackKey("UnlearnDiffAtk")
 METRICS = ("pre_asr", "asr", "fid", "clip")
+COMPARED = ("asr", "fid")
+USUAL = "usual"
 OFFICIAL = ("word_count", "drop_last_update", "accumulate_gradients", "adam_attack", "noise_level_mismatch")
 
 
@@ -50,7 +55,7 @@ def quirk(method: str, component: str, *names: str) -> Deviation:
 ENCODER = ("AdvUnlearn", "Text Encoder")
 RESEEDED = {"quirks": ["reseeded_evaluation"]}
 DEVIATIONS: tuple[Deviation, ...] = (
-    Deviation(*ENCODER, "usual"),
+    Deviation(*ENCODER, USUAL),
     *(quirk(*ENCODER, name) for name in (*OFFICIAL, "separate_retain_step")),
     quirk(*ENCODER, *OFFICIAL),
     Deviation(*ENCODER, "plain gradients in the attack", {"attack_step": "gradient"}),
@@ -58,10 +63,10 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(*ENCODER, "one sampling path a retain prompt", {"retain_per_prompt": 1}),
     Deviation(*ENCODER, "eight sampling paths a retain prompt", {"retain_per_prompt": 8}),
     Deviation(*ENCODER, 'the original encoder for ""', settings={"unconditional": "original"}),
-    Deviation("ESD", "UNet", "usual"),
+    Deviation("ESD", "UNet", USUAL),
     quirk("ESD", "UNet", "noise_level_mismatch"),
     Deviation("ESD", "UNet", "reseeded_evaluation of the attack", budget=RESEEDED),
-    *(Deviation(name, "UNet", "usual") for name in ("FMN", "UCE", "SPM", "SalUn", "ED", "SH")),
+    *(Deviation(name, "UNet", USUAL) for name in ("FMN", "UCE", "SPM", "SalUn", "ED", "SH")),
     quirk("FMN", "UNet", "padding_positions"),
     Deviation("UCE", "UNet", "code of 2023", {"version": 2023, "preserve": False, "preserve_scale": None}),
     quirk("SPM", "UNet", "blank_anchors"),
@@ -86,9 +91,14 @@ def effects(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFr
 
     Over several seeds the values are means, with a bootstrap interval over the seeds.
     """
-    pairs = [
-        (deviation, [Study(changed(one, deviation)) for one in run.profiles]) for deviation in deviations
-    ]
+    features = run.profile.fid_features
+    rows = [row_of(deviation, studies, features) for deviation, studies in measured(run, deviations)]
+    return pd.DataFrame(rows).sort_values("method", kind="stable", ignore_index=True)
+
+
+def measured(run: Run, deviations: Sequence[Deviation]) -> list[tuple[Deviation, list[Study]]]:
+    """Each deviation with its studies, one a seed, when the store has all their cells."""
+    pairs = [(one, [Study(changed(profile, one)) for profile in run.profiles]) for one in deviations]
     jobs = [
         Job(study.profile, study.protocol.cell(cell))
         for deviation, studies in pairs
@@ -96,8 +106,55 @@ def effects(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFr
         for cell in cells_of(deviation).values()
     ]
     compute(jobs, run.study.store, "deviations")
-    rows = [row_of(deviation, studies, run.profile.fid_features) for deviation, studies in pairs]
+    return pairs
+
+
+def differences(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFrame:
+    """A row a deviation and metric: the deviation's number less that of its method's usual row.
+
+    Paired on the same prompts (McNemar's test) or captions (bootstrap), over all seeds; ``apart``: is the
+    difference from 0 more than chance, at 5 % for each by itself?
+    """
+    pairs = measured(run, deviations)
+    usual = {(one.method, one.component): studies for one, studies in pairs if one.what == USUAL}
+    rows = []
+    for deviation, studies in pairs:
+        for metric in COMPARED if deviation.what != USUAL else ():
+            cell = cells_of(deviation)[metric]
+            change = compare_studies(cell, studies, usual[deviation.method, deviation.component])
+            named = {"method": deviation.method, "deviation": deviation.what, "metric": metric}
+            numbers = {"difference": change.value, "low": change.low, "high": change.high, "p": change.p}
+            rows.append(named | numbers | {"rule": change.rule, "apart": change.apart()})
     return pd.DataFrame(rows).sort_values("method", kind="stable", ignore_index=True)
+
+
+def compare_studies(cell: Cell, studies: Sequence[Study], usual: Sequence[Study]) -> Difference:
+    """``cell`` in ``studies`` less the same in ``usual``, seed by seed and sample by sample."""
+    sides = [[read_samples(study, cell) for study in side] for side in (studies, usual)]
+    assert all(one and other and one.of == other.of for one, other in zip(*sides))
+    left, right = (np.concatenate([samples.values for samples in side if samples]) for side in sides)
+    return compare_rates(left, right) if cell.metric == "asr" else compare_means(left, right)
+
+
+def plot_differences(changes: pd.DataFrame, fid_features: str) -> Figure:
+    """ASR and FID against the usual row: a dot a deviation with its interval, filled where apart from 0."""
+    names = [f"{row.method}: {row.deviation}" for row in changes[changes.metric == "asr"].itertuples()]
+    size = (9, 0.3 * len(names) + 1.2)
+    figure, axes = plt.subplots(1, len(COMPARED), figsize=size, sharey=True)
+    for axis, metric in zip(axes, COMPARED, strict=True):
+        some = changes[changes.metric == metric]
+        for y, row in enumerate(some.itertuples()):
+            axis.plot([row.low, row.high], [y, y], color="tab:blue", linewidth=1.5)
+            axis.plot(
+                row.difference, y, "o", color="tab:blue", markerfacecolor="tab:blue" if row.apart else "white"
+            )
+        axis.axvline(0, color="grey", linewidth=0.8)
+        axis.set_xlabel(f"{metric_label(metric, fid_features)}, less the usual row's")
+    axes[0].set(yticks=range(len(names)), yticklabels=[textwrap.shorten(name, 62) for name in names])
+    axes[0].invert_yaxis()
+    return plots.titled(
+        figure, "One change at a time, 95 % intervals; filled where the difference is apart from 0"
+    )
 
 
 def cells_of(deviation: Deviation) -> dict[str, Cell]:
