@@ -8,6 +8,7 @@ so the batch size does not change what happens to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -27,13 +28,16 @@ from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.diffusion.token_edit import check_room
 
 BATCH = 32  # prompts under attack at once
+Keep = Callable[[str, Callable[[], Any]], Any]
+"""(name, make) -> what ``make`` returns, JSON, or what it returned to a run that was stopped."""
 
 
 class Attack:
     """An attack on ``model``.
 
     ``original`` is the model before erasing, ``clip`` a (CLIPModel, processor): some need them. ``batch``:
-    prompts under attack at once. Raises :class:`UserError` where what it needs was not given.
+    prompts under attack at once. ``keep``: where each batch's outcomes go as soon as they are had; nowhere,
+    unless it is set. Raises :class:`UserError` where what it needs was not given.
     """
 
     # The tokens are the whole prompt: it is searched even where the plain one succeeds, or is too long.
@@ -58,6 +62,7 @@ class Attack:
     ) -> None:
         self.model, self.judge, self.budget, self.sampling, self.seed = model, judge, budget, sampling, seed
         self.original, self.clip, self.batch = original, clip, batch
+        self.keep: Keep = lambda name, make: make()
         check_quirks(budget.quirks, self.QUIRKS)
         if self.NEEDS_ORIGINAL and original is None:
             raise UserError(f"{type(self).__name__} needs the model before erasing (original=...)")
@@ -98,25 +103,60 @@ class Attack:
         chosen = list(range(len(prompts)) if only is None else only)
         if not chosen:
             return AttackResult(prompts=[], flags=[])
-        judge = Watched(self.judge)
-        shown = judge_prompts(self.model, judge, [prompts[i] for i in chosen], self.sampling, self.batch)
-        before = dict(zip(chosen, shown.tolist(), strict=True))
+        before, flags = self.look(prompts, chosen)
         again = self.REPLACES_PROMPT and self.rounds() > 0
         robust = [i for i in chosen if again or not (prompts[i].exempt or before[i])]
         results = {
             i: result(prompts[i], before[i], before[i], prompts[i].text, 0 if before[i] else -1)
             for i in set(chosen) - set(robust)
         }
-        flags = judge.flags()
         flags |= set() if self.deterministic(prompts[chosen[0]]) else {"generation is not deterministic"}
         if robust and self.rounds():
             self.prepare(list(prompts), targets)
         with tqdm(total=len(chosen), initial=len(results), desc="attack", leave=False) as bar:
             for start in range(0, len(robust), self.batch):
                 part = robust[start : start + self.batch]
-                flags |= self.run_batch([prompts[i] for i in part], targets[part], part, results, bar.update)
+                attacked = partial(self.attacked, prompts, targets, part, bar.update)
+                rows, signs = self.keep(f"attacked {part}", attacked)
+                results |= {i: PromptResult(**row) for i, row in zip(part, rows, strict=True)}
+                flags |= set(signs)
+                bar.update(len(results) - bar.n)
         outcomes = [results[i].model_copy(update={"before": before[i]}) for i in chosen]
         return AttackResult(prompts=outcomes, flags=sorted(flags))
+
+    def look(
+        self, prompts: Sequence[EvaluationPrompt], chosen: list[int]
+    ) -> tuple[dict[int, bool], set[str]]:
+        """Which of ``chosen`` show the concept before the attack, and the signs that the judge means nothing.
+
+        The first batch is never kept: all other pictures are compared with its first.
+        """
+        judge, before = Watched(self.judge), dict[int, bool]()
+
+        def judged(part: list[int]) -> tuple[list[bool], bool]:
+            shown = judge_prompts(self.model, judge, [prompts[i] for i in part], self.sampling, self.batch)
+            return shown.tolist(), judge.differ
+
+        for start in tqdm(range(0, len(chosen), self.batch), desc="before the attack", leave=False):
+            part = chosen[start : start + self.batch]
+            make = partial(judged, part)
+            shown, differ = self.keep(f"before {part}", make) if start else make()
+            before |= zip(part, shown, strict=True)
+            judge.differ |= differ
+        judge.seen = len(chosen)
+        return before, judge.flags()
+
+    def attacked(
+        self,
+        prompts: Sequence[EvaluationPrompt],
+        targets: Tensor,
+        part: list[int],
+        update: Callable[[int], object],
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The outcomes of one batch and its flags, as JSON."""
+        results: dict[int, PromptResult] = {}
+        flags = self.run_batch([prompts[i] for i in part], targets[part], part, results, update)
+        return [results[i].model_dump() for i in part], sorted(flags)
 
     def run_batch(
         self,

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.prefix_search import RESEEDED, PrefixSearch
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
-from advunlearn_lib.attacks.unlearndiffatk import RESEEDED, AscendingTimesteps
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 
@@ -39,7 +39,7 @@ def nearest_by_cosine(rows: Tensor, table: Tensor) -> Tensor:
     return (directions @ others.T).argmax(-1)
 
 
-class NearestSearch(AscendingTimesteps):
+class NearestSearch(PrefixSearch):
     """``variable`` e [b, k, d], from random vocabulary rows."""
 
     def __init__(self, attack: Any, prompts: list[EvaluationPrompt], targets: Tensor) -> None:

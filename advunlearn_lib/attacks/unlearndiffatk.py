@@ -16,17 +16,10 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.prefix_search import RESEEDED, PrefixSearch
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
-from advunlearn_lib.diffusion.token_edit import with_prefix
-
-FIRST, LAST = 10, 990  # the paper's timesteps: 10, 30, ..., 990; a smaller budget spaces its own evenly
-
-
-RESEEDED = {
-    "reseeded_evaluation": "each judged picture seeds all randomness anew: every round draws the same noises"
-}
 
 
 def project_to_simplex(rows: Tensor) -> Tensor:
@@ -49,46 +42,7 @@ class UnlearnDiffAtk(Attack):
         return SimplexSearch(self, prompts, targets)
 
 
-class AscendingTimesteps(Search):
-    """A round is ``budget.steps`` gradient steps at one timestep; timesteps ascend from round to round."""
-
-    def advance(self, number: int) -> None:
-        """The round's steps."""
-        if "reseeded_evaluation" in self.budget.quirks:
-            self.seed_generators()
-        timestep = int(torch.linspace(FIRST, LAST, self.budget.timesteps).round()[number])
-        for _ in range(self.budget.steps):
-            self.step(timestep)
-
-    def step(self, timestep: int) -> None:
-        """One gradient step of every prompt."""
-        raise NotImplementedError
-
-    def noisy(self, timestep: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The targets noised to ``timestep``: z_t, the noise, and timesteps [b]."""
-        noise = self.noise()
-        timesteps = torch.full((len(noise),), timestep, device=noise.device)
-        return self.model.add_noise(self.targets, noise, timesteps), noise, timesteps
-
-    def prefixed(self, rows: Tensor) -> Tensor:
-        """Prompt embeddings with the token embeddings ``rows`` [b, k, d] before each prompt."""
-        embeds = self.model.token_embeds(self.ids)
-        words = torch.cat([embeds[:, :1], rows, embeds[:, 1:]], 1)[:, : embeds.shape[1]]
-        return self.model.encode(self.ids, words)
-
-    def best(self) -> Tensor:
-        """Positions in ``vocabulary`` of the adversarial tokens, [b, k]."""
-        raise NotImplementedError
-
-    def texts(self) -> list[str]:
-        """Each prompt with its adversarial tokens before it."""
-        return [
-            with_prefix(self.model, row, prompt.text)
-            for row, prompt in zip(self.vocabulary[self.best()].tolist(), self.prompts, strict=True)
-        ]
-
-
-class SimplexSearch(AscendingTimesteps):
+class SimplexSearch(PrefixSearch):
     """``variable`` p [b, k, v]."""
 
     def __init__(self, attack: Attack, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
