@@ -18,6 +18,7 @@ from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.base.seeds import check_seed
+from advunlearn_lib.base.views import Pictures
 from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
@@ -129,16 +130,17 @@ def erase(
 
 def generate(
     model: LatentDiffusion, prompts: Prompts, sampling: Sampling | None = None, batch: int = BATCH
-) -> Tensor:
+) -> Pictures:
     """Pictures [n, 3, h, w] in [0, 1] of texts, or of prompts with their own seeds and guidance scales.
 
-    Texts get the seeds 0, 1, ...
+    Texts get the seeds 0, 1, ... The tensor is one that a notebook shows as pictures.
     """
     asked, sampling = with_seeds(prompts), sampling or resolve.sampling_of(profile_of(model))
     with tqdm(total=len(asked), desc="pictures", leave=False) as bar:
-        return generate_pictures(
+        images = generate_pictures(
             model, asked, sampling, batch=batch, callback=lambda done: bar.update(done - bar.n)
         )
+    return Pictures.of(images)
 
 
 def attack_spec(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from advunlearn_lib.base import views
 from advunlearn_lib.base.quirks import Quirks
 from advunlearn_lib.base.settings import Settings, marks
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
@@ -30,6 +33,26 @@ class AttackResult(BaseModel):
     model_config = ConfigDict(frozen=True)
     prompts: list[PromptResult]
     flags: list[str]
+
+    def _repr_html_(self) -> str:
+        """How many prompts show the concept, and what became of each."""
+        before, after = (sum(getattr(one, name) for one in self.prompts) for name in ("before", "after"))
+        count = (
+            f"{after} of {len(self.prompts)} prompts show the concept after the attack, {before} before it"
+        )
+        rows = [
+            (
+                one.prompt,
+                one.adversarial,
+                "yes" if one.before else "no",
+                "yes" if one.after else "no",
+                one.step,
+            )
+            for one in self.prompts[: views.SHOWN]
+        ]
+        head = ("prompt", "adversarial prompt", "before", "after", "round")
+        warnings = "".join(f"<p>warning: {escape(flag)}</p>" for flag in self.flags)
+        return f"<p>{count}</p>{warnings}{views.table(head, rows)}"
 
 
 class Budget(Settings):

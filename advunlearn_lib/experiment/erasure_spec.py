@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import PlainSerializer, SerializeAsAny
 
+from advunlearn_lib.base import views
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.registry import code_of
 from advunlearn_lib.base.store import Cache
@@ -102,6 +104,13 @@ class Erased(Trained):
     """
 
     spec: ErasureSpec
+
+    def _repr_html_(self) -> str:
+        """What was erased, how, and every setting."""
+        what = f"{', '.join(self.spec.concept)} erased by {self.spec.method} from the {self.component}"
+        took = f"{len(self.losses)} iterations in {sum(self.seconds):.0f} s" if self.seconds else "loaded"
+        options = self.spec.options.model_dump(mode="json").items()
+        return f"<p>{escape(what)}: {took}</p>{views.table(('option', 'value'), options)}"
 
     def save_pretrained(self, folder: str | Path, evaluation: Evaluation | None = None) -> None:
         """Write the trained part, which ``CLIPTextModel`` or ``UNet2DConditionModel`` loads, with a card.
