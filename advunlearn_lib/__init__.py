@@ -7,7 +7,25 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
+    from advunlearn_lib.api import (
+        EvaluationPrompt,
+        LatentDiffusion,
+        Sampling,
+        attack,
+        attack_spec,
+        erase,
+        erasure_spec,
+        evaluate,
+        generate,
+        load_clip,
+        load_erased,
+        load_judge,
+        load_model,
+        success_rates,
+    )
 
 # transformers' own switch, read when it is imported: its notices (of torchvision, which nothing here needs)
 # are not for those who read a notebook
