@@ -107,6 +107,9 @@ def test_a_difference_is_that_of_the_same_prompts_and_captions(own_store, tmp_pa
     cell = cells_of(some[-1])["asr"]
     once, twice = (deviations.compare_studies(cell, n * studies, n * usual) for n in (1, 2))
     assert once.value == twice.value and once.high - once.low > twice.high - twice.low  # seeds are pooled
+    other_drawing = next(one for one in DEVIATIONS if one.settings)
+    pair = [other_drawing, USUAL[other_drawing.method, other_drawing.component]]
+    assert deviations.differences(run, pair).rule.tolist() == ["Newcombe", "MOVER"]
     axes = deviations.plot_differences(changes, run.profile.fid_features).axes
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [
         f"{row.method}: {row.deviation}" for row in changes[changes.metric == "asr"].itertuples()

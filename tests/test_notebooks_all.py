@@ -39,8 +39,10 @@ OWN = {  # pictures besides panels and dots
     "figure8": ("-layers",),
     "figureA3": ("-moved",),
     "00_tour": ("-1-draw", "-2-erase", "-3-attack", "-4-robustify"),
-    "deviations": ("-lambda",),
+    "deviations": ("-lambda", "-differences"),
+    "beyond_calibration": ("",),
 }
+KEPT = {"deviations": ("", "-differences"), "beyond_calibration": ("", "-pairs")}  # tables of no item
 QUICK = "QUICK RUN, numbers mean nothing"
 
 
@@ -77,8 +79,9 @@ def execute(name, out):
 
 def expected_files(name):
     """An item's files: its table, its pictures, their page; of a notebook beyond the paper what it keeps."""
-    texts = ("csv", "json", "md", "tex") if name in TABLES else ("csv", "md") if name == "deviations" else ()
+    texts = ("csv", "json", "md", "tex") if name in TABLES else ()
     files = {f"{name}.{suffix}" for suffix in ("ipynb", "html", *texts)}
+    files |= {f"{name}{part}.{suffix}" for part in KEPT.get(name, ()) for suffix in ("csv", "md")}
     return files | {f"{picture}.{suffix}" for picture in expected_pictures(name) for suffix in ("png", "pdf")}
 
 

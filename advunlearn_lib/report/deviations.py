@@ -21,8 +21,8 @@ from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.experiment.samples import read_samples
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates
-from advunlearn_lib.metrics.estimate import bootstrap_mean
+from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates, joined
+from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
 from advunlearn_lib.profiles.schema import AttackKey, MethodKey, Profile
 from advunlearn_lib.report import plots
 from advunlearn_lib.report.item import Run
@@ -112,8 +112,8 @@ def measured(run: Run, deviations: Sequence[Deviation]) -> list[tuple[Deviation,
 def differences(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.DataFrame:
     """A row a deviation and metric: the deviation's number less that of its method's usual row.
 
-    Paired on the same prompts (McNemar's test) or captions (bootstrap), over all seeds; ``apart``: is the
-    difference from 0 more than chance, at 5 % for each by itself?
+    By the same prompts or captions, over all seeds; ``apart``: is the difference from 0 more than chance, at
+    5 % for each by itself?
     """
     pairs = measured(run, deviations)
     usual = {(one.method, one.component): studies for one, studies in pairs if one.what == USUAL}
@@ -129,11 +129,19 @@ def differences(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.Da
 
 
 def compare_studies(cell: Cell, studies: Sequence[Study], usual: Sequence[Study]) -> Difference:
-    """``cell`` in ``studies`` less the same in ``usual``, seed by seed and sample by sample."""
+    """``cell`` in ``studies`` less the same in ``usual``, over all seeds.
+
+    Sample by sample, unless the two judge by pictures drawn in different ways.
+    """
     sides = [[read_samples(study, cell) for study in side] for side in (studies, usual)]
-    assert all(one and other and one.of == other.of for one, other in zip(*sides))
     left, right = (np.concatenate([samples.values for samples in side if samples]) for side in sides)
-    return compare_rates(left, right) if cell.metric == "asr" else compare_means(left, right)
+    paired = all(one and other and one.of == other.of for one, other in zip(*sides))
+    if cell.metric == "asr":
+        one, other = (proportion(int(side.sum()), len(side)) for side in (left, right))
+        return compare_rates(left, right) if paired else joined(one, other, "Newcombe")
+    return (
+        compare_means(left, right) if paired else joined(bootstrap_mean(left), bootstrap_mean(right), "MOVER")
+    )
 
 
 def plot_differences(changes: pd.DataFrame, fid_features: str) -> Figure:
