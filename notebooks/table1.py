@@ -2,16 +2,15 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: -kernelspec,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
-#       jupytext_version: 1.19.6
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
+
+# %% [markdown] tags=["colab"]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPOSITORY/blob/main/notebooks/table1.ipynb)
 
 # %% [markdown]
 # # Table 1: does adversarial training, applied as it is, make erasing robust?
@@ -38,6 +37,15 @@ quick = False  # the smallest real run; its numbers mean nothing
 seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
+
+# %% tags=["colab"] jupyter={"source_hidden": true}
+import os
+import runpy
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere nothing is done here
+    os.system("test -d advunlearn || git clone -q --depth 1 https://github.com/OWNER/REPOSITORY advunlearn")
+    profile = runpy.run_path("advunlearn/advunlearn_lib/report/colab.py")["prepare"](profile)
 
 # %%
 import pandas as pd

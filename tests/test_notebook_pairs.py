@@ -8,7 +8,7 @@ import pytest
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.commands import COMMANDS
-from advunlearn_lib.report.items import BEYOND, ITEMS
+from advunlearn_lib.report.items import ITEMS
 
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -33,18 +33,17 @@ def test_a_notebook_is_its_script(name):
     nbformat.validate(notebook)
     assert plain_cells(notebook) == plain_cells(script) and len(script.cells) >= 6
     assert notebook.metadata.jupytext.formats == "ipynb,py:percent"
-    assert notebook.metadata.kernelspec == script.metadata.kernelspec
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not [cell for cell in code if cell.outputs or cell.execution_count is not None]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_takes_the_parameters_that_the_command_line_gives(name):
-    """papermill puts them after the one tagged cell; another cell would be silently ignored."""
-    tagged = [source for _, source, tags in plain_cells(jupytext.read(FOLDER / f"{name}.py")) if tags]
-    assert len(tagged) == 1
+    """papermill puts them after the one cell tagged so; another cell would be silently ignored."""
+    cells = plain_cells(jupytext.read(FOLDER / f"{name}.py"))
+    (source,) = [source for _, source, tags in cells if tags == ["parameters"]]
     given = {}
-    exec(tagged[0], given)
+    exec(source, given)
     given.pop("__builtins__")
     assert given == {
         "profile": "pocket", "overrides": [], "quick": False, "seed": None, "seeds": 1, "out": "",

@@ -17,7 +17,7 @@ from traitlets.config import Config
 
 TEMPLATES = Path(__file__).parent
 FORMULA = re.compile(r"\$\$?([^$]+)\$\$?")
-HIDDEN = ("parameters", "injected-parameters")  # cells of these tags: papermill's, which the stamp tells
+HIDDEN = ("parameters", "injected-parameters", "colab")  # cells that the stamp tells, and Colab's alone
 
 
 def to_html(notebook: NotebookNode) -> str:
