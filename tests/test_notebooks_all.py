@@ -40,9 +40,13 @@ OWN = {  # pictures besides panels and dots
     "figureA3": ("-moved",),
     "00_tour": ("-1-draw", "-2-erase", "-3-attack", "-4-robustify"),
     "deviations": ("-lambda", "-differences"),
-    "beyond_calibration": ("",),
+    **dict.fromkeys(("beyond_calibration", "beyond_neighbours"), ("",)),
 }
-KEPT = {"deviations": ("", "-differences"), "beyond_calibration": ("", "-pairs")}  # tables of no item
+KEPT = {  # tables of no item
+    "deviations": ("", "-differences"),
+    "beyond_calibration": ("", "-pairs"),
+    "beyond_neighbours": ("",),
+}
 QUICK = "QUICK RUN, numbers mean nothing"
 
 

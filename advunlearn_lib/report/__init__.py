@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["Item", "Run", "cost", "deviations", "drift", "outcomes", "panels", "plots"]
+__all__ = [
+    "Item",
+    "Run",
+    "calibration",
+    "cost",
+    "deviations",
+    "drift",
+    "neighbours",
+    "outcomes",
+    "panels",
+    "plots",
+]
 HERE = {"Item": "show", "Run": "item"}
 
 

@@ -20,4 +20,4 @@ FIGURES = {  # pictures, and what they draw on: the table whose models they show
     "figureA2": "A2",
 }
 ITEMS = (*TABLES, *FIGURES)
-BEYOND = ("00_tour", "deviations", "beyond_calibration")  # notebooks of our own
+BEYOND = ("00_tour", "deviations", "beyond_calibration", "beyond_neighbours")  # notebooks of our own
