@@ -14,6 +14,7 @@ from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.profiles.paper import PAPER, PUBLISHED
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.preview import preview
 from advunlearn_lib.profiles.schema import CheckpointKey, Profile
 
 PROFILES = {"pocket": POCKET, "paper": PAPER}
@@ -43,7 +44,8 @@ def load_profile(
     unknown or out of range, and for folders that do not exist.
     """
     chosen = PROFILES[choose("profile", name, PROFILES)]
-    changes: dict[str, Any] = dict(QUICK) if quick else {}
+    changes: dict[str, Any] = preview(chosen) if "tier=preview" in overrides else {}
+    changes |= QUICK if quick else {}
     changes |= {} if seed is None else {"seed": seed}
     for override in overrides:
         field, separator, value = override.partition("=")

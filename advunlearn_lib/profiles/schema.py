@@ -163,6 +163,10 @@ class Profile(Settings):
     faithful: Literal["paper", "official"] = Field(
         "paper", description="to the paper's text, or to the official codes with all their quirks"
     )
+    tier: Literal["full", "preview"] = Field(
+        "full",
+        description="preview: fewer pictures, prompts and steps, a quarter of each attack; for a first look",
+    )
     sampler: Literal["ddim", "dpm++", "lms"] = Field(description="of pictures")
     sampling_steps: int = Field(ge=1, description="denoising steps of a judged or measured picture")
     quality_steps: int = Field(

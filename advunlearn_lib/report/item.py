@@ -59,6 +59,8 @@ class Run:
         ]
         self.stamp = f"profile {', '.join(shown)}, commit {commit()}"
         if quick:
+        if self.profile.tier == "preview":
+            self.stamp = f"PREVIEW, a quarter of each attack; {self.stamp}"
             self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
 
     def faithfulness(self, overrides: Sequence[str]) -> list[str]:
