@@ -5,9 +5,13 @@ import re
 import jupytext
 import nbformat
 import pytest
+from ipykernel.kernelspec import KERNEL_NAME, get_kernel_dict
+from jupytext.combine import combine_inputs_with_outputs
+from jupytext.jupytext import drop_text_representation_metadata
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.commands import COMMANDS
+from advunlearn_lib.cli.lab import steady
 from advunlearn_lib.report.items import ITEMS
 
 FOLDER = ROOT / "notebooks"
@@ -33,6 +37,7 @@ def test_a_notebook_is_its_script(name):
     nbformat.validate(notebook)
     assert plain_cells(notebook) == plain_cells(script) and len(script.cells) >= 6
     assert notebook.metadata.jupytext.formats == "ipynb,py:percent"
+    assert notebook.metadata.kernelspec == script.metadata.kernelspec
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not [cell for cell in code if cell.outputs or cell.execution_count is not None]
 
@@ -58,3 +63,21 @@ def test_the_pocket_profiles_stand_in_is_named_in_its_own_prompts_alone(name):
             assert not STAND_IN.search(source)
         else:
             assert not STAND_IN.search(re.sub(r"Prompt\([^)]*\)", "", source))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_opened_and_saved_by_jupyterlab_it_is_the_same_bytes(name):
+    """As the contents manager of Lab and jupytext does it: read both, tell the kernel, write both."""
+    files = {suffix: (FOLDER / f"{name}.{suffix}").read_text() for suffix in ("py", "ipynb")}
+    script = jupytext.reads(files["py"], fmt="py:percent")
+    notebook = combine_inputs_with_outputs(script, nbformat.reads(files["ipynb"], as_version=4))
+    kernel = get_kernel_dict()
+    notebook.metadata.kernelspec = {
+        "display_name": kernel["display_name"], "language": kernel["language"], "name": KERNEL_NAME,
+    }  # fmt: skip
+    notebook.metadata.language_info = {"name": "python", "version": "3.99.0", "mimetype": "text/x-python"}
+    model = {"type": "notebook", "content": notebook}
+    steady(model=model, path=f"notebooks/{name}.ipynb", contents_manager=None)
+    assert nbformat.writes(drop_text_representation_metadata(notebook)) + "\n" == files["ipynb"]
+    assert jupytext.writes(notebook, fmt="py:percent") == files["py"]
+    assert "jupytext_version: " not in files["py"]  # another version would write its own
