@@ -18,12 +18,13 @@ from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.preview import preview
 from advunlearn_lib.profiles.schema import AttackKey, Profile
 from advunlearn_lib.report.items import ITEMS, TABLES
 from advunlearn_lib.report.reported import reported
 
-# Of one F on an A100, batched; assumed: 26 % of its bf16 peak, 21 % of its TF32 peak.
-MILLISECONDS = {"bf16": 10.0, "fp32": 25.0}
+# Of one F, batched; assumed of both: 26 % of the bf16 peak (312, 989 TFLOP/s), 21 % of TF32's (156, 495).
+MILLISECONDS = {"A100": {"bf16": 10.0, "fp32": 25.0}, "H100": {"bf16": 3.1, "fp32": 7.7}}
 PRICE = 2.0  # dollars of an A100 hour; assumed
 TEXT, WEIGHTS, DECODE, ENCODE = 2.08, 3.0, 3.13, 1.39
 PROMPTS = {"broad": 142, "style": 50, "object": 50}
@@ -61,7 +62,7 @@ def attacking(profile: Profile, name: str, kind: str) -> float:
     """F of one attack on all of a concept's prompts."""
     usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
     budget = ATTACKS[name].BUDGET(**(usual | profile.attacks.get(AttackKey(name), {})))
-    prompts, shown = PROMPTS[kind], picture(profile.sampling_steps)
+    prompts, shown = min(PROMPTS[kind], profile.prompts), picture(profile.sampling_steps)
     if name == "none":
         return prompts * shown
     if name == "CCE":
@@ -81,8 +82,9 @@ def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
     return profile.fid_images * (picture(profile.quality_steps) + ENCODE), "fp32"
 
 
-def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
+def hours(profile: Profile, card: str) -> tuple[pd.DataFrame, pd.DataFrame, float]:
     """Hours of each item by itself, hours of all shared cells by kind, bytes of the models."""
+    milliseconds = MILLISECONDS[card]
     shared, full_size = Protocol(POCKET), Protocol(PAPER)
     items, seen, size = [], {}, 0.0
     for item in ITEMS:
@@ -93,11 +95,11 @@ def hours() -> tuple[pd.DataFrame, pd.DataFrame, float]:
             if trained is not None:
                 method, options = full_size.options(trained)
                 key = ("erase", shared.model(trained).key)
-                here[key] = ("train", training(method, options.model_dump()) * MILLISECONDS["bf16"])
+                here[key] = ("train", training(method, options.model_dump()) * milliseconds["bf16"])
                 size += BYTES[options.component] if key not in seen else 0
             if spec.KIND in ("attack", "quality"):
-                f, precision = cost(PAPER, cell)
-                here[spec.KIND, spec.key] = (spec.KIND, f * MILLISECONDS[precision])
+                f, precision = cost(profile, cell)
+                here[spec.KIND, spec.key] = (spec.KIND, f * milliseconds[precision])
             seen |= here
         if here:
             items.append({"item": item, **by_kind(here)})
@@ -114,11 +116,20 @@ def by_kind(costs: dict[tuple[str, str], tuple[str, float]]) -> dict[str, float]
 
 def main() -> None:
     """Print the tables."""
-    items, everything, size = hours()
-    table = pd.concat([items, everything], ignore_index=True).round(1)
-    print("Hours on one A100 (computed):\n\n" + table.to_markdown(index=False))
-    total = float(everything.hours.iloc[0])
-    longest = 10_000 * (picture(100) + ENCODE) * MILLISECONDS["fp32"] / 3.6e6
+    parts = {}
+    for tier, profile in {"": PAPER, "preview, ": PAPER.model_copy(update=preview(PAPER))}.items():
+        for card in MILLISECONDS:
+            items, everything, size = hours(profile, card)
+            parts[f"{tier}{card}"] = pd.concat([items, everything], ignore_index=True)
+    first = parts["A100"]
+    table = first[["item", "train", "attack", "quality"]].assign(
+        **{name: p.hours for name, p in parts.items()}
+    )
+    print(
+        "Hours, the first three columns of an A100 (computed):\n\n" + table.round(1).to_markdown(index=False)
+    )
+    total = float(first.hours.iloc[-1])
+    longest = 10_000 * (picture(100) + ENCODE) * MILLISECONDS["A100"]["fp32"] / 3.6e6
     rows = [{"GPUs": n, "hours": max(total / n, longest), "dollars": total * PRICE} for n in (1, 8, 64)]
     print(f"\nLongest cell: {longest:.1f} h. Models in the store: {size / 1e9:.0f} GB\n")
     print(pd.DataFrame(rows).round(0).to_markdown(index=False))

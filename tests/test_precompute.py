@@ -9,13 +9,15 @@ import pytest
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.cli.main import main
-from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.execute.plan import Job, share_of
 from advunlearn_lib.execute.ray import compute_with_ray
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.report import run_all
 from advunlearn_lib.report.items import ITEMS
+from advunlearn_lib.report.reported import jobs_of
 
 JOBS = [Job(POCKET, Protocol(POCKET).model(Row("nudity", "ESD", "UNet")))]
 
@@ -150,3 +152,38 @@ def test_ray_that_is_not_installed_is_named_with_the_remedy(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"needs the extra 'ray': pip install 'advunlearn_lib\[ray\]'"):
         compute_with_ray(JOBS, Store(tmp_path), "ray")
+
+
+def test_shares_are_everything_once_and_a_model_is_in_one_of_them():
+    jobs = [job for table in ("3", "5", "9") for job in jobs_of([Study(POCKET)], table)]
+    shares = [share_of(jobs, part, 4) for part in range(1, 5)]
+    together = [job.spec.key for share in shares for job in share]
+    assert sorted(together) == sorted(job.spec.key for job in jobs) and min(map(len, shares)) > 0
+    models = [{job.model().key for job in share if job.model()} for share in shares]
+    assert sum(map(len, models)) == len(set.union(*models))
+    assert share_of(jobs, 1, 1) == jobs
+
+
+@pytest.mark.parametrize("command", ["table3", "all"])
+def test_a_share_is_computed_into_the_store_and_no_notebook_is_run(
+    store, tmp_path, monkeypatch, capsys, command
+):
+    computed = []
+    monkeypatch.setattr(
+        "advunlearn_lib.cli.precompute.compute", lambda jobs, store, desc: computed.append(jobs)
+    )
+    for part in ("1/2", "2/2"):
+        assert main([command, "--quick", "--share", part, "--out", str(tmp_path / "out")]) == 0
+    assert all(computed) and f"{command}: share 2 of 2, " in capsys.readouterr().out
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_share_is_not_combined_with_other_processes(store, tmp_path, capsys):
+    assert main(["table3", "--share", "1/2", "--processes", "2", "--out", str(tmp_path / "out")]) == 2
+    assert "--share is computed here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "/2", "a/b", "1/2/3", "-1/2"])
+def test_a_share_that_is_none_is_refused(text, capsys):
+    assert main(["table3", f"--share={text}"]) == 2
+    assert "is not K/N with K from 1 to N, such as 3/8" in capsys.readouterr().err

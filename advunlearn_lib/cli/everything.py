@@ -14,6 +14,8 @@ def run(options: Namespace) -> int:
     """Compute all cells, execute all notebooks, judge the claims."""
     parameters = open_run(options)
     begun = Run(**parameters)
+    if options.share:
+        return precompute.share(options, all_jobs(begun), begun)
     if uses_other_processes(options):
         code = precompute.cells(options, all_jobs(begun), begun)
         if code or is_launched():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from advunlearn_lib.cli.command import at_least, seed, stay_offline
@@ -76,6 +76,16 @@ def add_item_options(parser: ArgumentParser) -> None:
         help="share each cell's prompts and pictures among N processes or GPUs")  # fmt: skip
     add("--executor", default="local", metavar="WHERE",
         help="local (default), ray, or ray://ADDRESS: compute cells on a cluster")  # fmt: skip
+    add("--share", type=share, metavar="K/N",
+        help="compute the K-th of N shares of the cells, and stop: for a cluster's job array")  # fmt: skip
+
+
+def share(text: str) -> tuple[int, int]:
+    """The argument type of ``--share``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, such as 3/8")
+    return int(part), int(parts)
 
 
 def add_table_options(parser: ArgumentParser) -> None:

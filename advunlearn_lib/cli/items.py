@@ -15,7 +15,7 @@ def run(options: Namespace) -> int:
     parameters = open_run(options)
     if uses_other_processes(options):
         code: int = import_module("advunlearn_lib.cli.precompute").item(options, parameters)
-        if code or is_launched():
+        if code or options.share or is_launched():
             return code
     execute(options.command, parameters)
     if options.publish:

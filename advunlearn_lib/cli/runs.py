@@ -43,8 +43,8 @@ def open_run(options: Namespace) -> dict[str, Any]:
 
 
 def uses_other_processes(options: Namespace) -> bool:
-    """Are the cells computed by processes of ``accelerate launch``, or by Ray?"""
-    return options.processes > 1 or options.executor != "local"
+    """Are cells computed first: by processes of ``accelerate launch``, by Ray, or a share of them here?"""
+    return options.processes > 1 or options.executor != "local" or options.share is not None
 
 
 def is_launched() -> bool:

@@ -75,6 +75,20 @@ def required_jobs(jobs: Sequence[Job]) -> dict[tuple[str, str], Job]:
     return required
 
 
+def share_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
+    """The ``part``-th (from 1) of ``parts`` shares: a model, all its attacks and pictures are in one of them.
+
+    The shares do not hang on what is done already, so that several runs of them together do everything once.
+    """
+
+    def rests_on(job: Job) -> str:
+        return (job.model() or job.spec).key
+
+    keys = sorted({rests_on(job) for job in jobs})
+    mine = set(keys[part - 1 :: parts])
+    return [job for job in jobs if rests_on(job) in mine]
+
+
 def left_of(jobs: Sequence[Job], store: Store) -> list[Job]:
     """What of it the store does not have."""
     return [job for job in required_jobs(jobs).values() if store.read(job.spec.KIND, job.spec.recipe) is None]
