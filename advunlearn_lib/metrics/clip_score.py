@@ -42,7 +42,7 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[T
     name, options = hub.location(folder)
     try:
         network = TensorCLIP.from_pretrained(name, **options).float().eval().to(device)
-        return network, CLIPProcessor.from_pretrained(name, **options)
+        return network, CLIPProcessor.from_pretrained(name, trust_remote_code=False, **options)
     except Exception as error:  # transformers, safetensors and hub each raise their own
         raise UserError(f"cannot load a CLIP model: {hub.reason(error, folder)}") from error
 

@@ -25,9 +25,13 @@ class Classifier:
         no_loading_bars()
         name, options = hub.location(folder)
         try:
-            network = AutoModelForImageClassification.from_pretrained(name, **options)
+            network = AutoModelForImageClassification.from_pretrained(
+                name, trust_remote_code=False, **options
+            )
             self.network = network.float().eval().to(device)
-            self.processor = AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+            self.processor = AutoImageProcessor.from_pretrained(
+                name, backend="pil", trust_remote_code=False, **options
+            )
         except Exception as error:
             raise UserError(f"cannot load an image classifier: {hub.reason(error, folder)}") from error
         self.labels: list[str] = [
