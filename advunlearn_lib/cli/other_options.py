@@ -1,9 +1,10 @@
-"""The options of ``list``, ``doctor``, ``store`` and ``test``."""
+"""The options of ``list``, ``doctor``, ``store``, ``lab`` and ``test``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from advunlearn_lib.cli.command import at_least
 from advunlearn_lib.cli.item_options import add_profile_options
 
 LISTS = ("items", "settings", "methods", "attacks")
@@ -30,6 +31,14 @@ def add_store_options(parser: ArgumentParser) -> None:
     parser.add_argument("what", help="verify: check every finished cell; gc: list what can be removed")
     parser.add_argument("--profile", default="pocket", help="whose store: pocket (default) or paper")
     parser.add_argument("--yes", action="store_true", help="gc: remove it")
+
+
+def add_lab_options(parser: ArgumentParser) -> None:
+    """Where JupyterLab is seen."""
+    parser.add_argument(
+        "--port", type=at_least(1, 65535), help="its port (default: 8888, or the next free one)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print its address alone, open no browser")
 
 
 def add_test_options(parser: ArgumentParser) -> None:
