@@ -11,6 +11,7 @@ from advunlearn_lib.attacks.cce import CCEBudget
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.cli import list_methods
 from advunlearn_lib.cli import tests as run_tests
 from advunlearn_lib.cli.commands import COMMANDS
 from advunlearn_lib.cli.item_options import overrides_of
@@ -167,3 +168,12 @@ def test_a_reader_that_stops_early_is_no_error():
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     process.wait(timeout=60)
+
+
+def test_the_page_of_options_is_up_to_date():
+    """Else: python -m advunlearn_lib.cli.list_methods > docs/options.md."""
+    page = (ROOT / "docs" / "options.md").read_text()
+    assert page == list_methods.page()
+    assert "| `attack_steps` | `30` | K of the inner attack; 1 is Fast AT, 0 no attack | paper" in page
+    for named in (*METHODS, *ATTACKS):
+        assert f"(`{named}`)" in page or f"### {named}\n" in page
