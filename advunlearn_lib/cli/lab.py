@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,13 +17,14 @@ START = "/lab/tree/notebooks/index.ipynb"
 
 
 def run(options: Namespace) -> int:
-    """JupyterLab until it is stopped; the exit code is its own."""
+    """Become JupyterLab, so that Ctrl-C and the exit code are its own."""
     if not LOCK.exists():
         raise UserError("lab needs a clone of the repository: its notebooks are not installed")
     if find_spec("jupyterlab") is None:
         print("installing JupyterLab (once; a minute)", file=sys.stderr)
         install()
-    return subprocess.call(lab_command(options))
+    command = lab_command(options)
+    os.execv(command[0], command)
 
 
 def install() -> None:
@@ -42,6 +44,7 @@ def lab_command(options: Namespace) -> list[str]:
     if options.port:
         settings["ServerApp.port"] = options.port
     words = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in settings.items())]
+    words += ["--allow-root"]  # in a container one is root
     return [*words, "--no-browser"] if options.no_browser else words
 
 
