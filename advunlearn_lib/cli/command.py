@@ -13,6 +13,8 @@ from typing import NoReturn
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.settings import LARGEST, LARGEST_SEED
 
+IN_A_CLONE = ("tools", "benchmarks")  # folders of the repository beside the package
+
 
 @dataclass(frozen=True)
 class Command:
@@ -45,7 +47,7 @@ class Command:
         try:
             module = import_module(f"advunlearn_lib.cli.{self.module}")
         except ModuleNotFoundError as error:
-            if (error.name or "").startswith("tools"):
+            if (error.name or "").partition(".")[0] in IN_A_CLONE:
                 raise UserError(
                     f"{self.name} needs a clone of the repository: its code is not installed"
                 ) from None

@@ -1,8 +1,9 @@
-"""The options of ``list``, ``doctor``, ``store``, ``lab`` and ``test``."""
+"""The options of ``list``, ``doctor``, ``store``, ``bench``, ``lab`` and ``test``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from pathlib import Path
 
 from advunlearn_lib.cli.command import at_least
 from advunlearn_lib.cli.item_options import add_profile_options
@@ -31,6 +32,19 @@ def add_store_options(parser: ArgumentParser) -> None:
     parser.add_argument("what", help="verify: check every finished cell; gc: list what can be removed")
     parser.add_argument("--profile", default="pocket", help="whose store: pocket (default) or paper")
     parser.add_argument("--yes", action="store_true", help="gc: remove it")
+
+
+def add_bench_options(parser: ArgumentParser) -> None:
+    """What is measured, and where results go."""
+    add = parser.add_argument
+    add(
+        "--growth",
+        action="store_true",
+        help="instead: how seconds grow with the work and the machine (5 min)",
+    )
+    add("--quick", action="store_true", help="the smallest sizes, once; the numbers mean nothing")
+    add("--out", type=Path, help="where the folder bench of results goes (default: figures/pocket)")
+    add("--publish", action="store_true", help="write the committed results, figures/published/pocket/bench")
 
 
 def add_lab_options(parser: ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Compute many cells at once: one process a GPU, or a core with one thread each; the store between them.
 
 Small models leave a second thread half idle: two processes of one thread do about 1.6 times the work of one
-with two (``benchmarks/bank.py`` measures it).
+with two (``benchmarks/growth.py`` measures it).
 """
 
 from __future__ import annotations

@@ -1,0 +1,146 @@
+"""How seconds grow with the work and with the machine: ``./reproduce.sh bench --growth``.
+
+Five small series on the pocket model: prompts under attack, K of AdvUnlearn's inner attack, concepts erased
+one after the other (which share the retain prompts' sampling paths), threads, and workers of one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+import torch
+
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.data.emoji import evaluation_candidates, retain_set
+from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.diffusion.pictures import target_latents
+from advunlearn_lib.erasure.loop import prepare, train
+from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.experiment import resolve
+from advunlearn_lib.profiles.pocket import POCKET
+from benchmarks.jobs import BATCH, CONCEPT, SAMPLING
+
+ITERATIONS = 10
+CONCEPTS = ("church", "parachute", "tench", "guitar")
+COLUMNS = ("series", "value", "of", "seconds")
+Series = Iterator[tuple[int, Callable[[], object]]]
+"""(value, what is timed at it), one after the other: what one has made the next may use."""
+
+
+def run_growth(folder: Path, quick: bool = False) -> pd.DataFrame:
+    """Measure all series, and write ``growth.csv`` and ``growth.png`` into ``folder``."""
+    rows = []
+    for name, of, series in SERIES:
+        for value, run in tqdm(series(quick), desc=name, leave=False):
+            began = time.perf_counter()
+            run()
+            rows.append((name, value, of, time.perf_counter() - began))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    with atomic(folder / "growth.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g")
+    with atomic(folder / "growth.png") as temporary:
+        draw(table).savefig(temporary, dpi=150, format="png")
+    plt.close("all")
+    print(table.to_markdown(index=False, floatfmt=".3g"))
+    return table
+
+
+def prompts(quick: bool) -> Series:
+    """UnlearnDiffAtk on more and more prompts of a model that nothing was erased from."""
+    for count in (1, 2) if quick else (8, 16, 32, 64):
+        yield count, lambda count=count: attacked(count, quick)
+
+
+def attacked(count: int, quick: bool = False) -> None:
+    """UnlearnDiffAtk on ``count`` prompts of the untouched model, by a judge that no picture convinces."""
+    changes = {"timesteps": 1, "steps": 1} if quick else {}
+    budget = resolve.attack_budget(POCKET, "UnlearnDiffAtk", CONCEPT, changes)
+    model, chosen = load_model(POCKET.base), evaluation_candidates(CONCEPT.kind, CONCEPT.labels, count)
+    aims = target_latents(model, chosen, SAMPLING, BATCH)
+    ATTACKS["UnlearnDiffAtk"](model, never, budget, SAMPLING, batch=BATCH).run(chosen, aims)
+
+
+def never(images: torch.Tensor) -> torch.Tensor:
+    """A judge that no picture convinces."""
+    return torch.zeros(len(images), dtype=torch.bool)
+
+
+def inner_steps(quick: bool) -> Series:
+    """AdvUnlearn with more and more steps of its inner attack; the sampling paths are made before."""
+    made = dict[str, Any]()
+    erase("church", 1, 1, quick, made)
+    for steps in (1, 2) if quick else (1, 2, 4, 8, 16, 30):
+        yield steps, lambda steps=steps: erase("church", steps, ITERATIONS, quick, made)
+
+
+def concepts(quick: bool) -> Series:
+    """One, two, ... concepts, each with its own training; the retain prompts' paths are made once."""
+
+    def several(count: int) -> None:
+        made = dict[str, Any]()
+        for concept in CONCEPTS[:count]:
+            erase(concept, 1, ITERATIONS, quick, made)
+
+    for count in (1, 2) if quick else (1, 2, 3, 4):
+        yield count, lambda count=count: several(count)
+
+
+def erase(concept: str, steps: int, iterations: int, quick: bool, made: dict[str, Any]) -> None:
+    """AdvUnlearn as the pocket profile sets it, with K = ``steps``; ``made`` keeps sampling paths."""
+    options = {"iterations": 1 if quick else iterations, "attack_steps": steps, "warm_up": 0, "batch": 8}
+    options |= {"steps": 2 if quick else 20, "per_prompt": 1 if quick else 12, "retain_per_prompt": 1}
+    task = Task(load_model(POCKET.base), [concept], retain_set(CONCEPTS), made=made)
+    train(prepare("advunlearn", task, options))
+
+
+def threads(quick: bool) -> Series:
+    """The same attack with one thread, and with two."""
+    before = torch.get_num_threads()
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        yield count, lambda: attacked(1 if quick else 32, quick)
+    torch.set_num_threads(before)
+
+
+def workers(quick: bool) -> Series:
+    """Four such attacks by one worker process of one thread, and by two; the workers have started before."""
+    jobs, count = (2, 1) if quick else (4, 32)
+    for number in (1, 2):
+        with ProcessPoolExecutor(number, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            list(pool.map(attacked, [1] * number, [True] * number))
+
+            def all_jobs(pool: ProcessPoolExecutor = pool) -> None:
+                list(pool.map(attacked, [count] * jobs, [quick] * jobs))
+
+            yield number, all_jobs
+
+
+SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (
+    ("prompts", "prompts under attack", prompts),
+    ("K", "steps of the inner attack (K)", inner_steps),
+    ("concepts", "concepts erased", concepts),
+    ("threads", "threads of one process", threads),
+    ("workers", "worker processes", workers),
+)
+
+
+def draw(table: pd.DataFrame) -> Any:
+    """A panel a series: seconds against what grows, both from zero."""
+    sns.set_theme(style="whitegrid", context="paper")
+    figure, axes = plt.subplots(1, table.series.nunique(), figsize=(13, 2.8))
+    for axis, (_, part) in zip(axes, table.groupby("series", sort=False), strict=True):
+        sns.lineplot(part, x="value", y="seconds", marker="o", ax=axis)
+        axis.set(xlabel=part.of.iloc[0], ylabel="time (s)", xlim=(0, None), ylim=(0, None))
+        axis.set_xticks(sorted({0, *part.value}))
+    figure.tight_layout()
+    return figure

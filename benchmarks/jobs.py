@@ -1,0 +1,195 @@
+"""The jobs that the benchmark times: each whole, set-up included, the official way and the library's.
+
+Both sides of a pair get the same networks, options, budget, prompts and seeds. Where the official whole job
+would take hours, both do fewer iterations or prompts; ``work`` says how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.data.emoji import EmojiWorld, evaluation_candidates, retain_set
+from advunlearn_lib.diffusion.load import load_model
+from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
+from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
+from advunlearn_lib.diffusion.sampling import Sampling
+from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.esd import ESDOptions
+from advunlearn_lib.erasure.loop import prepare, train
+from advunlearn_lib.erasure.task import Task
+from advunlearn_lib.experiment import resolve
+from advunlearn_lib.metrics.clip_score import load_clip
+from advunlearn_lib.metrics.judges import load_judge
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.schema import MethodKey
+from benchmarks import official, official_attacks, official_cce
+
+CONCEPT = POCKET.concepts["nudity"]
+SAMPLING = Sampling(POCKET.sampler, POCKET.sampling_steps, POCKET.guidance_scale)
+PAPER_ITERATIONS, PAPER_RETAIN_SET = 1000, 243
+BATCH = 32  # prompts under attack at once, as in the tables
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is done: a few minutes on two cores."""
+
+    advunlearn: int = 4  # iterations
+    fast_at: int = 25
+    esd: int = 120
+    attack_steps: int = 30  # K
+    steps: int = 50  # of DDIM
+    prompts: int = 40  # of UnlearnDiffAtk and CCE
+    p4d: int = 16
+    pez: int = 8
+    ph2p: int = 6
+    pictures: int = 200
+    repeats: int = 3
+    budget: dict[str, Any] = field(default_factory=dict)  # what is changed of the attacks' budgets
+    cce: dict[str, Any] = field(default_factory=lambda: {"steps": 100})
+
+
+SMALLEST = {"timesteps": 1, "steps": 1}
+QUICK = Sizes(1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 1, SMALLEST, SMALLEST)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A job both ways; each returns what became of every prompt, nothing where there is nothing to tell.
+
+    ``count`` pieces of work, of the kind ``unit``; ``goal``: the ratio of seconds that was aimed at.
+    """
+
+    name: str
+    work: str
+    count: int
+    unit: str
+    goal: float
+    official: Callable[[], list[bool]]
+    ours: Callable[[], list[bool]]
+
+
+def pairs(sizes: Sizes) -> Iterator[Pair]:
+    """All of them. The goals were set beforehand, from the counts of operations in ``README.md``."""
+    inner: dict[str, Any] = {"warm_up": 0, "steps": sizes.steps}
+    slow = AdvUnlearnOptions(**inner, attack_steps=sizes.attack_steps)
+    fast = AdvUnlearnOptions(**inner, attack_steps=1, attack_step="sign")
+    yield advunlearn(f"AdvUnlearn, text encoder, K = {sizes.attack_steps}", slow, sizes.advunlearn, 10)
+    yield advunlearn("AdvUnlearn, text encoder, Fast AT", fast, sizes.fast_at, 5)
+    yield esd("ESD, UNet", ESDOptions(steps=sizes.steps), sizes.esd, 4)
+    yield attack("UnlearnDiffAtk", sizes.prompts, sizes.budget, 3)
+    yield attack("P4D", sizes.p4d, sizes.budget, 3)
+    yield attack("PEZ", sizes.pez, sizes.budget, 3)
+    yield attack("PH2P", sizes.ph2p, sizes.budget, 3)
+    yield attack("CCE", sizes.prompts, sizes.cce, 1.5)
+    yield pictures(sizes.pictures, 3)
+
+
+def advunlearn(name: str, options: AdvUnlearnOptions, iterations: int, goal: float) -> Pair:
+    """AdvUnlearn, its sampling paths and retain prompts cut as its iterations are."""
+    share = iterations / PAPER_ITERATIONS
+    options = options.scaled(share)
+    kept = max(options.retain_batch, round(share * PAPER_RETAIN_SET))
+    retain = retain_set(CONCEPT.labels)[:kept]
+
+    def plainly() -> list[bool]:
+        official.AdvUnlearn(official.load(POCKET.base), CONCEPT.name, retain, options).train()
+        return []
+
+    def ours() -> list[bool]:
+        train(prepare("advunlearn", Task(load_model(POCKET.base), [CONCEPT.name], retain), options))
+        return []
+
+    work = f"{iterations} iterations, {options.steps} DDIM steps, {len(retain)} retain prompts"
+    return Pair(name, work, iterations, "iterations", goal, plainly, ours)
+
+
+def esd(name: str, options: ESDOptions, iterations: int, goal: float) -> Pair:
+    """ESD likewise."""
+    options = options.scaled(iterations / PAPER_ITERATIONS)
+
+    def plainly() -> list[bool]:
+        official.ESD(official.load(POCKET.base), CONCEPT.name, options).train()
+        return []
+
+    def ours() -> list[bool]:
+        train(prepare("esd", Task(load_model(POCKET.base), [CONCEPT.name]), options))
+        return []
+
+    work = f"{iterations} iterations, {options.steps} DDIM steps"
+    return Pair(name, work, iterations, "iterations", goal, plainly, ours)
+
+
+@cache
+def victim() -> Any:
+    """A UNet that UCE has erased the concept from, which takes seconds: what is attacked."""
+    settings = POCKET.methods[MethodKey("UCE", "UNet", CONCEPT.kind)]
+    task = Task(load_model(POCKET.base), list(CONCEPT.erase), retain_set(CONCEPT.labels))
+    return train(prepare(settings.method, task, {"component": "unet"} | settings.options)).model.unet
+
+
+def judge() -> Judge:
+    """Who tells success."""
+    return load_judge(POCKET.judge(CONCEPT.judge), list(CONCEPT.labels), CONCEPT.threshold)
+
+
+def attack(name: str, count: int, changes: dict[str, Any], goal: float) -> Pair:
+    """An attack on ``victim`` with the profile's budget, the pictures that it aims at included."""
+    cls, budget = ATTACKS[name], resolve.attack_budget(POCKET, name, CONCEPT, changes)
+    prompts = evaluation_candidates(CONCEPT.kind, CONCEPT.labels, count)
+
+    def plainly() -> list[bool]:
+        original = official.load(POCKET.base, SAMPLING)
+        erased, says = official.with_unet(original, victim()), judge()
+        if name == "CCE":
+            pictures = official_cce.training_pictures(original, prompts, budget, SAMPLING)
+            v = official_cce.invert(erased, pictures, budget)
+            return [official_cce.shown_with(erased, says, prompt, v, SAMPLING) for prompt in prompts]
+        clip, outcomes = load_clip(POCKET.attack_clip) if cls.NEEDS_CLIP else (None, None), []
+        for prompt in prompts:
+            z0 = official_attacks.encoded(original, official.draw(original, prompt, SAMPLING))
+            one = official_attacks.Attacked(erased, says, prompt, z0, budget, SAMPLING)
+            outcomes.append(OFFICIAL[name](one, original, clip))
+        return outcomes
+
+    def ours() -> list[bool]:
+        model = load_model(POCKET.base)
+        clip = load_clip(POCKET.attack_clip) if cls.NEEDS_CLIP else None
+        aims = target_latents(model, prompts, SAMPLING, BATCH)
+        erased = model.with_parts(unet=victim())
+        run = cls(erased, judge(), budget, SAMPLING, original=model, clip=clip, batch=BATCH)
+        return [one.after for one in run.run(prompts, aims).prompts]
+
+    work = f"{count} prompts, {budget.timesteps} x {budget.steps} steps, {budget.tokens} tokens"
+    return Pair(name, work, count, "prompts", goal, plainly, ours)
+
+
+OFFICIAL: dict[str, Callable[[official_attacks.Attacked, Any, Any], bool]] = {
+    "UnlearnDiffAtk": lambda one, original, clip: official_attacks.unlearndiffatk(one),
+    "P4D": lambda one, original, clip: official_attacks.p4d(one, original),
+    "PEZ": lambda one, original, clip: official_attacks.pez(one, clip),
+    "PH2P": lambda one, original, clip: official_attacks.ph2p(one, clip),
+}
+
+
+def pictures(count: int, goal: float) -> Pair:
+    """Pictures for FID."""
+    captions, seeds = EmojiWorld(POCKET).captions(count, CONCEPT.labels)
+    prompts = [EvaluationPrompt(*row) for row in zip(captions, seeds, strict=True)]
+
+    def plainly() -> list[bool]:
+        pipe = official.load(POCKET.base, SAMPLING)
+        for prompt in prompts:
+            official.draw(pipe, prompt, SAMPLING)
+        return []
+
+    def ours() -> list[bool]:
+        generate_pictures(load_model(POCKET.base), prompts, SAMPLING, batch=POCKET.batch)
+        return []
+
+    work = f"{count} pictures, {SAMPLING.sampler}, {SAMPLING.steps} steps"
+    return Pair("pictures for FID", work, count, "pictures", goal, plainly, ours)
