@@ -73,10 +73,19 @@ def readable(value: Any) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+PLAIN = str.maketrans(
+    {"\\": "\\\\", "|": "\\|", "$": "\\$", "*": "\\*", "~": "\\~", "`": "'", "&": "&amp;", "<": "&lt;"}
+)
+
+
 def plain(text: str) -> str:
-    """A text of the user's within Markdown: one line, no code, no HTML, no links."""
-    line = " ".join(text.split()).replace("`", "'")
-    return line.replace("<", "&lt;").replace("[", "\\[").replace("]", "\\]")
+    """A text of the user's within Markdown, in tables too: one line, no code, HTML, formula or link."""
+    return " ".join(text.split()).translate(PLAIN).replace("](", "]\\(")
+
+
+def quoted(text: str) -> str:
+    """``text`` as Python writes it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -97,14 +106,15 @@ class Made:
         }
         library, base = "diffusers" if self.component == "unet" else "transformers", self.model.name
         name, _, revision = (base, "", "") if Path(base).exists() else base.partition("@")
+        loader = "from_single_file" if Path(base).is_file() else "from_pretrained"
         pipeline = type(self.model.pipeline).__name__
-        arguments = [json.dumps(name)] + ([f"revision={json.dumps(revision)}"] if revision else [])
-        loads = [f"{part}={cls}.from_pretrained({json.dumps(where)})" for part, (cls, where) in parts.items()]
+        arguments = [quoted(name)] + ([f"revision={quoted(revision)}"] if revision else [])
+        loads = [f"{part}={cls}.from_pretrained({quoted(where)})" for part, (cls, where) in parts.items()]
         called = ",\n    ".join([*arguments, *loads])
         return f"""from diffusers import {pipeline}
 from {library} import {", ".join(cls for cls, _ in parts.values())}
 
-pipe = {pipeline}.from_pretrained(
+pipe = {pipeline}.{loader}(
     {called},
 )"""
 
@@ -125,7 +135,7 @@ def card(made: Made, folder: Path, evaluation: Evaluation) -> str:
         measured=evaluation,
         options=json.dumps(spec["options"], indent=1),
         base=plain(base),
-        method=spec["method"],
+        method=plain(spec["method"]),
         seed=spec["seed"],
         precision=spec["precision"],
         commit=commit(),

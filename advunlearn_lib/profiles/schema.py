@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.base.settings import Settings
+from advunlearn_lib.base.settings import Settings, marks
 from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
 Kind = Literal["broad", "style", "object"]
@@ -181,6 +181,11 @@ class Profile(Settings):
         description="whose text encoder encodes guidance's empty prompt: the erased model's, or the base's",
     )
     gpus: float = Field(0, ge=0, description="GPUs of a cell that Ray runs")
+    show_sensitive: bool = Field(
+        False,
+        description="show pictures of nudity as they are, not blurred",
+        json_schema_extra=marks(source="*ours*"),
+    )
     disk_gb: float = Field(1.0, ge=0, description="free disk a run needs in the store")
     gpu_gb: float = Field(0, ge=0, description="GPU memory a run needs; 0: a CPU will do")
     gpu_unet_gb: float = Field(0, ge=0, description="the same where a UNet is trained")

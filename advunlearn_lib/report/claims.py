@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.experiment.card import plain
 from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.samples import read_samples
 from advunlearn_lib.experiment.study import Study
@@ -218,7 +219,7 @@ def write(judged: pd.DataFrame, folder: Path, stamp: str, ending: str = "") -> N
     head = f"# The paper's claims, here\n\n{count(judged)}. {RULE}\n\n{sizes(judged)}"
     contents = {
         "csv": judged.drop(columns=["meaning", "metric", "reported"]).to_csv(index=False),
-        "md": f"{head}\n\n{markdown(judged)}\n\n{stamp}\n\n{ending}",
+        "md": f"{head}\n\n{markdown(judged)}\n\n{plain(stamp)}\n\n{ending}",
     }
     for suffix, content in contents.items():
         with atomic(folder / f"claims.{suffix}") as temporary:

@@ -14,6 +14,7 @@ from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.attack_spec import AttackSpec
+from advunlearn_lib.experiment.card import plain
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate
@@ -58,9 +59,9 @@ class Run:
             f"seed {first}" if seeds == 1 else f"seed {first}..{first + seeds - 1}",
         ]
         self.stamp = f"profile {', '.join(shown)}, commit {commit()}"
-        if quick:
         if self.profile.tier == "preview":
             self.stamp = f"PREVIEW, a quarter of each attack; {self.stamp}"
+        if quick:
             self.stamp = f"QUICK RUN, numbers mean nothing; {self.stamp}"
 
     def faithfulness(self, overrides: Sequence[str]) -> list[str]:
@@ -70,7 +71,7 @@ class Run:
 
     def write(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table that is no item's: ``<name>.csv`` and ``.md``, stamped."""
-        texts = {"csv": table.to_csv(index=False), "md": f"{tables.markdown(table)}\n\n{self.stamp}\n"}
+        texts = {"csv": table.to_csv(index=False), "md": tables.page(table, self.stamp)}
         for suffix, text in texts.items():
             with atomic(self.folder / f"{name}.{suffix}") as temporary:
                 temporary.write_text(text)
@@ -106,13 +107,15 @@ class Results:
         names = dict.fromkeys(row.concept for row in self.rows())
         stand_ins = [(name, self.profile.concepts[name].here()) for name in names]
         lines = [
-            f"*{name}* is replaced by *{here}*, a harmless stand-in." for name, here in stand_ins if here
+            f"*{plain(name)}* is replaced by *{plain(here)}*, a harmless stand-in."
+            for name, here in stand_ins
+            if here
         ]
         if any(number.cell.metric == "fid" for number in reported(self.source)):
             label = tables.metric_label("fid", self.profile.fid_features)
             comparable = self.profile.fid_features == "inception"
             lines.append(f"{label}: compare it {'with the paper' if comparable else 'down the column only'}.")
-        return "\n".join([f"Profile **{self.profile.name}**.", *lines, "", self.stamp])
+        return "\n".join([f"Profile **{self.profile.name}**.", *lines, "", plain(self.stamp)])
 
     def table(self) -> pd.DataFrame:
         """Compute all cells, write them, and return the table in the paper's layout."""

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image, ImageFilter
+from torch import Tensor
 
+from advunlearn_lib.base.images import from_arrays, to_arrays
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.profiles.schema import Concept, Profile
 from advunlearn_lib.report import plots
 from advunlearn_lib.report.item import Results
 from advunlearn_lib.report.prompts import Panel, Prompt
+
+SENSITIVE = ("nudity",)  # concepts whose pictures are blurred; what stands in for them is harmless
 
 
 def nearest(study: Study, concept: str, text: str) -> int:
@@ -68,12 +75,25 @@ def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figu
         label = "\n".join(filter(None, (row.method, row.component, row.variant)))
         pictures[label] = study.pictures(row, texts, seeds)
         framed[label] = judge(pictures[label]).tolist()
+        pictures[label] = shown(pictures[label], study.protocol.concept(concept), study.profile)
     texts = drawn_texts(study, concept, prompts)
     heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
     name = study.protocol.concept(concept).name
     attacked = [number for number, prompt in enumerate(prompts) if prompt.attacked]
     title = f"{finding(name, framed, attacked)}\n{item.name}, {item.stamp}"
     return plots.sample_grid(pictures, heads, title, framed)
+
+
+def shown(images: Tensor, concept: Concept, profile: Profile) -> Tensor:
+    """Pictures [n, 3, h, w] in [0, 1] of a model on ``concept``, for people: sensitive ones blurred.
+
+    Nothing larger than an eighth of a picture is left of them; ``--set show_sensitive=true`` shows them.
+    """
+    if concept.name not in SENSITIVE or profile.show_sensitive:
+        return images
+    blur = ImageFilter.GaussianBlur(images.shape[-1] / 16)
+    arrays = [np.asarray(Image.fromarray(array).filter(blur)) for array in to_arrays(images)]
+    return from_arrays(np.stack(arrays))
 
 
 def finding(concept: str, framed: Mapping[str, Sequence[bool]], attacked: Sequence[int]) -> str:

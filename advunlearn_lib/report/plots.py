@@ -21,7 +21,7 @@ from advunlearn_lib.experiment.cells import BASE
 from advunlearn_lib.report.reported import Result
 from advunlearn_lib.report.tables import arranged, column_text, head_text, metric_label
 
-RC = {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False}
+RC = {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}
 sns.set_theme(style="white", context="paper", rc=RC)
 OURS = "AdvUnlearn"  # the paper's own method
 MARKERS = "os^vDPX<>"  # so that methods are told apart without colours, too

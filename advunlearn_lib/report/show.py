@@ -77,7 +77,7 @@ def show_pictures(item: Results) -> None:
         rows, prompts = panels.choose(item, chosen)
         if any(prompt.paper != prompt.emoji for prompt in prompts):
             mapping = panels.mapping(item, rows[0].concept, prompts)
-            display(HTML(mapping.to_html(index=False, border=0)))
+            display(HTML(tables.html(mapping)))
         suffix = chosen.suffix or ("-pictures" if item.name in AXES else "")  # beside the paper's own figure
         item.save(panels.panel(item, rows, prompts), suffix)
 

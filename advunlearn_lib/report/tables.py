@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.experiment.card import plain
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.report.reported import Result
@@ -32,6 +35,7 @@ METRICS = {
     "seconds_per_iteration": "training (s / iteration)",
 }
 ACROSS = {"9": "concept", "A5": "method"}  # tables whose columns are not metrics
+NO_FORMULAS = "tex2jax_ignore"  # MathJax's name for what it leaves alone
 DIGITS = {"clip": 3, "seconds_per_iteration": 2}
 
 
@@ -134,12 +138,41 @@ def styled(
         return " ".join(filter(None, (f"{paper} | {ours} {ends}", marks.get(result.cell, ""))))
 
     table = layout(results, fid_features, pre_asr, cell)
-    return str(table.to_html(escape=False, index=False, border=0))
+    for head in {*HEADS.values()} & {*table.columns}:
+        table[head] = table[head].map(escape)
+    return html(table.rename(columns=escape), escape=False)
+
+
+def html(table: pd.DataFrame, escape: bool = True) -> str:
+    """An HTML table, in which a notebook sees no formulas."""
+    table = each_text(table, one_line)
+    return str(table.to_html(escape=escape, index=False, border=0, classes=NO_FORMULAS))
+
+
+def one_line(text: str) -> str:
+    """``text`` without its line breaks."""
+    return " ".join(text.split())
+
+
+def each_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """``table`` with ``change`` of each text in it, its columns' names among them."""
+    return table.map(lambda one: change(one) if isinstance(one, str) else one).rename(columns=change)
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table; the bars within cells are escaped."""
-    return table.replace(r"\|", r"\\|", regex=True).to_markdown(index=False)
+    """A Markdown table; what would be more than text in it is escaped."""
+    return each_text(table, plain).to_markdown(index=False)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A LaTeX table; a line that began with a bracket or a star would be the last line break's option."""
+    lines = each_text(table, one_line).to_latex(index=False, escape=True)
+    return re.sub(r"^([\[*])", r"{\1}", lines, flags=re.MULTILINE)
+
+
+def page(table: pd.DataFrame, stamp: str) -> str:
+    """A Markdown page: the table, and under it the stamp."""
+    return f"{markdown(table)}\n\n{plain(stamp)}\n"
 
 
 def write(results: Sequence[Result], table: pd.DataFrame, folder: Path, name: str, stamp: str) -> None:
@@ -151,8 +184,8 @@ def write(results: Sequence[Result], table: pd.DataFrame, folder: Path, name: st
     contents = {
         "json": json.dumps({"stamp": stamp, "cells": cells}, indent=1),
         "csv": pd.DataFrame(cells)[list(COLUMNS)].to_csv(index=False),
-        "md": f"{markdown(table)}\n\n{stamp}\n",
-        "tex": f"% {stamp}\n{table.to_latex(index=False, escape=True)}",
+        "md": page(table, stamp),
+        "tex": f"% {one_line(stamp)}\n{latex(table)}",
     }
     for suffix, content in contents.items():
         with atomic(folder / f"{name}.{suffix}") as temporary:
