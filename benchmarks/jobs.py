@@ -61,7 +61,8 @@ QUICK = Sizes(1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 1, SMALLEST, SMALLEST)
 class Pair:
     """A job both ways; each returns what became of every prompt, nothing where there is nothing to tell.
 
-    ``count`` pieces of work, of the kind ``unit``; ``goal``: the ratio of seconds that was aimed at.
+    ``count`` pieces of work, of the kind ``unit``; ``goal``: the ratio of seconds that was aimed at;
+    ``before``: what both rest on, made before the clock starts.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Pair:
     goal: float
     official: Callable[[], list[bool]]
     ours: Callable[[], list[bool]]
+    before: Callable[[], object] = bool
 
 
 def pairs(sizes: Sizes) -> Iterator[Pair]:
@@ -165,7 +167,7 @@ def attack(name: str, count: int, changes: dict[str, Any], goal: float) -> Pair:
         return [one.after for one in run.run(prompts, aims).prompts]
 
     work = f"{count} prompts, {budget.timesteps} x {budget.steps} steps, {budget.tokens} tokens"
-    return Pair(name, work, count, "prompts", goal, plainly, ours)
+    return Pair(name, work, count, "prompts", goal, plainly, ours, before=victim)
 
 
 OFFICIAL: dict[str, Callable[[official_attacks.Attacked, Any, Any], bool]] = {

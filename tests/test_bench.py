@@ -8,6 +8,7 @@ import pytest
 import torch
 from tasks import RETAIN, generator
 
+from advunlearn_lib.attacks import cce
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.cli.main import main
@@ -16,7 +17,7 @@ from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
 from advunlearn_lib.erasure.bank import Resampler
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.task import Task
-from benchmarks import bench, official, official_attacks
+from benchmarks import bench, official, official_attacks, official_cce
 from benchmarks.commands import Timed
 from benchmarks.floor import flops
 from benchmarks.jobs import QUICK, Pair, pairs
@@ -107,6 +108,19 @@ def test_attacks_try_the_librarys_texts(model, pipe, clip, name, monkeypatch):
     assert tried[-1] == ours and len(tried) == (1 if single else 3)
 
 
+def test_cces_token_is_the_librarys(model, pipe, monkeypatch):
+    """Both draw alike where a step is one batch of four."""
+    monkeypatch.setattr(cce, "SAMPLES", official_cce.MICRO_BATCH)
+    monkeypatch.setattr(official_cce, "ACCUMULATED", 1)
+    prompts = [EvaluationPrompt("a photo of a church", 1)]
+    budget = cce.CCEBudget(word="church", pictures=2, steps=2, lr=0.02)
+    ours = cce.CCE(model, None, budget, DRAWN, original=model)
+    ours.prepare(prompts, None)
+    pictures = official_cce.training_pictures(pipe, prompts, budget, DRAWN)
+    theirs = official_cce.invert(pipe, pictures, budget)
+    assert close(ours.v, theirs) and not close(ours.start(), theirs)
+
+
 def test_pictures_are_the_librarys(model, pipe):
     prompt = EvaluationPrompt("a photo of a church", 3)
     ours = model.generate([prompt.text], [prompt.seed], DRAWN)
@@ -157,7 +171,7 @@ def test_the_sides_alternate_and_a_finished_row_is_kept(tmp_path, jobs, monkeypa
     stopped = replace(second, ours=lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         bench.measured(file, [first, stopped, third], 2)
-    assert called[:4] == ["one official", "one ours"] * 2
+    assert called[:5] == ["one ours", *["one official", "one ours"] * 2]  # the first counts operations
     assert pd.read_csv(file)["row"].tolist() == ["one"]
 
     called.clear()
