@@ -74,7 +74,8 @@ def measured(file: Path, jobs: Iterable[Pair | Timed], repeats: int) -> pd.DataF
         empty = {name: [""] for name in NUMBERS}
         old = pd.read_csv(file, dtype={"commit": str}, keep_default_na=False, na_values=empty)
         same = old[(old.machine == here["machine"]) & (old.commit == here["commit"])]
-        rows = {row["row"]: row for row in same.to_dict("records")}
+        kept: list[Any] = same.to_dict("records")
+        rows = {row["row"]: row for row in kept}
     jobs = list(jobs)
     with tqdm(total=len(jobs), desc="bench") as bar:
         for job in jobs:

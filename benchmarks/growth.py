@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def prompts(quick: bool) -> Series:
     """UnlearnDiffAtk on more and more prompts of a model that nothing was erased from."""
     attacked(1, quick=True)  # a first run imports what later ones have
     for count in (1, 2) if quick else (8, 16, 32, 64):
-        yield count, lambda count=count: attacked(count, quick)
+        yield count, partial(attacked, count, quick)
 
 
 def attacked(count: int, quick: bool = False) -> None:
@@ -81,7 +82,7 @@ def inner_steps(quick: bool) -> Series:
     made = dict[str, Any]()
     erase("church", 1, 1, quick, made)
     for steps in (1, 2) if quick else (1, 2, 4, 8, 16, 30):
-        yield steps, lambda steps=steps: erase("church", steps, ITERATIONS, quick, made)
+        yield steps, partial(erase, "church", steps, ITERATIONS, quick, made)
 
 
 def concepts(quick: bool) -> Series:
@@ -93,7 +94,7 @@ def concepts(quick: bool) -> Series:
             erase(concept, 1, ITERATIONS, quick, made)
 
     for count in (1, 2) if quick else (1, 2, 3, 4):
-        yield count, lambda count=count: several(count)
+        yield count, partial(several, count)
 
 
 def erase(concept: str, steps: int, iterations: int, quick: bool, made: dict[str, Any]) -> None:
@@ -109,7 +110,7 @@ def threads(quick: bool) -> Series:
     before = torch.get_num_threads()
     for count in (1, 2):
         torch.set_num_threads(count)
-        yield count, lambda: attacked(1 if quick else 32, quick)
+        yield count, partial(attacked, 1 if quick else 32, quick)
     torch.set_num_threads(before)
 
 
@@ -119,11 +120,7 @@ def workers(quick: bool) -> Series:
     for number in (1, 2):
         with ProcessPoolExecutor(number, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
             list(pool.map(attacked, [1] * number, [True] * number))
-
-            def all_jobs(pool: ProcessPoolExecutor = pool) -> None:
-                list(pool.map(attacked, [count] * jobs, [quick] * jobs))
-
-            yield number, all_jobs
+            yield number, lambda: list(pool.map(attacked, [count] * jobs, [quick] * jobs))
 
 
 SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from advunlearn_lib.attacks.cce import CCEBudget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.data.emoji import EmojiWorld, evaluation_candidates, retain_set
 from advunlearn_lib.diffusion.load import load_model
@@ -147,7 +148,7 @@ def attack(name: str, count: int, changes: dict[str, Any], goal: float) -> Pair:
     def plainly() -> list[bool]:
         original = official.load(POCKET.base, SAMPLING)
         erased, says = official.with_unet(original, victim()), judge()
-        if name == "CCE":
+        if isinstance(budget, CCEBudget):
             pictures = official_cce.training_pictures(original, prompts, budget, SAMPLING)
             v = official_cce.invert(erased, pictures, budget)
             return [official_cce.shown_with(erased, says, prompt, v, SAMPLING) for prompt in prompts]
