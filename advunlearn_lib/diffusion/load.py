@@ -98,17 +98,8 @@ def from_single_file(path: Path) -> tuple[type[LatentDiffusion], Any]:
     try:
         made = cls.PIPELINE.from_single_file(str(path), dtype=torch.float32, **options)
     except Exception as error:  # diffusers, safetensors and hub each raise their own
-        remedy = CONVERT.format(cls.PIPELINE.__name__, str(path))
-        raise UserError(
-            f"cannot load {str(path)!r} as {hub.reason(error, config)}; or convert it by {remedy}"
-        ) from error
-    parts = {name: part for name, part in made.components.items() if isinstance(part, torch.nn.Module)}
-    missing = [
-        f"{name}.{key}"
-        for name, part in parts.items()
-        for key, value in part.state_dict().items()
-        if value.is_meta
-    ]
-    if missing:
-        raise UserError(f"{str(path)!r} lacks {len(missing)} weights ({first(missing)})")
+        if "meta tensor" in str(error):  # diffusers' networks start without values
+            raise UserError(f"{str(path)!r} lacks weights that {config!r} has") from error
+        reason, remedy = hub.reason(error, config), CONVERT.format(cls.PIPELINE.__name__, str(path))
+        raise UserError(f"cannot load {str(path)!r} as {reason}; or convert it by {remedy}") from error
     return cls, made

@@ -6,31 +6,33 @@ It is written so that any diffusers user can load it, and read from where others
 from __future__ import annotations
 
 import copy
-import pickle
-import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.adapters import is_adapter, merged
 from advunlearn_lib.diffusion.finite import check_finite, check_tensors
+from advunlearn_lib.diffusion.formats import (
+    first,
+    part_state,
+    plain_name,
+    plain_names,
+    read_state,
+    variants,
+)
 
 if TYPE_CHECKING:
     from advunlearn_lib.diffusion.model import LatentDiffusion
 
-WRAPPED = re.compile(r"^(module\.|state_dict\.|text_encoder\.|unet\.|model\.diffusion_model\.)+")
-LEVEL = re.compile(
-    r"(^|\.)text_model\."
-)  # transformers 4 has this level in every name, transformers 5 does not
-BUFFER = "embeddings.position_ids"  # in checkpoints of transformers < 4.31; no weight
-SHOWN = 3
+ADAPTERS = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")  # peft's, diffusers'
 
 
 def save_part(module: Any, folder: str | Path) -> None:
@@ -54,7 +56,7 @@ def load_part(where: str | Path, base: LatentDiffusion, component: str = "") -> 
     what is found. Raises :class:`UserError` where a weight is missing, left over, of another shape, or
     not finite and real, and names it.
     """
-    path = Path(where)
+    path = next((file for name in ADAPTERS if (file := Path(where) / name).is_file()), Path(where))
     if path.is_file():
         part, module = part_from_file(path, base, component)
     else:
@@ -67,9 +69,9 @@ def part_from_folder(where: str, base: LatentDiffusion, component: str) -> tuple
     """The first component of ``base`` that the folder or hub id holds."""
     name, options = locate(where)
     error: Exception | None = None
-    for part in [component] if component else base.PARTS:
+    for part, variant in product([component] if component else base.PARTS, variants(name)):
         try:
-            modules, shapes = read_modules(name, options, base.PARTS[part])
+            modules, shapes = read_modules(name, options | variant, base.PARTS[part])
         except Exception as reason:  # transformers, diffusers, safetensors and hub each raise their own
             error = error or reason
             continue
@@ -112,45 +114,35 @@ def read_modules(
 
 
 def part_from_file(path: Path, base: LatentDiffusion, component: str) -> tuple[str, Any]:
-    """A state dict of a text encoder or a UNet, under any of the usual prefixes."""
-    state = {plain_name(name): value for name, value in read_state(path).items() if not name.endswith(BUFFER)}
-    text = any("encoder.layers." in name for name in state)
-    part = component or ("text_encoder" if text else "unet")
+    """A text encoder or a UNet, under any of the usual names; an adapter is merged into the base's."""
+    state = read_state(path)
+    if is_adapter(state):
+        return merged(path, state, base)
+    part, state = part_state(path, state, base, component)
     module = copy.deepcopy(getattr(base, part))
     check_tensors(path, state)
-    check(path, part, {name: value.shape for name, value in state.items()}, module)
+    kept = left_out(path, state, module) if part == "unet" else {}
+    check(path, part, {name: value.shape for name, value in (state | kept).items()}, module)
+    if kept:
+        own = len(module.state_dict())
+        taken = f"{len(state)} of the UNet's {own} tensors; the other {len(kept)} are the base's"
+        print(f"{path}: {taken}", file=sys.stderr, flush=True)
     names = {plain_name(name): name for name in module.state_dict()}
-    module.load_state_dict({names[name]: value for name, value in state.items()})
+    module.load_state_dict({names[name]: value for name, value in (state | kept).items()})
     return part, module
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict of a .safetensors file or of a pickle, of which only tensors are read."""
-    try:
-        state: Any
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"cannot read the weights {str(path)!r}: {str(error).splitlines()[0][:160]}"
-        ) from error
-    while isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"the weights {str(path)!r} are not a state dict (a mapping of names to tensors)")
-    return state
+def left_out(path: Path, state: Mapping[str, Tensor], unet: Any) -> dict[str, Tensor]:
+    """The weights of ``unet`` in layers of which ``state`` has nothing, as those not trained.
 
-
-def plain_name(name: str) -> str:
-    """A weight's name without the levels that wrappers and transformers 4 put above it."""
-    return LEVEL.sub(r"\1", WRAPPED.sub("", name))
-
-
-def plain_names(names: Iterable[str]) -> list[str]:
-    """Of weights alone: buffers that old checkpoints hold are left out."""
-    return [plain_name(name) for name in names if not name.endswith(BUFFER)]
+    Raises :class:`UserError` where ``state`` has no weight of the UNet.
+    """
+    own = unet.state_dict()
+    if own.keys().isdisjoint(state):
+        names = f"none of their {len(state)} names ({first(state)}) is one of its {len(own)} ({first(own)})"
+        raise UserError(f"the weights {str(path)!r} do not fit this unet: {names}")
+    there = {name.rpartition(".")[0] for name in state}
+    return {name: weight for name, weight in own.items() if name.rpartition(".")[0] not in there}
 
 
 def check(where: str | Path, part: str, shapes: Mapping[str, torch.Size], module: Any) -> None:
@@ -172,8 +164,3 @@ def check(where: str | Path, part: str, shapes: Mapping[str, torch.Size], module
     listed = [f"{len(names)} {what} ({first(names)})" for what, names in problems.items() if names]
     if listed:
         raise UserError(f"the weights {str(where)!r} do not fit this {part}: {'; '.join(listed)}")
-
-
-def first(names: list[str]) -> str:
-    """The first few of ``names``."""
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -18,6 +18,7 @@ from advunlearn_lib.base.store import Cache
 from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.single_file import save_single_file
 from advunlearn_lib.diffusion.weights import load_part
 from advunlearn_lib.erasure.loop import Trained, check_options, check_task, prepare, train
 from advunlearn_lib.erasure.method import Options
@@ -119,6 +120,10 @@ class Erased(Trained):
         """
         self.save_weights(folder)
         self.save_card(folder, evaluation or Evaluation())
+
+    def save_single_file(self, path: str | Path) -> None:
+        """Write the whole erased model as one .safetensors file, as A1111 and ComfyUI read it."""
+        save_single_file(self.model, path)
 
     def save_card(self, folder: str | Path, evaluation: Evaluation) -> None:
         """The card and ``erased.json`` alone."""
