@@ -13,6 +13,10 @@ if ! cmp -s "$lock" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
     echo "error: Python 3.11 or newer is needed (set PYTHON=/path/to/python3.11)" >&2
     exit 2
   fi
+  if [ -L "$venv" ]; then   # to make it anew would empty what the link leads to
+    echo "error: $venv is a link, and what it leads to does not have what requirements.lock says; remove the link" >&2
+    exit 2
+  fi
   echo "setting up .venv (once; a few minutes)" >&2
   rm -f "$stamp"
   "$python" -m venv --clear "$venv"
