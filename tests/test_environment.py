@@ -3,12 +3,14 @@
 import importlib.util
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from advunlearn_lib.base.paths import PUBLISHED, ROOT
@@ -19,7 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def test_the_lock_is_within_the_ranges_and_installed():
-    groups = [r for r in PROJECT["dependency-groups"]["dev"] if not r.startswith("pre-commit")]
+    elsewhere = ("pre-commit", "hypothesis")  # whoever wants it installs it; requirements-extras.lock
+    groups = [r for r in PROJECT["dependency-groups"]["dev"] if not r.startswith(elsewhere)]
     for text in PROJECT["project"]["dependencies"] + groups:
         requirement = Requirement(text)
         pin = PINNED[requirement.name.lower().replace("_", "-")]
@@ -27,8 +30,22 @@ def test_the_lock_is_within_the_ranges_and_installed():
         assert version(requirement.name).split("+")[0] == pin
 
 
-def test_environment_yml_installs_the_lock():
-    assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
+def test_environment_yml_is_the_lock_with_its_torch_for_cpus_and_the_package():
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pinned = dict(line.split("=") for line in conda if "=" in line)
+    assert pinned.pop("pytorch-cpu") == PINNED["torch"]
+    python = Requirement(f"python{PROJECT['project']['requires-python']}").specifier
+    assert python.contains(pinned.pop("python")) and pinned == {}
+    assert "pip" in conda and pip == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_the_lab_lock_is_within_its_range_and_adds_to_the_lock():
+    text = (ROOT / "requirements-lab.lock").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    pins = dict(re.fullmatch(r"([A-Za-z0-9_.-]+)==(\S+)", line).groups() for line in lines)
+    (needed,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["lab"])
+    assert needed.specifier.contains(pins[needed.name])
+    assert not {name.lower().replace("_", "-") for name in pins} & set(PINNED)
 
 
 @pytest.mark.parametrize("module", ["base/store.py", "diagnose/dry_run.py"])
@@ -78,3 +95,19 @@ def test_the_readme_shows_the_committed_results():
                    "figure8.md"):  # fmt: skip
         table = (PUBLISHED / "pocket" / report).read_text().split("\n\n")[0]
         assert table in readme, report
+
+
+def test_an_environment_behind_a_link_is_not_emptied(tmp_path):
+    """``python -m venv --clear`` would empty the folder that the link leads to, perhaps another clone's."""
+    others, clone = tmp_path / "others", tmp_path / "clone"
+    others.mkdir()
+    clone.mkdir()
+    (others / "precious").touch()
+    (clone / ".venv").symlink_to(others)
+    for name in ("reproduce.sh", "requirements.lock"):
+        shutil.copy(ROOT / name, clone)
+    done = subprocess.run(
+        ["bash", clone / "reproduce.sh", "list"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.endswith("remove the link\n") and done.stderr.count("\n") == 1
+    assert (others / "precious").exists()
