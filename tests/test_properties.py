@@ -8,6 +8,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("hypothesis")  # it stands in requirements-extras.lock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
