@@ -31,7 +31,8 @@ def overview() -> str:
     others = [command for command in COMMANDS.values() if command.name not in ITEMS]
     lines = [f"  {command.name:16} {command.help}" for command in others]
     usage = "usage: ./reproduce.sh COMMAND [OPTIONS]     ./reproduce.sh COMMAND --help shows its options"
-    return "\n".join([usage, "", "commands:", PAPER, *lines])
+    installed = "       where pip installed the package: advunlearn COMMAND [OPTIONS]"
+    return "\n".join([usage, installed, "", "commands:", PAPER, *lines])
 
 
 def parse(words: list[str]) -> Namespace:

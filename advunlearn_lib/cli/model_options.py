@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
+from advunlearn_lib.base.paths import shipped
 from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST
 from advunlearn_lib.cli.command import at_least, between, seed
 
@@ -19,6 +20,7 @@ def add_model_options(parser: ArgumentParser) -> None:
     add(
         "--base",
         required=True,
+        type=shipped,
         metavar="ID_OR_DIR",
         help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder or hub id",
     )
@@ -56,6 +58,7 @@ def add_judge_options(parser: ArgumentParser) -> None:
     add(
         "--judge",
         default=RESNET,
+        type=shipped,
         help="nudenet (the benchmark's), a local best.onnx, nudenet-320n (the package's), or an image "
         f"classifier's folder or hub id (default: {RESNET})",
     )
@@ -116,14 +119,16 @@ def add_attack_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help=OPTION.format("budget")
     )
-    parser.add_argument("--clip", help="the CLIP model of PEZ and PH2P (default: the tables')")
+    parser.add_argument("--clip", type=shipped, help="the CLIP model of PEZ and PH2P (default: the tables')")
 
 
 def add_evaluate_options(parser: ArgumentParser) -> None:
     """The options of ``evaluate``."""
     add_model_options(parser)
     add_checkpoint_option(parser)
-    parser.add_argument("--clip", help="the CLIP model of the CLIP score (default: the tables')")
+    parser.add_argument(
+        "--clip", type=shipped, help="the CLIP model of the CLIP score (default: the tables')"
+    )
     parser.add_argument(
         "--reference", type=Path, help="real pictures for FID: a folder, or an .npz of mu and sigma"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import DATA, NO_DATA
 
 NEVER_RUN = "code that comes with weights is never run"
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)  # a pipeline's parts are from these
@@ -17,12 +18,15 @@ LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)  # a pipelin
 def location(model: str | Path) -> tuple[str, dict[str, Any]]:
     """What ``from_pretrained`` takes for ``model``: a folder or hub id, and its options.
 
-    Raises :class:`UserError` for what is neither: a path
-    that does not exist, or an id with more than one slash; and for a folder that asks for code of its own.
+    Raises :class:`UserError` for what is neither: a path that does not exist, or an id with more than one
+    slash; for the pocket model where it is not; and for a folder that asks for code of its own.
     """
     if Path(model).exists():
         check_no_code(Path(model))
         return str(model), {"local_files_only": True}
+    ours = Path(model).is_relative_to(DATA) or str(model).startswith("data/pocket")
+    if ours and not (DATA / "pocket").is_dir():
+        raise UserError(NO_DATA)
     name, _, revision = str(model).partition("@")
     if name.count("/") != 1 or not all(name.split("/")) or name.startswith((".", "~")):
         allowed = "allowed: a folder, owner/name, owner/name@revision"

@@ -14,13 +14,13 @@ from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import check_disk
-from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.base.paths import CODE
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import Job, plan
 
 RETRIES = 3
-PASSED_ON = ("ADVUNLEARN_STORE", "HF_HUB_OFFLINE", "HF_HOME")
+PASSED_ON = ("ADVUNLEARN_STORE", "ADVUNLEARN_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 def connect(address: str) -> Any:
@@ -36,7 +36,7 @@ def connect(address: str) -> Any:
     if not (address == "ray" or (address.startswith("ray://") and where)):
         raise UserError(f"unknown executor {address!r} (allowed: local, ray, ray://ADDRESS)")
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
     runtime = {"env_vars": environment | {"PYTHONPATH": paths}}
     try:
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": True}

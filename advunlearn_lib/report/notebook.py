@@ -20,7 +20,7 @@ import papermill
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
-from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.base.paths import CODE, ROOT
 from advunlearn_lib.base.progress import style_here
 from advunlearn_lib.report.page import to_html
 
@@ -33,10 +33,13 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
     Raises :class:`UserError` and ``KeyboardInterrupt`` where the kernel did.
     """
     os.environ.setdefault("ADVUNLEARN_PROGRESS", style_here())
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [os.environ.get("PYTHONPATH")])])
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
-    notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+    script = ROOT / "notebooks" / f"{name}.py"
+    if not script.exists():
+        raise UserError(f"{name} needs a clone of the repository: no {script}")
+    notebook = jupytext.read(script)
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / f"{name}.ipynb", Path(folder) / f"{name}-executed.ipynb"
