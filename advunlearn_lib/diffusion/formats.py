@@ -33,8 +33,9 @@ WHOLE = re.compile(r"(cond_stage_model|conditioner)\.")  # text encoders of a wh
 CLIP = "cond_stage_model.transformer."
 VARIANT = re.compile(r"model\.(\w+?)(-\d+-of-\d+)?\.safetensors$")
 MERGE = (
-    'python -c "from diffusers import DiffusionPipeline as P; '
-    "p = P.from_pretrained('BASE'); {}; p.save_pretrained('OUT')\" and give OUT as the base"
+    'python -c "import torch; from diffusers import DiffusionPipeline as P; '
+    "p = P.from_pretrained('BASE', dtype=torch.float32); {}; p.save_pretrained('OUT')\" "
+    "and give OUT as the base"
 )
 SHOWN = 3
 
