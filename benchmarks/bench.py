@@ -42,7 +42,7 @@ COLUMNS = (
         "goal",
         "met",
     ),
-    *("official_success", "ours_success", "floor_s", "note", "load", "machine", "commit"),
+    *("official_success", "ours_success", "gflop", "floor_s", "note", "load", "machine", "commit"),
 )
 
 
@@ -89,7 +89,19 @@ def measured(file: Path, jobs: Iterable[Pair | Timed], repeats: int) -> pd.DataF
     return frame({job.name: rows[job.name] for job in jobs})
 
 
-NUMBERS = ("count", "repeats", "official_s", "ours_s", "ratio", "low", "high", "goal", "floor_s", "load")
+NUMBERS = (
+    "count",
+    "repeats",
+    "official_s",
+    "ours_s",
+    "ratio",
+    "low",
+    "high",
+    "goal",
+    "gflop",
+    "floor_s",
+    "load",
+)
 
 
 def rounded(row: Row) -> Row:
@@ -126,7 +138,7 @@ def time_pair(pair: Pair, repeats: int) -> Row:
     row |= {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "goal": pair.goal}
     row |= {"met": yes(statistics.median(ratios) >= pair.goal)}
     row |= {f"{side}_success": success(outcome) for side, outcome in outcomes.items()}
-    return row | {"floor_s": operations / matmul_rate()}
+    return row | {"gflop": operations / 1e9, "floor_s": operations / matmul_rate()}
 
 
 def time_command(one: Timed, repeats: int) -> Row:
@@ -169,6 +181,7 @@ def page(table: pd.DataFrame) -> str:
         "ratio (min to max)": [spread(row) for row in ratios.assign(value=ratios.ratio).itertuples()],
         "goal": ratios.goal, "met": ratios.met,
         "success, official (%)": ratios.official_success, "success, ours (%)": ratios.ours_success,
+        "ours, GFLOP": ratios.gflop.map("{:.3g}".format),
         "floor of ours (s)": ratios.floor_s.map("{:.3g}".format),
     })  # fmt: skip
     second = pd.DataFrame({

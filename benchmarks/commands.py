@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import ROOT, store_root
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute.plan import left_of
@@ -34,12 +35,16 @@ class Timed:
     note: str = ""
 
     def seconds(self) -> float:
-        """Run it, and say how long that took."""
+        """Run it, and say how long that took. Raises :class:`UserError` where it fails."""
         with tempfile.TemporaryDirectory() as folder:
             words = [sys.executable, *(word.replace("OUT", folder) for word in self.words)]
             began = time.perf_counter()
-            subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-            return time.perf_counter() - began
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            ended = time.perf_counter()
+        if done.returncode:
+            last = done.stderr.strip().rpartition("\n")[2]
+            raise UserError(f"{self.name} failed: {last}")
+        return ended - began
 
 
 def commands() -> Iterator[Timed]:

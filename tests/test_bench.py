@@ -11,6 +11,7 @@ from tasks import RETAIN, generator
 from advunlearn_lib.attacks import cce
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
@@ -190,6 +191,11 @@ def test_the_sides_alternate_and_a_finished_row_is_kept(tmp_path, jobs, monkeypa
         bench.measured(file, [first], 1)
         bench.measured(file, [first], 1)
     assert called.count("one official") == 1 + 2
+
+
+def test_a_command_that_fails_is_no_time():
+    with pytest.raises(UserError, match=r"^it failed: ValueError: no$"):
+        Timed("it", "", ("-c", "raise ValueError('no')")).seconds()
 
 
 def test_what_does_not_go_together_and_what_is_not_installed(monkeypatch, capsys):
