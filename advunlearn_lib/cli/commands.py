@@ -56,7 +56,7 @@ OTHERS = (
             other_options.add_doctor_options, stay_offline_if_local),
     Command("store", "store", "check the finished cells of a store, or clear it up", "store verify",
             other_options.add_store_options),
-    Command("bench", "bench", "time whole jobs against the official way of working, side by side (some 20 min)",
+    Command("bench", "bench", "time whole jobs against the official way of working, side by side (20 min)",
             "bench --quick", other_options.add_bench_options, stay_offline, resumes=True),
     Command("lab", "lab", "JupyterLab on the notebooks; the first time it is installed", "lab",
             other_options.add_lab_options),
