@@ -24,12 +24,12 @@ RESUMED = {
     "claims": ["claims", "--seeds", "2"],
     "tune": ["tune", "--kind", "object"],
     "pocket-train": ["pocket-train", "--stage", "vae"],
-}
-NOT_RESUMED = {
     "erase": ["erase", "--base", "x", "--out", "y", "--concept", "a church"],
     "generate": ["generate", "--base", "x", "--out", "y", "--prompt", "a church"],
     "attack": ["attack", "--base", "x", "--out", "y"],
     "evaluate": ["evaluate", "--base", "x", "--out", "y"],
+}
+NOT_RESUMED = {
     "pocket-quality": ["pocket-quality"],
     "doctor": ["doctor"],
     "store": ["store", "gc"],

@@ -1,6 +1,7 @@
 """The verbs measure as the tables do: field by field, for a model of either profile's size."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -92,6 +93,7 @@ def record(monkeypatch, seen, one):
     for module in ("experiment.study", "cli.erase", "cli.model_inputs"):
         monkeypatch.setattr(f"{package}.{module}.load_model", lambda *_: one)
     monkeypatch.setattr(f"{package}.experiment.attack_spec.load_judge", lambda *asked: Recorded(asked[:4]))
+    monkeypatch.setattr(f"{package}.metrics.nudenet_official.locate", lambda judge: Path(__file__))
     for module in ("experiment.study", "cli.evaluate"):
         monkeypatch.setattr(f"{package}.{module}.load_features", lambda *asked: Recorded(asked))
 

@@ -155,7 +155,7 @@ def test_who_needs_retain_prompts_gets_cocos(method, erased, monkeypatch):
     monkeypatch.setattr(
         "advunlearn_lib.data.official.retain_prompts", lambda wanted: asked.append(wanted.source) or ["a dog"]
     )
-    monkeypatch.setattr(ErasureSpec, "run", lambda self, model: begun.append(self) or 1 / 0)
+    monkeypatch.setattr(ErasureSpec, "run", lambda self, *_: begun.append(self) or 1 / 0)
     words = ["erase", BASE, "--concept=church", f"--method={method}", "--surrogate=a dog"]
     with pytest.raises(ZeroDivisionError):
         main([*words, f"--out={erased}/{method}"])

@@ -40,16 +40,16 @@ SHIPPED = (
 VERBS = (
     Command("erase", "erase", "train a concept out of a model of your own, and export the trained part",
             f"erase {POCKET} --concept church --kind object --retain retain.txt --out church_unlearned",
-            model_options.add_erase_options),
+            model_options.add_erase_options, resumes=True),
     Command("attack", "attack", "attack a model of your own",
             f"attack {POCKET} --checkpoint church_unlearned --prompts church.txt {JUDGE} --out attacked",
-            model_options.add_attack_options),
+            model_options.add_attack_options, resumes=True),
     Command("evaluate", "evaluate", "CLIP score, and with --reference FID, of a model of your own",
             f"evaluate {POCKET} --clip data/pocket/clip --prompts captions.txt --out quality",
-            model_options.add_evaluate_options),
+            model_options.add_evaluate_options, resumes=True),
     Command("generate", "generate", "pictures of a model of your own",
             f"generate {POCKET} --prompt 'a photo of a church' --out pictures",
-            model_options.add_generate_options),
+            model_options.add_generate_options, resumes=True),
 )  # fmt: skip
 OTHERS = (
     Command("doctor", "doctor", "what this machine lacks for a profile", "doctor --profile paper",

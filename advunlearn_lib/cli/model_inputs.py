@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from advunlearn_lib.base.checkpoint import sha256_of_tensors
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.keys import Recipe, fingerprint
 from advunlearn_lib.data import official, prompt_files
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.diffusion.device import device_named
@@ -57,6 +59,14 @@ def load_models(options: Namespace) -> tuple[LatentDiffusion, LatentDiffusion]:
         return base, base
     part, module = load_part(options.checkpoint, base)
     return base, base.with_parts(**{part: module})
+
+
+def models_key(options: Namespace, base: LatentDiffusion, model: LatentDiffusion) -> Recipe:
+    """The keys of what :func:`load_models` gave: the base's, and the SHA-256 of each part that is not its."""
+    parts = [part for part in base.PARTS if getattr(model, part) is not getattr(base, part)]
+    states = {part: getattr(model, part).state_dict() for part in parts if model is not base}
+    own = {part: sha256_of_tensors(state, part) for part, state in states.items()}
+    return {"base": fingerprint(options.base), "checkpoint": own}
 
 
 def read_prompts(file: Path | None) -> list[EvaluationPrompt]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,17 @@ def read_reference(reference: Path, count: int | None = None) -> Iterable[Tensor
     """
     files = reference_files(reference)
     if files != [reference]:
-        return (read_picture(file) for file in tqdm(files[:count], desc="reference pictures", leave=False))
+        return read_pictures(files[:count])
     try:
         with np.load(reference, allow_pickle=False) as arrays:
             return Statistics(torch.from_numpy(arrays["mu"]), torch.from_numpy(arrays["sigma"]))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the reference {str(reference)!r} has no arrays mu and sigma: {error}") from error
+
+
+def read_pictures(files: list[Path]) -> Iterator[Tensor]:
+    """Each picture when it is asked for, and the bar with the first."""
+    yield from map(read_picture, tqdm(files, desc="reference pictures", leave=False))
 
 
 def read_picture(file: Path) -> Tensor:

@@ -19,6 +19,11 @@ from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
 
 
+def guidance_scales(prompts: Sequence[EvaluationPrompt], sampling: Sampling) -> list[float]:
+    """Each prompt's own, or else the sampling's."""
+    return [sampling.guidance_scale if p.guidance_scale is None else p.guidance_scale for p in prompts]
+
+
 def generate_pictures(
     model: LatentDiffusion,
     prompts: Sequence[EvaluationPrompt],
@@ -32,9 +37,9 @@ def generate_pictures(
     ``texts`` (or prompt embeddings) are drawn instead of the prompts' own, if given.
     ``batch``: pictures made at once (default: all); ``callback(done)`` after each batch.
     """
-    scales = [sampling.guidance_scale if p.guidance_scale is None else p.guidance_scale for p in prompts]
     shown = [p.text for p in prompts] if texts is None else texts
     seeds = [p.seed for p in prompts]
+    scales = guidance_scales(prompts, sampling)
     return model.generate(shown, seeds, sampling, batch or len(prompts), callback, scales)
 
 

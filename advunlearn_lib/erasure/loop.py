@@ -118,7 +118,7 @@ class Run:
     def go_on(self) -> None:
         """All iterations that are left."""
         done, total = len(self.losses), self.method.options.iterations
-        saved = time.monotonic()
+        saved, pause = time.monotonic(), self.save_every
         bar = tqdm(range(done, total), initial=done, total=total, desc="erase", leave=False)
         for iteration in bar:
             began = time.monotonic()
@@ -128,9 +128,11 @@ class Run:
             for name, number in self.method.numbers.items():
                 self.numbers.setdefault(name, []).append(number)
             bar.set_postfix(loss=f"{loss:.4f}")
-            if self.path is not None and time.monotonic() - saved > self.save_every:
+            if self.path is not None and time.monotonic() - saved > pause:
+                began = time.monotonic()
                 self.save(self.path)
                 saved = time.monotonic()
+                pause = self.save_every * max(1.0, (saved - began) / 2)  # a UNet's takes long: 10 GB
 
     def step(self, iteration: int) -> float:
         """One iteration, a step for each of the method's parts; the sum of their losses."""
