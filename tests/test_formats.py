@@ -12,7 +12,9 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from advunlearn_lib.api import load_erased
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.cli.main import main
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.random_weights import build_unet, build_vae
 from advunlearn_lib.diffusion.single_file import save_single_file, unet_state, vae_state
@@ -169,7 +171,7 @@ def adapter(model, naming):
         ups = {f"{name}.lora_up.weight": up for name, _, up in plain}
         alphas = {f"{name}.alpha": torch.tensor(ALPHA) for name, *_ in plain}
         return "spm.safetensors", downs | ups | alphas, ALPHA / RANK
-    prefix, scale = {"peft": ("base_model.model.", ALPHA / RANK), "diffusers": ("unet.", 1.0)}[naming]
+    prefix, scale = ("unet.", 1.0) if naming == "diffusers" else ("base_model.model.", ALPHA / RANK)
     downs = {f"{prefix}{layer}.lora_A.weight": down for layer, (down, _) in pairs}
     ups = {f"{prefix}{layer}.lora_B.weight": up for layer, (_, up) in pairs}
     file = {"peft": "adapter_model", "diffusers": "pytorch_lora_weights"}[naming]
@@ -183,13 +185,24 @@ def test_an_adapter_is_merged_into_the_unet(model, tmp_path, naming, given):
     before, (file, state, scale) = weights(model.unet), adapter(model, naming)
     save_file(state, tmp_path / file, {"format": "pt"})
     if naming == "peft":
-        (tmp_path / "adapter_config.json").write_text(json.dumps(CONFIG))
+        told = CONFIG | {"megatron_config": {"a": 1}, "megatron_core": "no_module"}  # which peft would import
+        (tmp_path / "adapter_config.json").write_text(json.dumps(told))
     part, loaded = load_part(tmp_path / file if given == "file" else tmp_path, model)
     expected, own = added(model, scale), loaded.state_dict()
     assert part == "unet" and own.keys() == expected.keys()
     for name in own:
         torch.testing.assert_close(own[name], expected[name], rtol=1e-5, atol=1e-5)
     assert same(model.unet, before) and not hasattr(loaded, "peft_config")
+
+
+def test_the_strength_that_diffusers_writes_beside_the_tensors_counts(model, tmp_path):
+    """What else stands there is not taken: peft would import the module that megatron_core names."""
+    file, state, _ = adapter(model, "diffusers")
+    told = CONFIG | {"megatron_config": {"a": 1}, "megatron_core": "no_module"}
+    told = {f"unet.{name}": value for name, value in told.items()}
+    save_file(state, tmp_path / file, {"format": "pt", "lora_adapter_metadata": json.dumps(told)})
+    _, loaded = load_part(tmp_path / file, model)
+    torch.testing.assert_close(weights(loaded), added(model, ALPHA / RANK), rtol=1e-5, atol=1e-5)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------
@@ -263,6 +276,10 @@ REFUSED = {
             f"unet.down_blocks.7.attentions.0.proj_in.lora_{way}.weight": torch.ones(2, 2) for way in "AB"
         },
         "changes 6 layers, of which the base has 5",
+    ),
+    "DoRA": (
+        lambda m, t: adapter(m, "kohya")[1] | {"lora_unet_conv_in.dora_scale": torch.ones(1)},
+        r"is a DoRA \(allowed: LoRA\)",
     ),
     "LoHa": (
         lambda m, t: {f"lora_unet_mid_block_resnets_1_conv1.hada_w1_{way}": torch.ones(2, 2) for way in "ab"},
@@ -486,3 +503,16 @@ def test_a_single_file_that_cannot_be_is_refused_before_it_is_written(model, tmp
     with pytest.raises(UserError, match=r"of Stable Diffusion 1\.x and XL alone"):
         save_single_file(second, tmp_path / "model.safetensors")
     assert not [*tmp_path.iterdir()]
+
+
+def test_erase_writes_a_single_file_besides(model, hub, tmp_path):
+    (tmp_path / "retain.txt").write_text("a dog\na cat\na train\na chair")
+    files = [f"--retain={tmp_path}/retain.txt", f"--out={tmp_path}/out", f"--base={POCKET.base}"]
+    tiny = [f"--option={option}" for option in ("iterations=1", "per_prompt=1", "steps=2")]
+    concept = ["--concept=church", "--kind=object", "--method=esd", "--format=single-file"]
+    assert main(["erase", *concept, *files, *tiny]) == 0
+    part = load_erased(tmp_path / "out", model).model.unet
+    cached(model.pipeline, hub, V1)
+    loaded = load_model(tmp_path / "out" / "single-file.safetensors")
+    assert same(loaded.unet, weights(part)) and not same(model.unet, weights(part))
+    assert same(loaded.text_encoder, weights(model.text_encoder))

@@ -22,7 +22,7 @@ def add_model_options(parser: ArgumentParser) -> None:
         required=True,
         type=shipped,
         metavar="ID_OR_DIR",
-        help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder or hub id",
+        help="a Stable Diffusion 1.x, 2.x or XL pipeline: folder, hub id, or (not 2.x) a single file",
     )
     add("--out", required=True, type=Path, help="folder for what is made")
     add("--seed", type=seed, default=0)
@@ -48,7 +48,8 @@ def add_checkpoint_option(parser: ArgumentParser) -> None:
     """Weights instead of the base's own."""
     parser.add_argument(
         "--checkpoint",
-        help="an erased text encoder or UNet: folder, owner/name/subfolder, .pt or .safetensors",
+        help="an erased text encoder or UNet: folder, owner/name/subfolder, .pt or .safetensors; "
+        "some layers of it or a LoRA, too (docs/formats.md)",
     )
 
 
@@ -105,6 +106,12 @@ def add_erase_options(parser: ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "bf16"),
         help="of training (default: the tables' bf16; fp32 for a small model); pictures are made in fp32",
+    )
+    add(
+        "--format",
+        choices=("folder", "single-file"),
+        default="folder",
+        help="the trained part as a folder; single-file: besides, the whole model for A1111 and ComfyUI",
     )
     add_judge_options(parser)
 

@@ -44,14 +44,20 @@ def merged(path: Path, state: dict[str, Tensor], base: LatentDiffusion) -> tuple
         if any(name.startswith("base_model.") for name in state):
             return merged_peft(path, state, base)
         loader, unet = type(base.pipeline), copy.deepcopy(base.unet)
-        lora, alphas = loader.lora_state_dict(dict(state), unet_config=unet.config)[:2]
+        if any("dora_scale" in name for name in state):  # which diffusers would leave out
+            raise UserError(f"the adapter {str(path)!r} is a DoRA (allowed: LoRA)")
+        told = {"unet_config": unet.config, "return_lora_metadata": True}
+        lora, alphas, metadata = loader.lora_state_dict(str(path), **told)
         if any(name.startswith("text_encoder") for name in lora):
             call = f"p.load_lora_weights({str(path)!r}); p.fuse_lora(); p.unload_lora_weights()"
             raise UserError(
                 f"the adapter {str(path)!r} changes a text encoder too, and a checkpoint is one part: "
                 f"merge it with {MERGE.format(call)}"
             )
-        loader.load_lora_into_unet(lora, alphas, unet)
+        known = {
+            key: value for key, value in (metadata or {}).items() if key.split(".")[-1] in ADAPTER_FIELDS
+        }
+        loader.load_lora_into_unet(lora, alphas, unet, metadata=known or None)
         check_adapted(path, state, unet)
         unet.fuse_lora()
         unet.unload_lora()
