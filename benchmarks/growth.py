@@ -135,8 +135,8 @@ SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (
 def draw(table: pd.DataFrame) -> Any:
     """A panel a series: seconds against what grows, both from zero."""
     sns.set_theme(style="whitegrid", context="paper")
-    figure, axes = plt.subplots(1, table.series.nunique(), figsize=(13, 2.8))
-    for axis, (_, part) in zip(axes, table.groupby("series", sort=False), strict=True):
+    figure, axes = plt.subplots(1, table.series.nunique(), figsize=(13, 2.8), squeeze=False)
+    for axis, (_, part) in zip(axes[0], table.groupby("series", sort=False), strict=True):
         sns.lineplot(part, x="value", y="seconds", marker="o", ax=axis)
         axis.set(xlabel=part.of.iloc[0], ylabel="time (s)", xlim=(0, None), ylim=(0, None))
         axis.set_xticks(sorted({0, *part.value}))
