@@ -55,7 +55,7 @@ if "google.colab" in sys.modules:  # elsewhere nothing is done here
 
 # %%
 from advunlearn_lib import attack, erase, generate
-from advunlearn_lib.report import Run, plots
+from advunlearn_lib.report import Run, panels, plots
 from advunlearn_lib.profiles.schema import RetainList
 
 run = Run(profile, overrides, quick, seed, seeds, out)
@@ -68,6 +68,7 @@ short = {"iterations": max(2, round(60 * run.profile.scale)), "per_prompt": 3, "
 def show(step, finding, **drawn):
     """A row of pictures a model, a red frame where the judge sees the concept."""
     framed = {label: judge(images).tolist() for label, images in drawn.items()}
+    drawn = {label: panels.shown(images, concept, run.profile) for label, images in drawn.items()}
     count = ", ".join(f"{label} {sum(seen[:-1])}" for label, seen in framed.items())
     title = f"{finding}: {count} of {len(prompts)} pictures\n{run.stamp}"
     run.save(f"00_tour-{step}", plots.sample_grid(drawn, [*prompts, other], title, framed))
