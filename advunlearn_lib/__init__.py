@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what __getattr__ gives, for editors and type checkers
 # transformers' own switch, read when it is imported: its notices (of torchvision, which nothing here needs)
 # are not for those who read a notebook
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, of bars that nothing here uses
 
 __version__ = "0.1.0"
 __all__ = [
