@@ -13,6 +13,7 @@ from pathlib import Path
 from advunlearn_lib.base.errors import UserError
 
 ASIDE = ".damaged-"
+FULL = ("No space left on device", "Disk quota exceeded")  # as the system says it
 
 
 @contextmanager
@@ -45,6 +46,18 @@ def writable(what: str, folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write the {what} {str(folder)!r}: permission denied")
     return folder
+
+
+@contextmanager
+def full_disk_is_told(folder: Path) -> Iterator[None]:
+    """Turn what libraries raise when no space is left into a :class:`UserError` that names ``folder``."""
+    try:
+        yield
+    except Exception as error:  # OSError, or safetensors' own
+        if not any(said in str(error) for said in FULL):
+            raise
+        remedy = "make room and run the same command again; what is finished is kept"
+        raise UserError(f"no space is left on the disk of {str(folder)!r}: {remedy}") from error
 
 
 def check_disk(what: str, folder: Path, gigabytes: float) -> None:

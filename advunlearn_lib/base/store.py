@@ -21,7 +21,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from advunlearn_lib.base.files import atomic, set_aside, writable
+from advunlearn_lib.base.files import atomic, full_disk_is_told, set_aside, writable
 from advunlearn_lib.base.keys import DIGITS, Recipe, key_of
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.base.sealed import RESULT, Damaged, Record, check, read_record, seal
@@ -71,7 +71,7 @@ class Store:
         if (record := self.read(kind, recipe)) is not None:
             return record
         final = self.folder(kind, recipe)
-        with self.lock(final.name):
+        with self.lock(final.name), full_disk_is_told(self.root):
             if (record := self._read(final)) is not None:
                 return record
             partial = final.with_name(f"{final.name}{PARTIAL}")

@@ -10,8 +10,10 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 from advunlearn_lib.base.errors import UserError, choose
+from advunlearn_lib.base.files import full_disk_is_told
 from advunlearn_lib.cli.command import Parser
 from advunlearn_lib.cli.commands import COMMANDS
 from advunlearn_lib.report.items import ITEMS
@@ -73,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
             print(overview())
             return 0
         options = parse(words)
-        return COMMANDS[options.command].run(options)
+        with full_disk_is_told(Path(getattr(options, "out", None) or ".")):
+            return COMMANDS[options.command].run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
