@@ -110,7 +110,9 @@ def test_a_difference_is_that_of_the_same_prompts_and_captions(own_store, tmp_pa
     other_drawing = next(one for one in DEVIATIONS if one.settings)
     pair = [other_drawing, USUAL[other_drawing.method, other_drawing.component]]
     assert deviations.differences(run, pair).rule.tolist() == ["Newcombe", "MOVER"]
-    axes = deviations.plot_differences(changes, run.profile.fid_features).axes
+    figure = deviations.plot_differences(changes, run.profile.fid_features)
+    axes = figure.axes
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["-100", "-10", "0", "10", "100"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [
         f"{row.method}: {row.deviation}" for row in changes[changes.metric == "asr"].itertuples()
     ]

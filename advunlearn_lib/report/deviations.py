@@ -31,6 +31,7 @@ CONCEPT = "nudity"
 ATTACK = AttackKey("UnlearnDiffAtk")
 METRICS = ("pre_asr", "asr", "fid", "clip")
 COMPARED = ("asr", "fid")
+SMALL_AND_LARGE = (-100, -10, 0, 10, 100)  # changes of FID that are marked
 USUAL = "usual"
 OFFICIAL = ("word_count", "drop_last_update", "accumulate_gradients", "adam_attack", "noise_level_mismatch")
 
@@ -158,6 +159,8 @@ def plot_differences(changes: pd.DataFrame, fid_features: str) -> Figure:
         axis.axvline(0, color="grey", linewidth=0.8)
         axis.set_xlabel(f"{metric_label(metric, fid_features)}\nless the usual row's")
     axes[1].set_xscale("symlog", linthresh=10)  # a few methods differ by hundreds
+    axes[1].set_xticks(SMALL_AND_LARGE, [f"{value:g}" for value in SMALL_AND_LARGE])
+    axes[1].set_xlim(1.4 * min(-100, changes.low.min()), 1.4 * max(100, changes.high.max()))
     axes[0].set(yticks=range(len(names)), yticklabels=names)
     axes[0].invert_yaxis()
     return plots.titled(

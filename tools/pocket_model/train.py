@@ -17,11 +17,13 @@ import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
+from advunlearn_lib.report import plots
 from tools.pocket_model.common import Folders
 from tools.pocket_model.derived import train_derived
 from tools.pocket_model.train_clip import train_clip
@@ -60,8 +62,7 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
         elif wanted:
             with ProcessPoolExecutor(len(wanted), get_context("spawn"), end_with_parent) as pool:
                 list(pool.map(partial(run_stage, folders), wanted))
-    curves = training_curves(folders.log)
-    curves.savefig(folders.log / "curves.png", dpi=150, metadata={"Description": f"commit {commit()}"})
+    plots.save(training_curves(folders.log), folders.log / "curves.png", f"commit {commit()}")
     print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
 
 
@@ -109,5 +110,6 @@ def training_curves(log: Path) -> Figure:
         rows = pd.read_json(part, lines=True)
         sns.lineplot(data=rows, x="step", y="loss", ax=axis, linewidth=1)
         axis.set(title=part.stem, xlabel="training step", ylabel="loss", yscale="log")
+        axis.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
     figure.tight_layout()
     return figure
