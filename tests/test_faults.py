@@ -79,7 +79,10 @@ def content(folder):
         name = str(path.relative_to(folder))
         if path.is_dir() or name.endswith(".lock"):
             continue
-        files[name] = timeless(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
+        if path.suffix not in (".ipynb", ".html"):  # they say which folder they were written to
+            files[name] = (
+                timeless(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
+            )
     return files
 
 
