@@ -58,6 +58,12 @@ found = calibration.pairs(calibration.results_at_hand(run), run.profile)
 print("tables:", ", ".join(dict.fromkeys(found.table)))
 
 # %% [markdown]
+# ## All pairs
+
+# %%
+calibration.accuracy(found, ["metric"]).round(0)
+
+# %% [markdown]
 # ## By kind of concept
 # The grey number behind an interval counts the pairs.
 

@@ -13,7 +13,8 @@ from nbconvert.filters import markdown2html
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_model_card import made
 
-from advunlearn_lib.experiment.card import Evaluation, plain, write_card
+from advunlearn_lib.base.markdown import plain
+from advunlearn_lib.experiment.card import Evaluation, write_card
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.profiles.load import parse_checkpoint
 from advunlearn_lib.report import Item, Run, claims, plots, tables

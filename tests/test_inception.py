@@ -6,12 +6,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from frechet import frechet_distance
 from PIL import Image
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import from_arrays, read_image, to_uint8
 from advunlearn_lib.data.reference import read_reference
-from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.inception import Inception
 
 HAS_FIDELITY = importlib.util.find_spec("torch_fidelity") is not None

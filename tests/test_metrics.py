@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from frechet import frechet_distance
 from scipy.linalg import sqrtm
 from torchmetrics.functional.multimodal.clip_score import clip_score
 from torchmetrics.image.fid import _compute_fid
@@ -14,7 +15,6 @@ from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import check_count, clip_scores, count_cut, load_clip
 from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
-from advunlearn_lib.metrics.fid import frechet_distance
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world.things import OBJECTS

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from frechet import frechet_distance
 from safetensors.torch import load_file
 
 from advunlearn_lib.base.errors import UserError
@@ -13,7 +14,7 @@ from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.metrics import quality
 from advunlearn_lib.metrics.clip_score import clip_scores
 from advunlearn_lib.metrics.estimate import bootstrap_mean
-from advunlearn_lib.metrics.fid import Statistics, frechet_distance
+from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.metrics.quality import AT_ONCE, measure_quality
 from advunlearn_lib.profiles.pocket import POCKET

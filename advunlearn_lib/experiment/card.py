@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.markdown import plain
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.metrics.estimate import Estimate, format_estimates
@@ -71,16 +72,6 @@ def readable(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={one}" for name, one in value.items() if one or one == 0)
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-PLAIN = str.maketrans(
-    {"\\": "\\\\", "|": "\\|", "$": "\\$", "*": "\\*", "~": "\\~", "`": "'", "&": "&amp;", "<": "&lt;"}
-)
-
-
-def plain(text: str) -> str:
-    """A text of the user's within Markdown, in tables too: one line, no code, HTML, formula or link."""
-    return " ".join(text.split()).translate(PLAIN).replace("](", "]\\(")
 
 
 def quoted(text: str) -> str:

@@ -15,22 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
-
 
 class Statistics(NamedTuple):
     """Mean [d] and covariance [d, d] of the features of real pictures, as FID's ``.npz`` files hold them."""
 
     mu: Tensor
     sigma: Tensor
-
-
-def frechet_distance(real: Tensor | Statistics, generated: Tensor, seed: int = 0) -> Estimate:
-    """FID of generated pictures' features from those of real ones, with a bootstrap interval.
-
-    Features [m, d], m > 1, and [n, d]; the interval is over the generated pictures.
-    """
-    return bootstrap_mean(contributions(real, generated), seed)
 
 
 def contributions(real: Tensor | Statistics, generated: Tensor) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from advunlearn_lib.base.files import atomic
-from advunlearn_lib.experiment.card import plain
+from advunlearn_lib.base.markdown import plain
 from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.samples import read_samples
 from advunlearn_lib.experiment.study import Study

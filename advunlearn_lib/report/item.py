@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.markdown import plain
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.attack_spec import AttackSpec
-from advunlearn_lib.experiment.card import plain
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import Estimate

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from advunlearn_lib.base.files import atomic
-from advunlearn_lib.experiment.card import plain
+from advunlearn_lib.base.markdown import plain
 from advunlearn_lib.experiment.cells import BASE, Cell, Row
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.report.reported import Result
