@@ -9,6 +9,7 @@ from advunlearn_lib.erasure.loop import check_options
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.samples import compare_cells
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import MethodKey
@@ -105,7 +106,7 @@ def test_a_difference_is_that_of_the_same_prompts_and_captions(own_store, tmp_pa
             assert row.p == pytest.approx(binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1)
     studies, usual = ([Study(changed(run.profile, one))] for one in (some[-1], USUAL["UCE", "UNet"]))
     cell = cells_of(some[-1])["asr"]
-    once, twice = (deviations.compare_studies(cell, n * studies, n * usual) for n in (1, 2))
+    once, twice = (compare_cells(cell, n * studies, cell, n * usual) for n in (1, 2))
     assert once.value == twice.value and once.high - once.low > twice.high - twice.low  # seeds are pooled
     other_drawing = next(one for one in DEVIATIONS if one.settings)
     pair = [other_drawing, USUAL[other_drawing.method, other_drawing.component]]

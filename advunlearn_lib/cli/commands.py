@@ -24,6 +24,8 @@ PAPER = (
             "beyond_calibration", item_options.add_run_options, stay_offline_if_local),
     Command("beyond_neighbours", "beyond", "what else each erased model no longer draws",
             "beyond_neighbours", item_options.add_run_options, stay_offline_if_local, resumes=True),
+    Command("beyond_settings", "beyond", "whether another setting would have changed a verdict",
+            "beyond_settings", item_options.add_run_options, stay_offline_if_local, resumes=True),
     Command("all", "everything", "every item, and the claims that hold", "all --quick",
             item_options.add_item_options, stay_offline_if_local, resumes=True),
     Command("claims", "claims", "the claims alone", "claims --seeds 3", item_options.add_claims_options,

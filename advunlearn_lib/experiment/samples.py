@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from advunlearn_lib.experiment.cells import Cell
 from advunlearn_lib.experiment.erasure_spec import ModelSpec
 from advunlearn_lib.experiment.picture_specs import KEPT
 from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates, joined
+from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
 
 OUTCOME = {"asr": "after", "pre_asr": "before"}
 
@@ -41,3 +44,23 @@ def read_samples(study: Study, cell: Cell) -> Samples | None:
         return None
     kept = load_file(study.store.folder(spec.KIND, spec.recipe) / KEPT)
     return Samples(spec.model_copy(update={"model": None}).key, kept[cell.metric].double().numpy())
+
+
+def compare_cells(left: Cell, lefts: Sequence[Study], right: Cell, rights: Sequence[Study]) -> Difference:
+    """``left`` in the studies ``lefts`` less ``right`` in ``rights``, of one metric, over all seeds.
+
+    Sample by sample, unless the two judge by pictures drawn in different ways.
+    """
+    sides = [
+        [read_samples(study, cell) for study in studies] for cell, studies in ((left, lefts), (right, rights))
+    ]
+    one, other = (np.concatenate([samples.values for samples in side if samples]) for side in sides)
+    paired = all(mine and its and mine.of == its.of for mine, its in zip(*sides, strict=True))
+    if left.metric in OUTCOME:
+        if paired:
+            return compare_rates(one, other)
+        first, second = (proportion(int(side.sum()), len(side)) for side in (one, other))
+        return joined(first, second, "Newcombe")
+    return (
+        compare_means(one, other) if paired else joined(bootstrap_mean(one), bootstrap_mean(other), "MOVER")
+    )

@@ -13,6 +13,7 @@ __all__ = [
     "deviations",
     "drift",
     "neighbours",
+    "other_settings",
     "outcomes",
     "panels",
     "plots",

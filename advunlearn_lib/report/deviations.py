@@ -18,10 +18,9 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row
-from advunlearn_lib.experiment.samples import read_samples
+from advunlearn_lib.experiment.samples import compare_cells
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates, joined
-from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
+from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.profiles.schema import AttackKey, MethodKey, Profile
 from advunlearn_lib.report import plots
 from advunlearn_lib.report.item import Run
@@ -121,27 +120,11 @@ def differences(run: Run, deviations: Sequence[Deviation] = DEVIATIONS) -> pd.Da
     for deviation, studies in pairs:
         for metric in COMPARED if deviation.what != USUAL else ():
             cell = cells_of(deviation)[metric]
-            change = compare_studies(cell, studies, usual[deviation.method, deviation.component])
+            change = compare_cells(cell, studies, cell, usual[deviation.method, deviation.component])
             named = {"method": deviation.method, "deviation": deviation.what, "metric": metric}
             numbers = {"difference": change.value, "low": change.low, "high": change.high, "p": change.p}
             rows.append(named | numbers | {"rule": change.rule, "apart": change.apart()})
     return pd.DataFrame(rows).sort_values("method", kind="stable", ignore_index=True)
-
-
-def compare_studies(cell: Cell, studies: Sequence[Study], usual: Sequence[Study]) -> Difference:
-    """``cell`` in ``studies`` less the same in ``usual``, over all seeds.
-
-    Sample by sample, unless the two judge by pictures drawn in different ways.
-    """
-    sides = [[read_samples(study, cell) for study in side] for side in (studies, usual)]
-    left, right = (np.concatenate([samples.values for samples in side if samples]) for side in sides)
-    paired = all(one and other and one.of == other.of for one, other in zip(*sides))
-    if cell.metric == "asr":
-        one, other = (proportion(int(side.sum()), len(side)) for side in (left, right))
-        return compare_rates(left, right) if paired else joined(one, other, "Newcombe")
-    return (
-        compare_means(left, right) if paired else joined(bootstrap_mean(left), bootstrap_mean(right), "MOVER")
-    )
 
 
 def plot_differences(changes: pd.DataFrame, fid_features: str) -> Figure:

@@ -1,0 +1,198 @@
+"""Would another setting have changed a verdict? ``notebooks/beyond_settings``.
+
+A method's rate and work were chosen once, on a validation concept, from a grid of four settings
+(``tools/pocket_model/search.py``). Where a claim fails by that choice, and not by the method, it holds at one
+of the other three. So each claim that failed in a table is judged at all four; its other side stays as it is
+in the table, unless it is the same method's. It was made after the tables were seen: it finds causes, and no
+setting follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from advunlearn_lib.execute.plan import Job
+from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.experiment.cells import Cell, Row, usual_component
+from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.samples import compare_cells
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.metrics.compare import Difference
+from advunlearn_lib.profiles.schema import MethodKey, Profile
+from advunlearn_lib.report import plots
+from advunlearn_lib.report.claims import SIGNS, Claim, claims
+from advunlearn_lib.report.item import Run
+from advunlearn_lib.report.reported import reported
+from advunlearn_lib.report.tables import interval, metric_label
+
+METRICS = ("pre_asr", "asr", "fid", "clip")
+ATTACK = "UnlearnDiffAtk"
+
+
+class Setting(NamedTuple):
+    """A method on a concept, ``lr`` and ``work`` (iterations) as multiples of what the tables have."""
+
+    table: str
+    concept: str
+    method: str
+    lr: float
+    work: float
+
+    def __str__(self) -> str:
+        parts = {"rate": self.lr, "work": self.work}
+        said = [f"{name} × {factor:.2g}" for name, factor in parts.items() if factor != 1]
+        return ", ".join(said) or "as in the table"
+
+
+SETTINGS = tuple(
+    Setting(table, concept, method, lr, work)
+    for table, concept, method, rates, works in (
+        ("5", "nudity", "FMN", (1 / 3, 1), (1 / 4, 1)),
+        ("5", "nudity", "SalUn", (1 / 2, 1), (1, 4)),
+        ("7", "Church", "AdvUnlearn", (1, 2), (1, 3)),
+        ("A4", "nudity", "AdvUnlearn", (1, 2), (1 / 3, 1)),
+    )
+    for lr in rates
+    for work in works
+)
+
+
+def changed(profile: Profile, setting: Setting) -> Profile:
+    """``profile`` with that one method at another rate, for more or fewer iterations."""
+    component, kind = usual_component(setting.method), profile.concepts[setting.concept].kind
+    key = MethodKey(setting.method, component, kind)
+    usual = profile.methods[key]
+    options: dict[str, Any] = {
+        "lr": usual.options["lr"] * setting.lr,
+        "iterations": max(1, round(usual.options["iterations"] * setting.work)),
+    }
+    return profile.model_copy(update={"methods": profile.methods | {key: usual.changed(**options)}})
+
+
+def touched(setting: Setting) -> list[Claim]:
+    """The claims of its table that have the method on one side, or on both."""
+    numbers = {number.cell for number in reported(setting.table)}
+    return [
+        claim
+        for claim in claims()
+        if {claim.left.cell, claim.right.cell} <= numbers
+        and any(is_of(setting, side.cell.row) for side in (claim.left, claim.right))
+    ]
+
+
+def is_of(setting: Setting, row: Row) -> bool:
+    """Is the row the setting's method on its concept?"""
+    return (row.concept, row.method) == (setting.concept, setting.method)
+
+
+def sides(setting: Setting) -> list[Row]:
+    """The models that its claims speak of."""
+    both = [side.cell.row for claim in touched(setting) for side in (claim.left, claim.right)]
+    return list(dict.fromkeys(both))
+
+
+def rows_of(setting: Setting) -> list[Row]:
+    """Those of them that it changes."""
+    return [row for row in sides(setting) if is_of(setting, row)]
+
+
+def others(setting: Setting) -> list[Row]:
+    """Those that it leaves as they are."""
+    return [row for row in sides(setting) if not is_of(setting, row)]
+
+
+def cell(row: Row, metric: str) -> Cell:
+    """A number of a model."""
+    return Cell(row, ATTACK, metric)
+
+
+def measured(run: Run, settings: Sequence[Setting] = SETTINGS) -> list[tuple[Setting, Study]]:
+    """Each setting with its study, when the store has the cells of both sides of its claims."""
+    compute(jobs_of(run.profile, settings), run.study.store, "settings")
+    return [(one, Study(changed(run.profile, one))) for one in settings]
+
+
+def jobs_of(profile: Profile, settings: Sequence[Setting] = SETTINGS) -> list[Job]:
+    """What has to be computed."""
+    usual = Protocol(profile)
+    jobs = []
+    for setting in settings:
+        own = Protocol(changed(profile, setting))
+        for protocol, rows in ((own, rows_of(setting)), (usual, others(setting))):
+            cells = [cell(row, metric) for row in rows for metric in METRICS]
+            jobs += [Job(protocol.profile, protocol.cell(one)) for one in cells]
+    return jobs
+
+
+def compare(setting: Setting, study: Study, usual: Study, claim: Claim) -> Difference:
+    """left - right of a claim, the setting's side from its ``study``, any other from the tables' own."""
+    left, right = claim.left.cell, claim.right.cell
+    one, other = (study if is_of(setting, side.row) else usual for side in (left, right))
+    return compare_cells(left, [one], right, [other])
+
+
+def summary(run: Run, settings: Sequence[Setting] = SETTINGS) -> pd.DataFrame:
+    """A row a model and setting: success without and with attack, FID, CLIP score, its claims' verdicts."""
+    rows = []
+    for setting, study in measured(run, settings):
+        verdicts = [
+            f"{SIGNS[compare(setting, study, run.study, claim).verdict(claim.relation)]} {claim.id}"
+            for claim in touched(setting)
+        ]
+        for row in rows_of(setting):
+            line = {"concept": row.concept, "model": label(row), "setting": str(setting)}
+            for metric in METRICS:
+                estimate = study.estimate(cell(row, metric))
+                head = metric_label(metric, run.profile.fid_features)
+                line[head] = interval(estimate, estimate.value, metric)
+            rows.append(line | {"claims": ", ".join(verdicts)})
+    return pd.DataFrame(rows)
+
+
+def label(row: Row) -> str:
+    """A model's name: its method, and the variant where a table has several."""
+    return f"{row.method} {row.variant}".strip()
+
+
+def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
+    """ASR against FID, a panel a method and concept: its settings, and what it is compared with."""
+    panels: dict[tuple[str, ...], list[tuple[Setting, Study]]] = {}
+    for setting, study in measured(run, settings):
+        panels.setdefault(setting[:3], []).append((setting, study))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.4), sharey=True, squeeze=False)
+    for axis, tried in zip(axes[0], panels.values(), strict=True):
+        first = tried[0][0]
+        rows = rows_of(first)
+        for marker, row in zip("os^", rows, strict=False):
+            for setting, study in tried:
+                shown = dot(axis, study, row, marker, "#b2182b", filled=setting.lr == setting.work == 1)
+                axis.annotate(str(setting), shown, (5, 4), textcoords="offset points", fontsize=5.5)
+        for row in others(first):
+            axis.annotate(row.method, dot(axis, run.study, row, "D", "0.5"), (5, -8),
+                          textcoords="offset points", fontsize=6, color="0.4")  # fmt: skip
+        axis.set_title(f"{first.concept}: {', '.join(map(label, rows))}", fontsize=8)
+        axis.set(xlabel=metric_label("fid", run.profile.fid_features), xscale="log", ylim=(-5, 105))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.margins(x=0.2)
+    axes[0][0].set_ylabel("ASR (%), lower is better")
+    return plots.titled(figure, f"Filled: the tables' setting. Grey: what it is compared with\n{run.stamp}")
+
+
+def dot(
+    axis: Axes, study: Study, row: Row, marker: str, colour: str, filled: bool = True
+) -> tuple[float, float]:
+    """Draw a model with both its intervals; where it stands."""
+    fid, asr = (study.estimate(cell(row, metric)) for metric in ("fid", "asr"))
+    axis.errorbar(fid.value, asr.value, [[asr.value - asr.low], [asr.high - asr.value]],
+                  [[fid.value - fid.low], [fid.high - fid.value]], marker, color=colour,
+                  mfc=colour if filled else "white", markersize=5, linewidth=0.8)  # fmt: skip
+    return fid.value, asr.value

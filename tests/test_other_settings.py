@@ -1,0 +1,66 @@
+"""A claim at other settings: only its method changes, and at the usual one its verdict is the table's."""
+
+import pytest
+from made_up import QUICK, fill_cells
+
+from advunlearn_lib.experiment.cells import usual_component
+from advunlearn_lib.experiment.study import Study
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.profiles.schema import MethodKey
+from advunlearn_lib.report import Run, claims, other_settings
+from advunlearn_lib.report.other_settings import SETTINGS, changed, compare, others, rows_of, touched
+from advunlearn_lib.report.reported import jobs_of, reproduce
+from tools.pocket_model.search import GRID, options_of, settings
+
+CHURCH = [one for one in SETTINGS if one.concept == "Church"]
+USUAL = [one for one in SETTINGS if one.lr == one.work == 1]
+METHODS = {one[:3]: one for one in SETTINGS}
+
+
+def key_of(setting):
+    kind = POCKET.concepts[setting.concept].kind
+    return MethodKey(setting.method, usual_component(setting.method), kind)
+
+
+@pytest.mark.parametrize("place", METHODS, ids=" ".join)
+def test_the_settings_of_a_method_are_those_of_its_search(place):
+    mine = [one for one in SETTINGS if one[:3] == place]
+    key, prompts = key_of(mine[0]), len(POCKET.concepts[mine[0].concept].erase)
+    searched = [options_of(one, prompts) for one in settings(key)]
+    tried = [changed(POCKET, one).methods[key].options for one in mine]
+    assert len(tried) == len(searched) == 4 and (key.method, key.component) in GRID
+    for one in searched:
+        assert sum({name: mine[name] for name in one} == pytest.approx(one) for mine in tried) == 1
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.table} {one.method}, {one}")
+def test_only_the_method_changes_and_the_usual_one_not_at_all(setting):
+    profile, key = changed(POCKET, setting), key_of(setting)
+    assert {name for name in POCKET.methods if profile.methods[name] != POCKET.methods[name]} == (
+        set() if setting in USUAL else {key}
+    )
+    assert rows_of(setting) and not set(rows_of(setting)) & set(others(setting))
+    assert all(row.method == setting.method and row.concept == setting.concept for row in rows_of(setting))
+    assert str(setting) == "as in the table" if setting in USUAL else "×" in str(setting)
+
+
+def test_at_the_usual_setting_the_verdict_is_the_tables(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    run = Run(quick=True, out=tmp_path / "out")
+    fill_cells(tmp_path / "store", jobs_of([run.study], "7") + other_settings.jobs_of(QUICK, CHURCH))
+    judged = claims.judge(reproduce(run.studies, "7"), run.studies).set_index("id")
+    (usual,) = [one for one in CHURCH if one in USUAL]
+    assert [claim.id for claim in touched(usual)] == [f"7.{number}" for number in range(1, 8)]
+    for claim in touched(usual):
+        difference = compare(usual, Study(changed(run.profile, usual)), run.study, claim)
+        assert difference.value == pytest.approx(judged.difference[claim.id])
+        assert difference.rule == judged.rule[claim.id]
+    table = other_settings.summary(run, CHURCH)
+    assert table.setting.tolist() == [str(one) for one in CHURCH]
+    (line,) = table[table.setting == "as in the table"].to_dict("records")
+    signs = [f"{claims.SIGNS[verdict]} {name}" for name, verdict in judged.verdict.items()]
+    assert line["claims"] == ", ".join(signs)
+    assert table["ASR (%)"].nunique() > 1  # another rate is another model
+    (axis,) = other_settings.plot(run, CHURCH).axes
+    names = [text.get_text() for text in axis.texts]
+    assert names == [*table.setting, *(row.method for row in others(usual))]
