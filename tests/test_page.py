@@ -51,3 +51,11 @@ def test_formulas_are_pictures_with_their_text():
     page = to_html(source)
     assert 'alt="c &lt; d"' in page and r'alt="\min_\theta \|\theta\|_2^2"' in page and "$" not in page
     assert page.count("data:image/svg+xml;base64,") == 2 and "$$" in source.cells[0].source
+
+
+def test_a_picture_that_was_kept_is_shown_from_its_file():
+    said = {"image/png": {"file": "table3-dots.png", "alt": 'a "quoted" <title>'}}
+    kept = new_output("display_data", {"image/png": PIXEL}, metadata=said)
+    page = to_html(new_notebook(cells=[new_code_cell("item.save(figure)", outputs=[kept])]))
+    assert 'src="table3-dots.png"' in page and PIXEL not in page
+    assert "alt='a \"quoted\" &lt;title&gt;'" in page

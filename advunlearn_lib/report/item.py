@@ -78,8 +78,9 @@ class Run:
 
     def save(self, name: str, figure: Figure) -> None:
         """Show a figure and keep it: ``<name>.png`` and ``.pdf``, stamped."""
-        plots.save(figure, self.folder / f"{name}.png", self.stamp)
-        display(plots.shown(figure))
+        path = self.folder / f"{name}.png"
+        plots.save(figure, path, self.stamp)
+        display(plots.shown(figure, path.name))
 
 
 def short(override: str) -> str:

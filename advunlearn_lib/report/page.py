@@ -1,4 +1,7 @@
-"""An executed notebook as one HTML page: nothing remote, code folded, light and dark, narrow or wide."""
+"""An executed notebook as an HTML page: nothing remote, code folded, light and dark, narrow or wide.
+
+Pictures that the run kept are shown from the files beside the page, in full size; others are in the page.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,9 @@ def to_html(notebook: NotebookNode) -> str:
     for cell in notebook.cells:  # what a picture is called where it is not seen
         heading = [heading, *headings(cell)][-1]
         cell.metadata.setdefault("alt", heading)
+        for output in cell.get("outputs", []):
+            if kept := output.get("metadata", {}).get("image/png", {}).get("file"):
+                output.metadata.filenames = {"image/png": kept}
         if cell.cell_type == "markdown":
             cell.source = FORMULA.sub(drawn, cell.source)
     resources = {"metadata": {"name": title_of(notebook)}, "highlighting": highlighting()}

@@ -166,12 +166,15 @@ def save(figure: Figure, path: Path, stamp: str) -> None:
     figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": stamp, "CreationDate": None})
 
 
-def shown(figure: Figure) -> Image:
-    """``figure`` as a notebook shows it: a small PNG, its title for those who cannot see it; it is closed."""
+def shown(figure: Figure, file: str) -> Image:
+    """``figure`` as a notebook shows it: a small PNG, its title for those who cannot see it; it is closed.
+
+    A page of the notebook shows ``file`` instead, which lies beside it (:mod:`~advunlearn_lib.report.page`).
+    """
     small = io.BytesIO()
     drawn(figure, 90).save(small, "png", optimize=True)
     plt.close(figure)
-    return Image(small.getvalue(), alt=" ".join(figure.get_suptitle().split()))
+    return Image(small.getvalue(), alt=" ".join(figure.get_suptitle().split()), metadata={"file": file})
 
 
 def drawn(figure: Figure, dpi: int) -> PIL.Image.Image:
