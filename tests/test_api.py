@@ -28,7 +28,7 @@ def test_import_and_help_load_no_torch():
     script = """
 import sys, advunlearn_lib
 from advunlearn_lib.cli.main import main
-main(["--help"]); main(["list", "items"]); main(["tabel3"])
+main(["--help"]); main(["list"]); main(["tabel3"])
 print("torch" in sys.modules)
 """
     done = subprocess.run(

@@ -218,8 +218,8 @@ def test_the_smallest_run_has_every_row(tmp_path, capsys, monkeypatch):
         *names,
         "import advunlearn_lib",
         "--help",
-        "list items",
         "list",
+        "list methods",
         "table3",
     ]
     assert table.note.iloc[-1].startswith("not measured: the store lacks")

@@ -9,6 +9,7 @@ import subprocess
 import time
 from argparse import Namespace
 from importlib.util import find_spec
+from itertools import product
 
 import pytest
 
@@ -35,8 +36,8 @@ ERRORS = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='app
 def copy(tmp_path, own_store, monkeypatch):
     """A copy of the notebooks, for the smallest run, into a folder of its own; no setting of the user's."""
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    for suffix, quote in (("py", '"'), ("ipynb", '\\"')):
-        file = tmp_path / "notebooks" / f"table3.{suffix}"
+    for name, (suffix, quote) in product(("table3", "00_tour"), (("py", '"'), ("ipynb", '\\"'))):
+        file = tmp_path / "notebooks" / f"{name}.{suffix}"
         text = file.read_text().replace("quick = False", "quick = True")
         file.write_text(text.replace(f"out = {quote}{quote}", f"out = {quote}{tmp_path}/out{quote}"))
     settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension"
@@ -149,6 +150,18 @@ def test_the_index_and_table3(browser, address, copy):
     assert any("AdvUnlearn" in table.text for table in found(browser, ".jp-OutputArea table"))
     assert len(pictures(browser)) >= 3 and min(pictures(browser)) > 150
     assert (copy / "out" / "table3.csv").exists()
+
+
+def test_the_tour(browser, address, copy):
+    opened(browser, address.format("00_tour"))
+    run_all(browser)
+    browser.save_screenshot(str(copy / "00_tour.png"))
+    assert not found(browser, ERRORS)
+    printed = [output.text for output in found(browser, ".jp-OutputArea-output") if output.text]
+    assert len(printed) == 2 and not any("warning" in text.lower() for text in printed)  # the words found
+    steps = ["1-draw", "2-erase", "3-attack", "4-robustify"]
+    assert len(pictures(browser)) == len(steps) and min(pictures(browser)) > 300
+    assert all((copy / "out" / f"00_tour-{step}.png").exists() for step in steps)
 
 
 def test_opening_and_saving_changes_no_byte(browser, address, copy):

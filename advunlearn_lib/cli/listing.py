@@ -7,14 +7,14 @@ from importlib import import_module
 
 from advunlearn_lib.base.errors import choose
 from advunlearn_lib.cli.command import line
-from advunlearn_lib.cli.other_options import LISTS
+from advunlearn_lib.cli.other_options import AT_ONCE, LISTS
 from advunlearn_lib.profiles.load import SETTABLE, load_profile
 from advunlearn_lib.report.items import ITEMS
 
 
 def run(options: Namespace) -> int:
-    """Print the items, the settings, the methods and attacks with their options."""
-    what = [choose("list", options.what, LISTS)] if options.what else LISTS
+    """Print the items, the settings, or the methods or attacks with their options."""
+    what = [choose("list", options.what, LISTS)] if options.what else AT_ONCE
     profile = load_profile(options.profile)
     if "items" in what:
         print(f"items: {', '.join(ITEMS)}")
@@ -26,4 +26,6 @@ def run(options: Namespace) -> int:
     for name in ("methods", "attacks"):
         if name in what:
             getattr(import_module("advunlearn_lib.cli.list_methods"), f"list_{name}")()
+    if not options.what:
+        print("\nmethods and attacks, with their options: list methods, list attacks")
     return 0

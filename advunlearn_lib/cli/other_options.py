@@ -9,11 +9,14 @@ from advunlearn_lib.cli.command import at_least
 from advunlearn_lib.cli.item_options import add_profile_options
 
 LISTS = ("items", "settings", "methods", "attacks")
+AT_ONCE = LISTS[:2]  # where nothing is named; the others take seconds, as torch is imported with them
 
 
 def add_list_options(parser: ArgumentParser) -> None:
     """What to list."""
-    parser.add_argument("what", nargs="?", default="", help=f"one of {', '.join(LISTS)} (default: all)")
+    parser.add_argument(
+        "what", nargs="?", default="", help=f"one of {', '.join(LISTS)} (default: {' and '.join(AT_ONCE)})"
+    )
     parser.add_argument("--profile", default="pocket", help="whose settings: pocket (default) or paper")
 
 
