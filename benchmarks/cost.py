@@ -78,8 +78,8 @@ def cost(profile: Profile, cell: Cell) -> tuple[float, str]:
     """F of a cell (its model apart) and the precision it runs in."""
     kind = profile.concepts[cell.row.concept].kind
     if cell.metric in ("asr", "pre_asr"):
-        return attacking(profile, cell.attack, kind), "fp32"
-    return profile.fid_images * (picture(profile.quality_steps) + ENCODE), "fp32"
+        return attacking(profile, cell.attack, kind), profile.picture_precision
+    return profile.fid_images * (picture(profile.quality_steps) + ENCODE), profile.picture_precision
 
 
 def hours(profile: Profile, card: str) -> tuple[pd.DataFrame, pd.DataFrame, float]:
@@ -117,7 +117,12 @@ def by_kind(costs: dict[tuple[str, str], tuple[str, float]]) -> dict[str, float]
 def main() -> None:
     """Print the tables."""
     parts = {}
-    for tier, profile in {"": PAPER, "preview, ": PAPER.model_copy(update=preview(PAPER))}.items():
+    profiles = {
+        "": PAPER,
+        "bf16, ": PAPER.model_copy(update={"picture_precision": "bf16"}),
+        "preview, ": PAPER.model_copy(update=preview(PAPER)),
+    }
+    for tier, profile in profiles.items():
         for card in MILLISECONDS:
             items, everything, size = hours(profile, card)
             parts[f"{tier}{card}"] = pd.concat([items, everything], ignore_index=True)

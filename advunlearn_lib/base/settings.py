@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 LARGEST = 1_000_000  # of any number that has no bound of its own
 LARGEST_SEED = 2**63 - 1
+
+Precision = Literal["fp32", "bf16"]
 MOST_STEPS = 1000  # denoising steps: as many as a model is trained on
 STRONGEST = 100  # guidance: pictures are glaring long before
 

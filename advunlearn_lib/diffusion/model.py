@@ -20,7 +20,7 @@ from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
-from advunlearn_lib.diffusion.device import check_dtype
+from advunlearn_lib.diffusion.device import DTYPES, check_dtype
 from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
@@ -202,12 +202,12 @@ class LatentDiffusion:
         """Pictures [b, 3, h, w] in [0, 1], one seed a prompt; ``callback(done)`` after each batch.
 
         ``prompts`` are texts, or prompt embeddings [b, l, d]. ``guidance_scale``: one a prompt, instead of
-        the sampling's. In fp32, whatever training computes in. Raises :class:`UserError` where seeds or
-        guidance scales are not as many as prompts.
+        the sampling's. Computed in the sampling's precision, whatever training computes in. Raises
+        :class:`UserError` where seeds or guidance scales are not as many as prompts.
         """
-        if self.dtype != torch.float32:
-            exact = self.in_precision(torch.float32)
-            return exact.generate(prompts, seeds, sampling, batch, callback, guidance_scale)
+        if self.dtype != (dtype := DTYPES[sampling.precision]):
+            other = self.in_precision(dtype)
+            return other.generate(prompts, seeds, sampling, batch, callback, guidance_scale)
         scales = list(guidance_scale or [sampling.guidance_scale] * len(prompts))
         for name, values in (("seeds", seeds), ("guidance scales", scales)):
             if len(values) != len(prompts):
@@ -221,14 +221,15 @@ class LatentDiffusion:
                 embeds = prompts[part]
             else:
                 embeds = self.encode_prompts([prompts[i] for i in part], batch)
-            images = pipeline(
-                **self.conditions(embeds, empty.expand_as(embeds)),
-                latents=self.noise([seeds[i] for i in part]),
-                num_inference_steps=sampling.steps,
-                guidance_scale=scale,
-                output_type="pt",
-            ).images
-            pictures |= zip(part, images.cpu(), strict=True)
+            with self.autocast():
+                images = pipeline(
+                    **self.conditions(embeds, empty.expand_as(embeds)),
+                    latents=self.noise([seeds[i] for i in part]),
+                    num_inference_steps=sampling.steps,
+                    guidance_scale=scale,
+                    output_type="pt",
+                ).images
+            pictures |= zip(part, images.float().cpu(), strict=True)
             if callback is not None:
                 callback(len(pictures))
         return torch.stack([pictures[i] for i in range(len(scales))])

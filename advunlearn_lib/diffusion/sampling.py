@@ -10,7 +10,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler,
 from torch import Tensor
 
 from advunlearn_lib.base.errors import UserError, choose
-from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST
+from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST, Precision
+from advunlearn_lib.diffusion.device import DTYPES
 
 SAMPLERS: dict[str, Any] = {
     "ddim": DDIMScheduler,
@@ -35,18 +36,21 @@ Training a text encoder moves "" too, and guidance with it. The official evaluat
 class Sampling:
     """How pictures are made: ``steps`` denoising steps under guidance.
 
-    ``sampler`` is one of ddim, dpm++, lms.
-    Raises :class:`UserError` for another sampler, and for numbers out of range.
+    ``sampler`` is one of ddim, dpm++, lms; ``precision``, fp32 or bf16, is what networks compute in, also
+    those of an attack that such pictures judge.
+    Raises :class:`UserError` for another sampler or precision, and for numbers out of range.
     """
 
     sampler: str
     steps: int
     guidance_scale: float
     unconditional: Unconditional = "own"
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         """Check."""
         choose("sampler", self.sampler, SAMPLERS)
+        choose("precision", self.precision, DTYPES)
         if not 1 <= self.steps <= MOST_STEPS:
             raise UserError(f"{self.steps} denoising steps are out of range (allowed: 1 to {MOST_STEPS})")
         check_guidance(self.guidance_scale)

@@ -15,12 +15,13 @@ from advunlearn_lib.attacks.records import AttackResult, Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import Recipe, fingerprint
+from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.pictures import judge_prompts, target_latents
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.erasure_spec import ModelKey
-from advunlearn_lib.experiment.spec import Frozen, Spec, Where
+from advunlearn_lib.experiment.spec import Frozen, PictureSampling, Spec, Where
 from advunlearn_lib.metrics import nudenet_official
 from advunlearn_lib.metrics.judges import check_judge, load_judge
 from advunlearn_lib.metrics.nudenet_classes import is_official
@@ -74,8 +75,8 @@ class PromptsSpec(Spec):
     KIND: ClassVar[str] = "prompts"
     base: Where = ""
     judge: JudgeSpec | None = None
-    sampling: Sampling
-    target_sampling: Sampling
+    sampling: PictureSampling
+    target_sampling: PictureSampling
     max_prompt_tokens: int
     count: int = 0
     select: bool = False
@@ -154,12 +155,12 @@ class AttackSpec(Spec):
         clip: tuple[Any, Any] | None = None,
         batch: int = BATCH,
     ) -> Attack:
-        """The attack on ``model``, in fp32 whatever training computes in.
+        """The attack on ``model``, in its pictures' precision, whatever training computes in.
 
         Raises :class:`UserError` where it lacks something.
         """
-        after, before = exact(model), exact(original or model)
         sampling = self.prompts.sampling
+        after, before = (in_dtype(one, DTYPES[sampling.precision]) for one in (model, original or model))
         return ATTACKS[self.attack](after, judge, self.budget, sampling, self.seed, before, clip, batch)
 
     def run(
@@ -181,6 +182,6 @@ class AttackSpec(Spec):
         return AttackResult(prompts=[one for part in parts for one in part.prompts], flags=flags)
 
 
-def exact(model: LatentDiffusion) -> LatentDiffusion:
-    """The same in fp32, whatever training computes in."""
-    return model if model.dtype == torch.float32 else model.in_precision(torch.float32)
+def in_dtype(model: LatentDiffusion, dtype: torch.dtype) -> LatentDiffusion:
+    """The same computing in ``dtype``, whatever training computes in."""
+    return model if model.dtype == dtype else model.in_precision(dtype)

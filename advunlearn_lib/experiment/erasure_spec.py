@@ -14,6 +14,7 @@ from pydantic import PlainSerializer, SerializeAsAny
 from advunlearn_lib.base import views
 from advunlearn_lib.base.errors import UserError, choose, validated
 from advunlearn_lib.base.registry import code_of
+from advunlearn_lib.base.settings import Precision
 from advunlearn_lib.base.store import Cache
 from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
@@ -26,7 +27,6 @@ from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment.card import RECORD, Evaluation, Made, write_card
 from advunlearn_lib.experiment.spec import Frozen, Spec, Where
-from advunlearn_lib.profiles.schema import Precision
 
 
 class ErasureSpec(Frozen):

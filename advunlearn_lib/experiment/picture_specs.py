@@ -12,10 +12,9 @@ from torch import Tensor
 from advunlearn_lib.base.keys import Recipe
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
-from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.attack_spec import whole
 from advunlearn_lib.experiment.erasure_spec import ModelKey
-from advunlearn_lib.experiment.spec import Spec, Where
+from advunlearn_lib.experiment.spec import PictureSampling, Spec, Where
 from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.fid import Statistics
 from advunlearn_lib.metrics.quality import Split, measure_quality
@@ -31,7 +30,7 @@ class QualitySpec(Spec):
     """
 
     KIND: ClassVar[str] = "quality"
-    sampling: Sampling
+    sampling: PictureSampling
     images: int = 0
     avoid: tuple[str, ...] = ()
     features: Where = ""
@@ -66,6 +65,6 @@ class PanelSpec(Spec):
 
     KIND: ClassVar[str] = "panel"
     model: ModelKey
-    sampling: Sampling
+    sampling: PictureSampling
     texts: tuple[str, ...]
     seeds: tuple[int, ...]

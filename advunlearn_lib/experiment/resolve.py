@@ -132,7 +132,9 @@ def attack_budget(profile: Profile, attack: str, concept: Concept, changes: Mapp
 def sampling_of(profile: Profile, steps: int = 0) -> Sampling:
     """The profile's sampling, with ``steps`` where that is not 0."""
     count = steps or profile.sampling_steps
-    return Sampling(profile.sampler, count, profile.guidance_scale, profile.unconditional)
+    return Sampling(
+        profile.sampler, count, profile.guidance_scale, profile.unconditional, profile.picture_precision
+    )
 
 
 def quality_sampling(profile: Profile) -> Sampling:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, SerializerFunctionWrapHandler, WrapSerializer
 from pydantic_core import PydanticSerializationError
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.keys import Recipe, fingerprint, key_of
+from advunlearn_lib.diffusion.sampling import Sampling
 
 VERSIONS = {"erase": 4, "prompts": 4, "attack": 4, "quality": 4, "panel": 4}
 """Of each kind of cell; raised when the same recipe comes to mean another result."""
 
 Where = Annotated[str, PlainSerializer(lambda where: fingerprint(where) if where else "")]
 """A folder or hub id, or nothing; in a recipe the key of what it holds, so that paths are no part of it."""
+
+
+def without_usual(sampling: Sampling, dump: SerializerFunctionWrapHandler) -> Recipe:
+    """How pictures are made, as JSON; without fp32, so that keys are those of before there was a choice."""
+    return {name: value for name, value in dump(sampling).items() if (name, value) != ("precision", "fp32")}
+
+
+PictureSampling = Annotated[Sampling, WrapSerializer(without_usual)]
 
 
 class Frozen(BaseModel):

@@ -11,11 +11,10 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from advunlearn_lib.base.paths import DATA
-from advunlearn_lib.base.settings import Settings, marks
+from advunlearn_lib.base.settings import Precision, Settings, marks
 from advunlearn_lib.metrics.nudenet_classes import OFFICIAL, PACKAGED
 
 Kind = Literal["broad", "style", "object"]
-Precision = Literal["fp32", "bf16"]
 COMPONENTS = {"UNet": "unet", "Text Encoder": "text_encoder"}  # the paper's names, and diffusers'
 
 
@@ -158,7 +157,8 @@ class Profile(Settings):
         pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$",
         description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one",
     )
-    precision: Precision = Field("fp32", description="of training; pictures are made in fp32")
+    precision: Precision = Field("fp32", description="of training")
+    picture_precision: Precision = Field("fp32", description="of pictures and attacks; official: fp32")
     seed: int = Field(0, ge=0)
     faithful: Literal["paper", "official"] = Field(
         "paper", description="to the paper's text, or to the official codes with all their quirks"
