@@ -59,7 +59,10 @@ def test_a_folders_name_does_not_depend_on_the_order_of_different_settings():
     assert len({results_folder("pocket", overrides=order) for order in itertools.permutations(settings)}) == 1
 
 
-@pytest.mark.parametrize("more", [["--quick"], ["--seed", "1"], ["--seeds", "2"], ["--out", "elsewhere"]])
+@pytest.mark.parametrize("more", [
+    ["--quick"], ["--seed", "1"], ["--out", "elsewhere"], ["--set", "prompts=9"],
+    ["--checkpoint", "nudity:ESD:UNet=published"],
+])  # fmt: skip
 def test_only_the_plain_run_is_published(more, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["table1", "--publish", *more]) == 2
@@ -81,6 +84,10 @@ def test_publish_alone_writes_the_committed_results(monkeypatch):
     assert run.folder == published_folder("pocket") and items == ["table1"]
     assert written[0] == str(published_folder("pocket"))
     assert main(["deviations", "--publish"]) == 0 and written.pop() == written[0]
+    assert (
+        main(["table1", "--publish", "--seeds", "3"]) == 0 and len(told) == 1
+    )  # the plain run's outcomes stay
+    assert written.pop() == str(published_folder("pocket") / "seeds3")
     assert not any(Path(folder).is_relative_to(PUBLISHED) for folder in written[1:])
 
 

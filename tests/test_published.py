@@ -10,7 +10,7 @@ import pytest
 
 from advunlearn_lib.base.paths import PUBLISHED, ROOT
 
-PAGES = sorted(PUBLISHED.glob("*/*.ipynb"))
+PAGES = sorted(PUBLISHED.rglob("*.ipynb"))
 MOST = 60e6  # bytes of all tracked files
 
 
@@ -19,7 +19,7 @@ def source_cells(name, kind):
 
 
 def test_there_are_pages_and_each_is_there_twice():
-    assert PAGES and {page.with_suffix(".html") for page in PAGES} == set(PUBLISHED.glob("*/*.html"))
+    assert PAGES and {page.with_suffix(".html") for page in PAGES} == set(PUBLISHED.rglob("*.html"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -27,11 +27,11 @@ def open_run(options: Namespace) -> dict[str, Any]:
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
     if options.publish:
-        added = getattr(options, "add", [])
-        if options.quick or options.seed or options.seeds != 1 or options.out or added:
-            others = "--quick, --seed, --seeds, --out or --add"
+        changed = options.set or options.checkpoint or getattr(options, "add", [])
+        if options.quick or options.seed or options.out or changed:
+            others = "--quick, --seed, --out, --set, --checkpoint or --add"
             raise UserError(f"--publish writes the plain run: it cannot be combined with {others}")
-        folder = published_folder(profile.name)
+        folder = published_folder(profile.name, options.seeds)
     return {
         "profile": options.profile,
         "overrides": overrides,

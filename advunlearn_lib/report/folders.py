@@ -27,9 +27,9 @@ def results_folder(
     return FIGURES / "-".join(parts)
 
 
-def published_folder(profile: str) -> Path:
-    """The profile's committed results."""
-    return PUBLISHED / profile
+def published_folder(profile: str, seeds: int = 1) -> Path:
+    """The profile's committed results; those over several seeds have a folder of their own within."""
+    return PUBLISHED / profile / (f"seeds{seeds}" if seeds > 1 else "")
 
 
 def slug(overrides: Sequence[str]) -> str:
