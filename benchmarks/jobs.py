@@ -7,13 +7,15 @@ would take hours, both do fewer iterations or prompts; ``work`` says how many.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from advunlearn_lib.attacks.cce import CCEBudget
 from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.base.settings import Precision
 from advunlearn_lib.data.emoji import EmojiWorld, evaluation_candidates, retain_set
+from advunlearn_lib.diffusion.device import DTYPES
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
@@ -90,6 +92,8 @@ def pairs(sizes: Sizes) -> Iterator[Pair]:
     yield attack("PH2P", sizes.ph2p, sizes.budget, 4)
     yield attack("CCE", sizes.prompts, sizes.cce, 4)
     yield pictures(sizes.pictures, 5)
+    yield attack("UnlearnDiffAtk", sizes.prompts, sizes.budget, 6, "bf16")
+    yield pictures(sizes.pictures, 5, "bf16")
 
 
 def advunlearn(name: str, options: AdvUnlearnOptions, iterations: int, goal: float) -> Pair:
@@ -140,8 +144,16 @@ def judge() -> Judge:
     return load_judge(POCKET.judge(CONCEPT.judge), list(CONCEPT.labels), CONCEPT.threshold)
 
 
-def attack(name: str, count: int, changes: dict[str, Any], goal: float) -> Pair:
+def named(name: str, precision: Precision) -> str:
+    """A job's name, with the setting where ours is not the protocol's fp32."""
+    return name if precision == "fp32" else f"{name}, picture_precision={precision}"
+
+
+def attack(
+    name: str, count: int, changes: dict[str, Any], goal: float, precision: Precision = "fp32"
+) -> Pair:
     """An attack on ``victim`` with the profile's budget, the pictures that it aims at included."""
+    sampling = replace(SAMPLING, precision=precision)
     cls, budget = ATTACKS[name], resolve.attack_budget(POCKET, name, CONCEPT, changes)
     prompts = evaluation_candidates(CONCEPT.kind, CONCEPT.labels, count)
 
@@ -160,15 +172,15 @@ def attack(name: str, count: int, changes: dict[str, Any], goal: float) -> Pair:
         return outcomes
 
     def ours() -> list[bool]:
-        model = load_model(POCKET.base)
+        model = load_model(POCKET.base).in_precision(DTYPES[precision])
         clip = load_clip(POCKET.attack_clip) if cls.NEEDS_CLIP else None
-        aims = target_latents(model, prompts, SAMPLING, BATCH)
+        aims = target_latents(model, prompts, sampling, BATCH)
         erased = model.with_parts(unet=victim())
-        run = cls(erased, judge(), budget, SAMPLING, original=model, clip=clip, batch=BATCH)
+        run = cls(erased, judge(), budget, sampling, original=model, clip=clip, batch=BATCH)
         return [one.after for one in run.run(prompts, aims).prompts]
 
     work = f"{count} prompts, {budget.timesteps} x {budget.steps} steps, {budget.tokens} tokens"
-    return Pair(name, work, count, "prompts", goal, plainly, ours, before=victim)
+    return Pair(named(name, precision), work, count, "prompts", goal, plainly, ours, before=victim)
 
 
 OFFICIAL: dict[str, Callable[[official_attacks.Attacked, Any, Any], bool]] = {
@@ -179,8 +191,9 @@ OFFICIAL: dict[str, Callable[[official_attacks.Attacked, Any, Any], bool]] = {
 }
 
 
-def pictures(count: int, goal: float) -> Pair:
+def pictures(count: int, goal: float, precision: Precision = "fp32") -> Pair:
     """Pictures for FID."""
+    sampling = replace(SAMPLING, precision=precision)
     captions, seeds = EmojiWorld(POCKET).captions(count, CONCEPT.labels)
     prompts = [EvaluationPrompt(*row) for row in zip(captions, seeds, strict=True)]
 
@@ -191,8 +204,8 @@ def pictures(count: int, goal: float) -> Pair:
         return []
 
     def ours() -> list[bool]:
-        generate_pictures(load_model(POCKET.base), prompts, SAMPLING, batch=POCKET.batch)
+        generate_pictures(load_model(POCKET.base), prompts, sampling, batch=POCKET.batch)
         return []
 
     work = f"{count} pictures, {SAMPLING.sampler}, {SAMPLING.steps} steps"
-    return Pair("pictures for FID", work, count, "pictures", goal, plainly, ours)
+    return Pair(named("pictures for FID", precision), work, count, "pictures", goal, plainly, ours)
