@@ -5,14 +5,11 @@ Pictures that the run kept are shown from the files beside the page, in full siz
 
 from __future__ import annotations
 
-import base64
 import copy
-import io
 import re
-from html import escape
 from pathlib import Path
 
-from matplotlib.mathtext import math_to_image
+from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
@@ -42,18 +39,16 @@ def to_html(notebook: NotebookNode) -> str:
             if kept := output.get("metadata", {}).get("image/png", {}).get("file"):
                 output.metadata.filenames = {"image/png": kept}
         if cell.cell_type == "markdown":
-            cell.source = FORMULA.sub(drawn, cell.source)
+            cell.source = FORMULA.sub(as_mathml, cell.source)
     resources = {"metadata": {"name": title_of(notebook)}, "highlighting": highlighting()}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     return str(page)
 
 
-def drawn(found: re.Match[str]) -> str:
-    """A formula as a picture: the page needs no script for it."""
-    formula, svg = " ".join(found[1].split()), io.BytesIO()
-    math_to_image(f"${formula}$", svg, format="svg")
-    encoded = base64.b64encode(svg.getvalue()).decode()
-    return f'<img alt="{escape(formula)}" src="data:image/svg+xml;base64,{encoded}">'
+def as_mathml(found: re.Match[str]) -> str:
+    """A formula that browsers draw by themselves; one between ``$$`` on a line of its own."""
+    formula = " ".join(found[1].split()).replace(r"\arg", r"\mathrm{arg}")  # which the library does not know
+    return convert(formula, display="block" if found[0].startswith("$$") else "inline")
 
 
 def headings(cell: NotebookNode) -> list[str]:
