@@ -172,13 +172,13 @@ def shown(figure: Figure, file: str) -> Image:
     A page of the notebook shows ``file`` instead, which lies beside it (:mod:`~advunlearn_lib.report.page`).
     """
     small = io.BytesIO()
-    drawn(figure, 90).save(small, "png", optimize=True)
+    drawn(figure, 90, colours=128).save(small, "png", optimize=True)
     plt.close(figure)
     return Image(small.getvalue(), alt=" ".join(figure.get_suptitle().split()), metadata={"file": file})
 
 
-def drawn(figure: Figure, dpi: int) -> PIL.Image.Image:
-    """``figure`` in 256 colours."""
+def drawn(figure: Figure, dpi: int, colours: int = 256) -> PIL.Image.Image:
+    """``figure`` in so many colours."""
     pixels = io.BytesIO()
     figure.savefig(pixels, dpi=dpi)
-    return PIL.Image.open(pixels).convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+    return PIL.Image.open(pixels).convert("RGB").quantize(colours, dither=PIL.Image.Dither.NONE)
