@@ -59,6 +59,12 @@ def test_a_panel_draws_the_prompts_of_its_profile(item):
     assert item.study.drawn == [(row.method, [f"{row.method}! {attacked}", plain], [seed, 1]) for row in ROWS]
     heads = [axis.get_title().replace("\n", " ") for axis in figure.axes[:2]]
     assert heads == [f"attacked: {attacked}", plain]
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "SD v1.4!",
+        "",
+        "ESD!",
+        "",
+    ]  # what the attack added
     concept = {"paper": "nudity", "pocket": "weapon"}[item.study.profile.name]
     said = figure.get_suptitle().replace("\n", " ")
     assert said == f"Under attack the judge sees {concept} (red frame): SD v1.4, ESD UNet figure1, seed 0"
@@ -92,6 +98,15 @@ def test_a_panels_rows_and_columns(item):
     first = item.study.known[0].text
     assert rows == ROWS[1:] and prompts == [Prompt(first, first, attacked=True), *PROMPTS]
     assert panels.choose(item, Panel((), "Church"))[0] == [Row("Church", "ESD", "UNet")]
+
+
+def test_models_are_named_by_what_tells_them_apart(item):
+    variants = [ROWS[1]._replace(variant=name) for name in ("Add", "Prefix")]
+    labels = [axis.get_ylabel() for axis in panels.panel(item, variants, PROMPTS).axes[::2]]
+    assert labels == ["Add", "Prefix"]
+    assert panels.panel(item, ROWS[1:], PROMPTS).axes[0].get_ylabel() == "ESD"
+    assert panels.added("a cat here", "an axe") == "a cat here"  # it replaced the prompt
+    plt.close("all")
 
 
 @pytest.mark.parametrize(("attacked", "said"), [

@@ -97,7 +97,8 @@ def test_a_grid_shows_each_picture_in_its_place(turned):
     if turned:  # the same figure, given by columns
         rows = {label: pictures(line) for label, line in zip(across, zip(*names))}
         columns, framed = down, dict(zip(across, zip(*frames)))
-    figure = plots.sample_grid(rows, columns, "a title", framed)
+    under = {label: [f"{label}, {column}" for column in columns] for label in list(rows)[:1]}
+    figure = plots.sample_grid(rows, columns, "a title", framed, under)
     axes = np.array(figure.axes).reshape(2, 3)
     for y in range(2):
         for x in range(3):
@@ -105,6 +106,9 @@ def test_a_grid_shows_each_picture_in_its_place(turned):
             assert np.allclose(pixels, np.broadcast_to(COLOURS[names[y][x]], pixels.shape))
             spines = axes[y, x].spines.values()
             assert {spine.get_visible() for spine in spines} == {frames[y][x]}
+            said = (down[y], across[x]) if not turned else (across[x], down[y])
+            mine = ", ".join(said) if (x if turned else y) == 0 else ""
+            assert axes[y, x].get_xlabel().replace("\n", " ") == mine
             assert all(same_color(spine.get_edgecolor(), "tab:red") for spine in spines)
     assert [axis.get_title() for axis in axes[0]] == across
     assert [axis.get_ylabel() for axis in axes[:, 0]] == down

@@ -66,22 +66,32 @@ def choose(item: Results, chosen: Panel) -> tuple[list[Row], list[Prompt]]:
 def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figure:
     """A row of pictures a model, a column a prompt.
 
-    Attacked prompts are shown with the tokens the attack found. A red frame: the judge sees the concept.
+    Under the picture of an attacked prompt stands what the attack put before it. A red frame: the judge sees
+    the concept.
     """
     study, concept = item.study, rows[0].concept
-    judge, pictures, framed = study.protocol.judge(concept).load(study.device), {}, {}
+    judge, pictures, framed, tokens = study.protocol.judge(concept).load(study.device), {}, {}, {}
+    texts = drawn_texts(study, concept, prompts)
+    varying = [
+        name for name in ("method", "component", "variant") if len({getattr(r, name) for r in rows}) > 1
+    ]
     for row in rows:
-        texts, seeds = adversarial_texts(study, row, prompts)
-        label = "\n".join(filter(None, (row.method, row.component, row.variant)))
-        pictures[label] = study.pictures(row, texts, seeds)
+        attacked_texts, seeds = adversarial_texts(study, row, prompts)
+        label = "\n".join(filter(None, (getattr(row, name) for name in varying or ["method"])))
+        pictures[label] = study.pictures(row, attacked_texts, seeds)
         framed[label] = judge(pictures[label]).tolist()
         pictures[label] = shown(pictures[label], study.protocol.concept(concept), study.profile)
-    texts = drawn_texts(study, concept, prompts)
+        tokens[label] = list(map(added, attacked_texts, texts))
     heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
     name = study.protocol.concept(concept).name
     attacked = [number for number, prompt in enumerate(prompts) if prompt.attacked]
     title = f"{finding(name, framed, attacked)}\n{item.name}, {item.stamp}"
-    return plots.sample_grid(pictures, heads, title, framed)
+    return plots.sample_grid(pictures, heads, title, framed, tokens)
+
+
+def added(attacked: str, plain: str) -> str:
+    """What an attack put before a prompt; all of its text where it replaced the prompt."""
+    return attacked.removesuffix(plain).strip()
 
 
 def shown(images: Tensor, concept: Concept, profile: Profile) -> Tensor:

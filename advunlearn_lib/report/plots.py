@@ -39,27 +39,36 @@ def titled(figure: Figure, title: str) -> Figure:
 
 
 def sample_grid(
-    rows: Mapping[str, Tensor], columns: Sequence[str], title: str, framed: Mapping[str, Sequence[bool]]
+    rows: Mapping[str, Tensor],
+    columns: Sequence[str],
+    title: str,
+    framed: Mapping[str, Sequence[bool]],
+    under: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """A grid of pictures, one a column.
 
-    ``rows``: label -> pictures [k, 3, h, w] in [0, 1]; those that ``framed`` says get a red frame.
-    Where there are more rows than columns they change places, so that the figure is never tall.
+    ``rows``: label -> pictures [k, 3, h, w] in [0, 1]; those that ``framed`` says get a red frame, ``under``
+    is what is written below each. Where there are more rows than columns they change places, so that the
+    figure is never tall.
     """
-    pictures, frames = [list(images) for images in rows.values()], [list(framed[label]) for label in rows]
+    nothing = [""] * len(columns)
+    cells = [
+        list(zip(images, framed[label], (under or {}).get(label, nothing), strict=True))
+        for label, images in rows.items()
+    ]
     down, across, turned = list(rows), list(columns), len(rows) > len(columns)
     if turned:
-        pictures = [list(column) for column in zip(*pictures, strict=True)]
-        frames = [list(column) for column in zip(*frames, strict=True)]
+        cells = [list(column) for column in zip(*cells, strict=True)]
         down, across = across, down
     size = (1.25 * len(across) + 1.4, 1.3 * len(down) + 0.8)
     figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False)
     small, large = (8, 6) if turned else (6, 8)
     for y, line in enumerate(axes):
-        for x, axis in enumerate(line):
-            axis.imshow(pictures[y][x].permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="none")
+        for axis, (image, frame, text) in zip(line, cells[y], strict=True):
+            axis.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="none")
             axis.set(xticks=[], yticks=[])
-            axis.spines[:].set(visible=frames[y][x], color="tab:red", linewidth=2)
+            axis.set_xlabel(wrapped(text), fontsize=5, labelpad=2)
+            axis.spines[:].set(visible=frame, color="tab:red", linewidth=2)
         line[0].set_ylabel(wrapped(down[y]), rotation=0, ha="right", va="center", fontsize=large)
     for axis, head in zip(axes[0], across, strict=True):
         axis.set_title(wrapped(head), fontsize=small)
