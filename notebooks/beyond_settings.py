@@ -41,7 +41,7 @@ seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
-# %% tags=["colab"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["colab"]
 import os
 import runpy
 import sys

@@ -40,7 +40,7 @@ seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
-# %% tags=["colab"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["colab"]
 import os
 import runpy
 import sys
@@ -63,7 +63,7 @@ item.show()
 
 # %%
 found = item.outcomes().query("after and step > 0")
-words = found.apply(lambda one: sorted(set(one.adversarial.split()) - set(one.prompt.split())), axis=1)
+words = [sorted(set(a.split()) - set(p.split())) for a, p in zip(found.adversarial, found.prompt)]
 found = found.assign(word=words).explode("word").dropna(subset="word")
 counts = found.groupby(["attack", "concept"]).word.value_counts()
 most = counts.groupby(["attack", "concept"]).head(5).reset_index()

@@ -4,6 +4,7 @@ import pytest
 from made_up import QUICK
 
 from advunlearn_lib.attacks.records import AttackResult, PromptResult
+from advunlearn_lib.base import progress
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.profiles.pocket import POCKET
@@ -17,7 +18,7 @@ def item(own_store, tmp_path):
     return Item("table1", Run(quick=True, out=tmp_path / "out"))
 
 
-def test_a_table_is_computed_written_and_judged(item, capsys):
+def test_a_table_is_computed_written_and_judged(item, capsys, monkeypatch):
     table = item.table()
     assert len(item.results) == len(reported("1")) == 6 and len(table) == 3
     assert list(table.columns) == [
@@ -29,12 +30,11 @@ def test_a_table_is_computed_written_and_judged(item, capsys):
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["1.1", "1.2", "1.3"]
     item.report()
     said = capsys.readouterr().out
-    assert (
-        said.count("claim ") == 3
-        and item.stamp in said
-        and "table1.csv, table1.html, table1.ipynb, table1.json" in said
-    )
+    assert said.count("claim ") == 3 and item.stamp in said and "table1.csv, table1.json" in said
     assert item.explanations() == ""  # of a quick run
+    monkeypatch.setattr(progress, "STYLE", "lines")  # a kernel that reproduce.sh started
+    item.report()
+    assert "table1.csv, table1.html, table1.ipynb, table1.json" in capsys.readouterr().out
 
 
 def test_pre_asr_is_of_the_same_prompts_without_the_attack(item):
@@ -102,6 +102,10 @@ def test_an_item_that_the_paper_lacks_is_named(own_store, tmp_path):
         Item("tabel1", Run(quick=True, out=tmp_path))
     with pytest.raises(UserError, match="seeds must be at least 1, not 0"):
         Run(seeds=0)
+    with pytest.raises(UserError, match="unknown setting 'nonsense'"):
+        Run(overrides="nonsense=1")
+    assert Run(overrides="prompts=9").stamp == Run(overrides=["prompts=9"]).stamp
+    assert Run(overrides="").stamp == Run().stamp
 
 
 def test_a_stamp_says_what_was_changed_but_no_path_of_this_machine(own_store, tmp_path):

@@ -17,7 +17,7 @@ from advunlearn_lib.base.paths import PUBLISHED, ROOT
 from advunlearn_lib.cli import lab
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.report import folders
-from advunlearn_lib.report.index import index, line
+from advunlearn_lib.report.index import computed, index, line
 from advunlearn_lib.report.items import BEYOND, ITEMS
 
 POCKET = PUBLISHED / "pocket"
@@ -41,7 +41,8 @@ def test_every_notebook_has_its_line_and_every_link_leads_somewhere():
     assert all((ROOT / "notebooks" / target).is_file() for one in links for target in one.values())
     committed = {page.stem for page in POCKET.glob("*.html")}
     assert committed and {name for name, one in zip(names, links) if "published" in one} == committed
-    here = {page.stem for page in folders.results_folder("pocket").glob("*.html")}
+    own = folders.results_folder("pocket")
+    here = {name for name in names if computed(name, own).exists()}
     assert {name for name, one in zip(names, lines) if "not yet" in one} == {*names} - committed - here
 
 
@@ -77,6 +78,18 @@ def test_what_is_computed_here_comes_first(figures):
     assert line("table7", "pocket") | {"about": ""} == {
         "notebook": "[table7](table7.ipynb)", "about": "", "state": "not yet", "when": "", "main result": "",
     }  # fmt: skip
+
+
+def test_what_was_run_in_jupyterlab_left_pictures_alone_and_is_computed(figures):
+    own = figures / "pocket"
+    own.mkdir()
+    for age, step in enumerate(("4-robustify", "1-draw")):
+        (own / f"00_tour-{step}.png").touch()
+        os.utime(own / f"00_tour-{step}.png", (1e9 - age, 1e9 - age))
+    found = line("00_tour", "pocket")
+    ((state, target),) = LINK.findall(found["state"])
+    assert state == "computed" and target.endswith("pocket/00_tour-4-robustify.png")
+    assert found["when"].startswith("2001-09-0")
 
 
 def test_the_index_is_there_at_once():

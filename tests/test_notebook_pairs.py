@@ -8,6 +8,7 @@ import pytest
 from ipykernel.kernelspec import KERNEL_NAME, get_kernel_dict
 from jupytext.combine import combine_inputs_with_outputs
 from jupytext.jupytext import drop_text_representation_metadata
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.cli.commands import COMMANDS
@@ -75,8 +76,18 @@ def test_opened_and_saved_by_jupyterlab_it_is_the_same_bytes(name):
         "display_name": kernel["display_name"], "language": kernel["language"], "name": KERNEL_NAME,
     }  # fmt: skip
     notebook.metadata.language_info = {"name": "python", "version": "3.99.0", "mimetype": "text/x-python"}
+    for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):  # run, too
+        cell |= {"execution_count": number, "outputs": [new_output("stream", text="a number")]}
     model = {"type": "notebook", "content": notebook}
     steady(model=model, path=f"notebooks/{name}.ipynb", contents_manager=None)
     assert nbformat.writes(drop_text_representation_metadata(notebook)) + "\n" == files["ipynb"]
     assert jupytext.writes(notebook, fmt="py:percent") == files["py"]
     assert "jupytext_version: " not in files["py"]  # another version would write its own
+
+
+def test_a_users_own_notebook_keeps_its_outputs():
+    cell = new_code_cell("1", execution_count=7, outputs=[new_output("stream", text="1")])
+    for path in ("mine.ipynb", "figures/mine.ipynb"):
+        model = {"type": "notebook", "content": new_notebook(cells=[cell])}
+        steady(model=model, path=path)
+        assert model["content"].cells[0].outputs and model["content"].cells[0].execution_count == 7

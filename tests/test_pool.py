@@ -2,11 +2,14 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from advunlearn_lib.base.errors import Interrupted
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.execute import pool
 from advunlearn_lib.execute.plan import Job
@@ -90,6 +93,20 @@ class Executor:
         type(self).gpus = [free.get() for _ in iter(lambda: not free.empty(), False)]
         assert initializer is set_up
         raise KeyboardInterrupt  # before any worker starts
+
+
+def test_a_stop_ends_in_one_sentence(monkeypatch, tmp_path):
+    """In a notebook, where a traceback would say nothing that its reader did not do himself."""
+    monkeypatch.setattr(pool, "follow", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        pool, "ProcessPoolExecutor", lambda *_, **__: nullcontext(SimpleNamespace(submit=lambda *_: 1))
+    )
+    todo = [Job(POCKET, Protocol(POCKET).model(Row("nudity", "ESD")))]
+    with pytest.raises(Interrupted) as stopped:
+        pool.run_pool(todo, Store(tmp_path), "test")
+    assert stopped.value._render_traceback_() == [
+        "Interrupted; what is finished is kept. Run the cell again to go on."
+    ]
 
 
 @pytest.mark.parametrize(("device", "count", "gpus"), [

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: the command line prints it as one line and exits with 2."""
+"""The error that is the user's to mend, which the command line prints as one line, and a stop by the user."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ class UserError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it in a notebook: the message alone."""
         return [f"UserError: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Work that was stopped by whoever began it, with all that is finished kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it in a notebook."""
+        return ["Interrupted; what is finished is kept. Run the cell again to go on."]
 
 
 def choose(what: str, name: str, allowed: Iterable[str]) -> str:

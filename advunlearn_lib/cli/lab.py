@@ -48,7 +48,16 @@ def lab_command(options: Namespace) -> list[str]:
     return [*words, "--no-browser"] if options.no_browser else words
 
 
-def steady(model: dict[str, Any], **_: object) -> None:
-    """Before a notebook is saved: leave out the kernel's version, which opening it writes into it."""
-    if model["type"] == "notebook":
-        model["content"]["metadata"].pop("language_info", None)
+def steady(model: dict[str, Any], path: str = "", **_: object) -> None:
+    """Before a notebook is saved: leave out the kernel's version, which opening it writes into it.
+
+    Of the repository's own notebooks, outputs too, which would be written two minutes after they were made:
+    git sees no change, and what they made is in ``figures/``.
+    """
+    if model["type"] != "notebook":
+        return
+    model["content"]["metadata"].pop("language_info", None)
+    if path.strip("/").startswith("notebooks/"):
+        for cell in model["content"]["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from advunlearn_lib.base.errors import Interrupted
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.progress import say, tqdm
 from advunlearn_lib.base.store import Store
@@ -82,9 +83,11 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
             futures = {pool.submit(compute_one, job, store.root): job.name() for job in todo}
             signal.signal(signal.SIGINT, heard)
             follow(futures, lines, desc)
-        except BaseException:
+        except BaseException as error:
             for worker in set(active_children()) - others:
                 worker.terminate()
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted from None
             raise
 
 
@@ -102,7 +105,7 @@ def follow(futures: dict[Future[None], str], lines: SimpleQueue[tuple[int, str]]
                 bar.update()
                 finished += 1
                 say(f"{desc}: {finished}/{len(futures)} {futures[future]}")
-            bar.set_postfix_str(" | ".join(now.values()))
+            bar.set_postfix_str(" | ".join(now.values()) if pending else "")
 
 
 class Relay(io.StringIO):

@@ -1,6 +1,7 @@
 """What there is of every notebook: computed here, published, or not yet, and what came out.
 
-All of it is read from files, without torch: the notebooks, and what their runs left in ``figures/``.
+All of it is read from files, without torch: the notebooks, and what their runs left in ``figures/``: a page,
+or, where a notebook was run in JupyterLab, its pictures.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def index(profile: str = "pocket") -> str:
 
 def line(name: str, profile: str) -> dict[str, str]:
     """Its notebook, what there is of it, when or by which commit, and the main result of the newest."""
-    own, published = results_folder(profile), published_folder(profile)
-    pages = {"computed": own / f"{name}.html", "published": published / f"{name}.html"}
+    published = published_folder(profile) / f"{name}.html"
+    pages = {"computed": computed(name, results_folder(profile)), "published": published}
     there = {state: page for state, page in pages.items() if page.exists()}
     newest = next(iter(there.values()), None)
     return {
@@ -43,6 +44,13 @@ def line(name: str, profile: str) -> dict[str, str]:
         "when": "" if newest is None else when(newest),
         "main result": "" if newest is None else main_result(name, newest.parent),
     }
+
+
+def computed(name: str, folder: Path) -> Path:
+    """A run's page, whether or not there is one; of a run that left pictures alone the last of them."""
+    page = folder / f"{name}.html"
+    pictures = [] if page.exists() else folder.glob(f"{name}[.-]*png")
+    return max(pictures, key=lambda picture: picture.stat().st_mtime_ns, default=page)
 
 
 def title(name: str) -> str:

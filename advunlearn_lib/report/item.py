@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from advunlearn_lib.base import progress
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.markdown import plain
@@ -22,7 +23,7 @@ from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report import claims, plots, tables
 from advunlearn_lib.report.folders import results_folder
-from advunlearn_lib.report.items import FIGURES, ITEMS, TABLES
+from advunlearn_lib.report.items import FIGURES, ITEMS, NUMBERED, TABLES
 from advunlearn_lib.report.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
 
 
@@ -32,18 +33,20 @@ class Run:
     The arguments are a notebook's parameters.
 
     ``seeds`` repeats everything over so many seeds, from
-    ``seed`` on. Raises :class:`UserError` for bad parameters.
+    ``seed`` on. One override alone may be a text. Raises :class:`UserError` for bad parameters.
     """
 
     def __init__(
         self,
         profile: str = "pocket",
-        overrides: Sequence[str] = (),
+        overrides: Sequence[str] | str = (),
         quick: bool = False,
         seed: int | None = None,
         seeds: int = 1,
         out: str | Path = "",
     ) -> None:
+        if isinstance(overrides, str):
+            overrides = [overrides] if overrides else []
         if seeds < 1:
             raise UserError(f"seeds must be at least 1, not {seeds}")
         self.profile = load_profile(profile, overrides, quick, seed)
@@ -112,7 +115,7 @@ class Results:
             for name, here in stand_ins
             if here
         ]
-        if any(number.cell.metric == "fid" for number in reported(self.source)):
+        if self.name in NUMBERED and any(number.cell.metric == "fid" for number in reported(self.source)):
             label = tables.metric_label("fid", self.profile.fid_features)
             comparable = self.profile.fid_features == "inception"
             lines.append(f"{label}: compare it {'with the paper' if comparable else 'down the column only'}.")
@@ -227,5 +230,6 @@ class Results:
             print(claims.lines(self.claims()))
             print("\n".join(f"warning: {flag}" for flag in self.flags()))
         written = {path.name for path in self.folder.glob(f"{self.name}[.-]*")}
-        written |= {f"{self.name}.{suffix}" for suffix in ("html", "ipynb")}
+        if progress.STYLE:  # a kernel of ours, whose notebook is kept when it ends
+            written |= {f"{self.name}.{suffix}" for suffix in ("html", "ipynb")}
         print(f"{self.stamp}\nwritten to {self.folder}: {', '.join(sorted(written))}")

@@ -52,7 +52,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
         except papermill.PapermillExecutionError as error:
             if error.ename == "UserError":
                 raise UserError(error.evalue) from None
-            if error.ename == "KeyboardInterrupt":
+            if error.ename in ("KeyboardInterrupt", "Interrupted"):
                 raise KeyboardInterrupt from None
             raise
         executed = cleaned(nbformat.read(done, as_version=4))

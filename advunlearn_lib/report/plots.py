@@ -183,7 +183,8 @@ def shown(figure: Figure, file: str) -> Image:
     small = io.BytesIO()
     drawn(figure, 90, colours=128).save(small, "png", optimize=True)
     plt.close(figure)
-    return Image(small.getvalue(), alt=" ".join(figure.get_suptitle().split()), metadata={"file": file})
+    said = {"alt": " ".join(figure.get_suptitle().split()), "width": round(96 * figure.get_figwidth())}
+    return Image(small.getvalue(), **said, metadata={"file": file})
 
 
 def drawn(figure: Figure, dpi: int, colours: int = 256) -> PIL.Image.Image:
