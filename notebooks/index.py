@@ -21,8 +21,9 @@
 #
 # *computed*: by a run here, `figures/pocket/`; *published*: committed, `figures/published/pocket/`. Both lead
 # to the executed page, or to a picture where a notebook was run in JupyterLab. A notebook that is *not yet*
-# computed is computed by *Run > Run All Cells*, or by `./reproduce.sh NAME`; what another item has computed is not computed again. The success of the attack
-# (ASR) is that on AdvUnlearn's models, from the least to the most of the table.
+# computed is computed by *Run > Run All Cells*, or by `./reproduce.sh NAME`; what another item has computed
+# is not computed again. The success of the attack (ASR) is that on AdvUnlearn's models, from the least to the
+# most of the table.
 
 # %% tags=["parameters"]
 profile = "pocket"  # whose results: pocket or paper
