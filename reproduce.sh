@@ -20,7 +20,8 @@ if ! cmp -s "$lock" "$stamp" || ! "$venv/bin/python" -c '' 2>/dev/null; then
   echo "setting up .venv (once; a few minutes)" >&2
   rm -f "$stamp"
   "$python" -m venv --clear "$venv"
-  "$venv/bin/python" -m pip install --quiet --requirement "$lock"
+  "$venv/bin/python" -m pip install --quiet --no-deps --require-hashes --requirement "$here/requirements-hashes.lock"
+  "$venv/bin/python" -m pip install --quiet --requirement "$lock"   # torch, and what it needs here
   # so that `import advunlearn_lib` works in JupyterLab too
   "$venv/bin/python" -c 'import pathlib, sys, sysconfig
 pathlib.Path(sysconfig.get_path("purelib"), "advunlearn_lib.pth").write_text(sys.argv[1] + "\n")' "$here"

@@ -30,6 +30,18 @@ def test_the_lock_is_within_the_ranges_and_installed():
         assert version(requirement.name).split("+")[0] == pin
 
 
+def test_every_locked_package_has_its_hashes_but_torch():
+    """What is installed is what was locked, whatever an index serves."""
+    text = (ROOT / "requirements-hashes.lock").read_text()
+    packages = re.findall(
+        r"^([A-Za-z0-9_.-]+)==(\S+) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.M
+    )
+    pins = {name.lower().replace("_", "-"): pin for name, pin, _ in packages}
+    assert pins == {name: pin for name, pin in PINNED.items() if name != "torch"}
+    rest = [line for line in text.splitlines() if not line.startswith(("#", "    --hash=sha256:"))]
+    assert len(rest) == len(packages)
+
+
 def test_environment_yml_is_the_lock_with_its_torch_for_cpus_and_the_package():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pinned = dict(line.split("=") for line in conda if "=" in line)
@@ -104,7 +116,7 @@ def test_an_environment_behind_a_link_is_not_emptied(tmp_path):
     clone.mkdir()
     (others / "precious").touch()
     (clone / ".venv").symlink_to(others)
-    for name in ("reproduce.sh", "requirements.lock"):
+    for name in ("reproduce.sh", "requirements.lock", "requirements-hashes.lock"):
         shutil.copy(ROOT / name, clone)
     done = subprocess.run(
         ["bash", clone / "reproduce.sh", "list"], capture_output=True, text=True, check=False
