@@ -15,6 +15,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import PUBLISHED
 from advunlearn_lib.base.store import Store
 from advunlearn_lib.experiment.picture_specs import KEPT
+from advunlearn_lib.experiment.samples import paired, read_samples
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference, compare_rates
 from advunlearn_lib.metrics.estimate import bootstrap_mean
@@ -183,7 +184,7 @@ def test_cells_on_the_same_prompts_and_captions_are_compared_in_pairs(studies):
         results = [result_of(chosen, number) for number in reported("3")]
         judged = claims.judge(results, chosen).set_index("id")
         assert set(judged.rule[["3.1", "3.2"]]) == {"McNemar"} and judged.rule["3.4"] == "paired bootstrap"
-        left, right = (claims.read_samples(chosen[0], claim_cell("3.2", side)) for side in ("left", "right"))
+        left, right = (read_samples(chosen[0], claim_cell("3.2", side)) for side in ("left", "right"))
         assert left.of == right.of and len(left.values) == pairs / len(chosen)
         assert judged.difference["3.2"] == pytest.approx(
             100 * np.mean([broken_apart(study) for study in chosen])
@@ -202,7 +203,7 @@ def claim_cell(number, side):
 
 def broken_apart(study):
     """ESD's ASR on the text encoder minus that on the UNet, as a share."""
-    left, right = (claims.read_samples(study, claim_cell("3.2", side)).values for side in ("left", "right"))
+    left, right = (read_samples(study, claim_cell("3.2", side)).values for side in ("left", "right"))
     assert not (left & ~right).any()
     return left.mean() - right.mean()
 
@@ -220,10 +221,10 @@ def test_cells_without_shares_or_of_other_captions_fall_back_to_their_intervals(
     for cell in ours:
         church = cell._replace(row=cell.row._replace(concept="Church"))
         fill(study, church)
-        assert claims.read_samples(study, church) and claims.paired_samples(cell, cell, [study])
-        assert claims.paired_samples(cell, church, [study]) is None
+        assert read_samples(study, church) and paired(cell, [study], cell, [study])
+        assert paired(cell, [study], church, [study]) is None
     seconds = ours[0]._replace(metric="seconds_per_iteration")
-    assert claims.read_samples(study, seconds) is None
+    assert read_samples(study, seconds) is None
 
 
 def test_claims_page(tmp_path):

@@ -87,7 +87,7 @@ def test_opened_and_saved_by_jupyterlab_it_is_the_same_bytes(name):
 
 def test_a_users_own_notebook_keeps_its_outputs():
     cell = new_code_cell("1", execution_count=7, outputs=[new_output("stream", text="1")])
-    for path in ("mine.ipynb", "figures/mine.ipynb"):
+    for path in ("mine.ipynb", "notebooks/mine.ipynb"):
         model = {"type": "notebook", "content": new_notebook(cells=[cell])}
         steady(model=model, path=path)
         assert model["content"].cells[0].outputs and model["content"].cells[0].execution_count == 7

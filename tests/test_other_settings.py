@@ -3,6 +3,7 @@
 import pytest
 from made_up import QUICK, fill_cells
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.experiment.cells import usual_component
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
@@ -52,7 +53,7 @@ def test_at_the_usual_setting_the_verdict_is_the_tables(tmp_path, monkeypatch):
     (usual,) = [one for one in CHURCH if one in USUAL]
     assert [claim.id for claim in touched(usual)] == [f"7.{number}" for number in range(1, 8)]
     for claim in touched(usual):
-        difference = compare(usual, Study(changed(run.profile, usual)), run.study, claim)
+        difference = compare(usual, [Study(changed(run.profile, usual))], run.studies, claim)
         assert difference.value == pytest.approx(judged.difference[claim.id])
         assert difference.rule == judged.rule[claim.id]
     table = other_settings.summary(run, CHURCH)
@@ -64,3 +65,23 @@ def test_at_the_usual_setting_the_verdict_is_the_tables(tmp_path, monkeypatch):
     (axis,) = other_settings.plot(run, CHURCH).axes
     names = [text.get_text() for text in axis.texts]
     assert names == [*table.setting, *(row.method for row in others(usual))]
+
+
+def test_what_has_no_other_settings_is_refused(tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    mine = f"checkpoint=Church:AdvUnlearn:Text Encoder={tmp_path / 'mine.safetensors'}"
+    with pytest.raises(UserError, match="has no other settings"):
+        other_settings.measured(Run(overrides=[mine], out=tmp_path), CHURCH)
+    with pytest.raises(UserError, match="take profile=pocket"):
+        other_settings.measured(Run("paper", out=tmp_path), CHURCH)
+
+
+def test_over_several_seeds_the_numbers_are_their_means(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    run, some = Run(quick=True, seeds=2, out=tmp_path / "out"), CHURCH[:2]
+    fill_cells(tmp_path / "store", [job for one in run.profiles for job in other_settings.jobs_of(one, some)])
+    (row,), studies = rows_of(some[1]), [Study(changed(one, some[1])) for one in run.profiles]
+    values = [study.estimate(other_settings.cell(row, "asr")).value for study in studies]
+    assert values[0] != values[1]
+    shown = other_settings.summary(run, some)["ASR (%)"][1]
+    assert shown.startswith(f"{sum(values) / 2:.1f} [")

@@ -54,7 +54,11 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--seeds", type=at_least(1), default=1, metavar="N",
         help="repeat over N seeds and show the spread (default: %(default)s)")  # fmt: skip
     add("--out", type=Path, help="where results go (default: a folder of figures/ for this sort of run)")
-    add("--publish", action="store_true", help="write the committed results, figures/published/<profile>")
+    add(
+        "--publish",
+        action="store_true",
+        help="write the committed results, figures/published/<profile>; of N seeds in seedsN within it",
+    )
 
 
 def add_claims_options(parser: ArgumentParser) -> None:

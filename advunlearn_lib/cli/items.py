@@ -18,6 +18,6 @@ def run(options: Namespace) -> int:
         if code or options.share or is_launched():
             return code
     execute(options.command, parameters)
-    if options.publish and options.seeds == 1:
+    if options.publish:
         report.outcomes.write(report.Run(**parameters), [options.command])
     return 0

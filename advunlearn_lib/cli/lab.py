@@ -11,9 +11,11 @@ from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.report.items import BEYOND, ITEMS
 
 LOCK = ROOT / "requirements-lab.lock"
 START = "/lab/tree/notebooks/index.ipynb"
+OWN = [f"notebooks/{name}.ipynb" for name in ("index", *ITEMS, *BEYOND)]
 
 
 def run(options: Namespace) -> int:
@@ -51,13 +53,13 @@ def lab_command(options: Namespace) -> list[str]:
 def steady(model: dict[str, Any], path: str = "", **_: object) -> None:
     """Before a notebook is saved: leave out the kernel's version, which opening it writes into it.
 
-    Of the repository's own notebooks, outputs too, which would be written two minutes after they were made:
-    git sees no change, and what they made is in ``figures/``.
+    Of the repository's own notebooks the outputs too, which autosave would write into a tracked file; what
+    they made is in ``figures/``.
     """
     if model["type"] != "notebook":
         return
     model["content"]["metadata"].pop("language_info", None)
-    if path.strip("/").startswith("notebooks/"):
+    if path.strip("/") in OWN:
         for cell in model["content"]["cells"]:
             if cell["cell_type"] == "code":
-                cell |= {"outputs": [], "execution_count": None}
+                cell.update(outputs=[], execution_count=None)

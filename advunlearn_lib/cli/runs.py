@@ -13,6 +13,11 @@ from advunlearn_lib.cli.item_options import overrides_of
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.report.folders import published_folder, results_folder
 
+PLACES = (  # settings that say where and on what, and change no result
+    *("judges", "prompts_dir", "detector", "reference"),
+    *("device", "batch", "gpus", "disk_gb", "gpu_gb", "gpu_unet_gb"),
+)
+
 
 def open_run(options: Namespace) -> dict[str, Any]:
     """A notebook's parameters.
@@ -27,9 +32,9 @@ def open_run(options: Namespace) -> dict[str, Any]:
         options.profile, options.quick, overrides, options.seed, options.seeds
     )
     if options.publish:
-        changed = options.set or options.checkpoint or getattr(options, "add", [])
+        changed = [one for one in overrides if one.partition("=")[0] not in PLACES]
         if options.quick or options.seed or options.out or changed:
-            others = "--quick, --seed, --out, --set, --checkpoint or --add"
+            others = "--quick, --seed, --out, --base, --checkpoint, --add or a --set that changes results"
             raise UserError(f"--publish writes the plain run: it cannot be combined with {others}")
         folder = published_folder(profile.name, options.seeds)
     return {

@@ -44,7 +44,7 @@ def in_smaller_batches(work: Callable[[], Result], model: Batched, samples: int)
                 raise
             smaller = min(model.micro_batch or 2 * samples, 2 * samples) // 2
             if not smaller:
-                needed = "a larger GPU or precision=bf16 is needed"
+                needed = "a larger GPU, precision=bf16 or, for pictures, picture_precision=bf16 is needed"
                 raise UserError(f"out of memory even with one sample at a time; {needed}") from error
         model.micro_batch = smaller
         clear_device_cache(garbage_collection=True)  # here, where the error holds nothing any more

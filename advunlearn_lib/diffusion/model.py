@@ -31,7 +31,7 @@ KEPT_CONFIG = ("requires_safety_checker", "force_zeros_for_empty_prompt")
 class LatentDiffusion:
     """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
-    All weights are fp32, and so are latents, targets and pictures; ``dtype`` is what training computes in,
+    All weights are fp32, and so are latents, targets and pictures; ``dtype`` is what the networks compute in,
     by autocast. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for another dtype,
     for weights in another precision, which are rounded already, and for a schedule without betas.
     """
@@ -101,13 +101,13 @@ class LatentDiffusion:
         return self.with_parts(**{component: copy.deepcopy(getattr(self, component))})
 
     def in_precision(self, dtype: torch.dtype) -> LatentDiffusion:
-        """A model of the same parts that computes in ``dtype`` where it is trained."""
+        """A model of the same parts whose networks compute in ``dtype``."""
         model = self.with_parts()
         model.dtype = check_dtype(dtype)
         return model
 
     def autocast(self) -> torch.autocast:
-        """Mixed precision where training computes in half precision; nothing otherwise."""
+        """Mixed precision where networks compute in half precision; nothing otherwise."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     # -- text --------------------------------------------------------------------------------------------

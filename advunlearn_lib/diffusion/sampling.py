@@ -36,8 +36,8 @@ Training a text encoder moves "" too, and guidance with it. The official evaluat
 class Sampling:
     """How pictures are made: ``steps`` denoising steps under guidance.
 
-    ``sampler`` is one of ddim, dpm++, lms; ``precision``, fp32 or bf16, is what networks compute in, also
-    those of an attack that such pictures judge.
+    ``sampler`` is one of ddim, dpm++, lms; ``precision``, fp32 or bf16, is what the networks compute
+    in, for pictures and for attacks that are judged by them.
     Raises :class:`UserError` for another sampler or precision, and for numbers out of range.
     """
 

@@ -46,21 +46,30 @@ def read_samples(study: Study, cell: Cell) -> Samples | None:
     return Samples(spec.model_copy(update={"model": None}).key, kept[cell.metric].double().numpy())
 
 
-def compare_cells(left: Cell, lefts: Sequence[Study], right: Cell, rights: Sequence[Study]) -> Difference:
-    """``left`` in the studies ``lefts`` less ``right`` in ``rights``, of one metric, over all seeds.
+def paired(left: Cell, lefts: Sequence[Study], right: Cell, rights: Sequence[Study]) -> Difference | None:
+    """``left`` in the studies ``lefts`` less ``right`` in ``rights``, sample by sample over all seeds.
 
-    Sample by sample, unless the two judge by pictures drawn in different ways.
+    Two cells of one metric; None unless the store has all samples, of the same prompts or captions.
     """
+    ones = [read_samples(study, left) for study in lefts]
+    others = [read_samples(study, right) for study in rights]
+    pairs = list(zip(ones, others, strict=True))
+    if not pairs or not all(one and other and one.of == other.of for one, other in pairs):
+        return None
+    one, other = (np.concatenate([samples.values for samples in side if samples]) for side in (ones, others))
+    return (compare_rates if left.metric in OUTCOME else compare_means)(one, other)
+
+
+def compare_cells(left: Cell, lefts: Sequence[Study], right: Cell, rights: Sequence[Study]) -> Difference:
+    """The same; by the two sides' own intervals where they judge by pictures drawn in different ways."""
+    if (difference := paired(left, lefts, right, rights)) is not None:
+        return difference
     sides = [
-        [read_samples(study, cell) for study in studies] for cell, studies in ((left, lefts), (right, rights))
+        np.concatenate([samples.values for study in studies if (samples := read_samples(study, cell))])
+        for cell, studies in ((left, lefts), (right, rights))
     ]
-    one, other = (np.concatenate([samples.values for samples in side if samples]) for side in sides)
-    paired = all(mine and its and mine.of == its.of for mine, its in zip(*sides, strict=True))
     if left.metric in OUTCOME:
-        if paired:
-            return compare_rates(one, other)
-        first, second = (proportion(int(side.sum()), len(side)) for side in (one, other))
-        return joined(first, second, "Newcombe")
-    return (
-        compare_means(one, other) if paired else joined(bootstrap_mean(one), bootstrap_mean(other), "MOVER")
-    )
+        one, other = (proportion(int(side.sum()), len(side)) for side in sides)
+        return joined(one, other, "Newcombe")
+    one, other = (bootstrap_mean(side) for side in sides)
+    return joined(one, other, "MOVER")

@@ -8,25 +8,21 @@ from collections.abc import Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.markdown import plain
 from advunlearn_lib.experiment.cells import Cell
-from advunlearn_lib.experiment.samples import read_samples
+from advunlearn_lib.experiment.samples import OUTCOME, paired
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.metrics.compare import Difference, compare_means, compare_rates, joined
+from advunlearn_lib.metrics.compare import Difference, Rule, joined
 from advunlearn_lib.metrics.estimate import Estimate, proportion
 from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report.folders import published_folder
 from advunlearn_lib.report.reported import Reported, Result, read_csv, reported
 
-Values = NDArray[Any]
-RATES = ("asr", "pre_asr")
 PAPER_PROMPTS = {"nudity": 142}  # the rows of its prompt file; of any other concept 50
 RULE = (
     "A claim holds or fails where the difference, left - right, is apart from 0: on the same prompts by "
@@ -122,19 +118,8 @@ def ends(result: Result) -> dict[str, float]:
 
 def compare(left: Result, right: Result, studies: Sequence[Study] = ()) -> Difference:
     """left - right: paired where both rest on the same prompts or captions, else from the two intervals."""
-    if samples := paired_samples(left.cell, right.cell, studies):
-        one, other = samples
-        return compare_rates(one, other) if left.metric in RATES else compare_means(one, other)
-    return joined(left.estimate, right.estimate, "Newcombe" if left.metric in RATES else "MOVER")
-
-
-def paired_samples(left: Cell, right: Cell, studies: Sequence[Study]) -> tuple[Values, Values] | None:
-    """The samples of two cells, of all seeds one after the other; None unless all are there and match."""
-    pairs = [(read_samples(study, left), read_samples(study, right)) for study in studies]
-    if not pairs or not all(one and other and one.of == other.of for one, other in pairs):
-        return None
-    one, other = (np.concatenate([samples.values for samples in side if samples]) for side in zip(*pairs))
-    return one, other
+    rule: Rule = "Newcombe" if left.metric in OUTCOME else "MOVER"
+    return paired(left.cell, studies, right.cell, studies) or joined(left.estimate, right.estimate, rule)
 
 
 def paper_verdict(claim: Claim) -> str:
@@ -144,7 +129,7 @@ def paper_verdict(claim: Claim) -> str:
     prompt files; the paper's outcomes a prompt are not published). Of FID and CLIP score neither the spread
     over pictures nor an interval is known, of the seconds only a mean.
     """
-    if claim.metric not in RATES:
+    if claim.metric not in OUTCOME:
         return "not known"
     return joined(rate_of(claim.left), rate_of(claim.right), "Newcombe").verdict(claim.relation)
 

@@ -22,6 +22,9 @@ FIGURES = {  # pictures, and what they draw on: the table whose models they show
 ITEMS = (*TABLES, *FIGURES)
 NUMBERED = (*TABLES, "figure2")  # that show numbers
 BEYOND = (  # notebooks of our own
-    *("00_tour", "deviations"),
-    *("beyond_calibration", "beyond_neighbours", "beyond_settings"),
+    "00_tour",
+    "deviations",
+    "beyond_calibration",
+    "beyond_neighbours",
+    "beyond_settings",
 )

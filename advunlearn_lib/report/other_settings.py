@@ -2,9 +2,9 @@
 
 A method's rate and work were chosen once, on a validation concept, from a grid of four settings
 (``tools/pocket_model/search.py``). Where a claim fails by that choice, and not by the method, it holds at one
-of the other three. So each claim that failed in a table is judged at all four; its other side stays as it is
-in the table, unless it is the same method's. It was made after the tables were seen: it finds causes, and no
-setting follows from it.
+of the other three. So the claims of Tables 5, 7 and A4 about methods by which one of them failed are judged
+at all four; a claim's other side stays as it is in the table, unless it is the same method's. It was made
+after the tables were seen: it finds causes, and no setting follows from it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row, usual_component
@@ -25,6 +26,7 @@ from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.samples import compare_cells
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.compare import Difference
+from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 from advunlearn_lib.profiles.schema import MethodKey, Profile
 from advunlearn_lib.report import plots
 from advunlearn_lib.report.claims import SIGNS, Claim, claims
@@ -113,10 +115,19 @@ def cell(row: Row, metric: str) -> Cell:
     return Cell(row, ATTACK, metric)
 
 
-def measured(run: Run, settings: Sequence[Setting] = SETTINGS) -> list[tuple[Setting, Study]]:
-    """Each setting with its study, when the store has the cells of both sides of its claims."""
-    compute(jobs_of(run.profile, settings), run.study.store, "settings")
-    return [(one, Study(changed(run.profile, one))) for one in settings]
+def measured(run: Run, settings: Sequence[Setting] = SETTINGS) -> list[tuple[Setting, list[Study]]]:
+    """Each setting with its studies, one a seed, when the store has the cells of both sides of its claims.
+
+    Raises :class:`UserError` for a profile whose settings come from no grid, and for weights from elsewhere.
+    """
+    if run.profile.source != "emoji":
+        raise UserError("only the pocket profile's settings were chosen from a grid: take profile=pocket")
+    for setting in settings:
+        for row in rows_of(setting):
+            if where := run.study.protocol.checkpoint(row):
+                raise UserError(f"{where!r} was not trained here, so it has no other settings")
+    compute([job for one in run.profiles for job in jobs_of(one, settings)], run.study.store, "settings")
+    return [(one, [Study(changed(profile, one)) for profile in run.profiles]) for one in settings]
 
 
 def jobs_of(profile: Profile, settings: Sequence[Setting] = SETTINGS) -> list[Job]:
@@ -131,25 +142,33 @@ def jobs_of(profile: Profile, settings: Sequence[Setting] = SETTINGS) -> list[Jo
     return jobs
 
 
-def compare(setting: Setting, study: Study, usual: Study, claim: Claim) -> Difference:
-    """left - right of a claim, the setting's side from its ``study``, any other from the tables' own."""
+def compare(setting: Setting, studies: Sequence[Study], usual: Sequence[Study], claim: Claim) -> Difference:
+    """left - right of a claim, the setting's side from its ``studies``, any other from the tables' own."""
     left, right = claim.left.cell, claim.right.cell
-    one, other = (study if is_of(setting, side.row) else usual for side in (left, right))
-    return compare_cells(left, [one], right, [other])
+    one, other = (studies if is_of(setting, side.row) else usual for side in (left, right))
+    return compare_cells(left, one, right, other)
+
+
+def estimated(studies: Sequence[Study], row: Row, metric: str) -> Estimate:
+    """A model's number; over several seeds their mean, with a bootstrap interval over them."""
+    estimates = [study.estimate(cell(row, metric)) for study in studies]
+    if len(estimates) == 1:
+        return estimates[0]
+    return bootstrap_mean(np.array([one.value for one in estimates]))
 
 
 def summary(run: Run, settings: Sequence[Setting] = SETTINGS) -> pd.DataFrame:
     """A row a model and setting: success without and with attack, FID, CLIP score, its claims' verdicts."""
     rows = []
-    for setting, study in measured(run, settings):
+    for setting, studies in measured(run, settings):
         verdicts = [
-            f"{SIGNS[compare(setting, study, run.study, claim).verdict(claim.relation)]} {claim.id}"
+            f"{SIGNS[compare(setting, studies, run.studies, claim).verdict(claim.relation)]} {claim.id}"
             for claim in touched(setting)
         ]
         for row in rows_of(setting):
             line = {"concept": row.concept, "model": label(row), "setting": str(setting)}
             for metric in METRICS:
-                estimate = study.estimate(cell(row, metric))
+                estimate = estimated(studies, row, metric)
                 head = metric_label(metric, run.profile.fid_features)
                 line[head] = interval(estimate, estimate.value, metric)
             rows.append(line | {"claims": ", ".join(verdicts)})
@@ -163,36 +182,37 @@ def label(row: Row) -> str:
 
 def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
     """ASR against FID, a panel a method and concept: its settings, and what it is compared with."""
-    panels: dict[tuple[str, ...], list[tuple[Setting, Study]]] = {}
-    for setting, study in measured(run, settings):
-        panels.setdefault(setting[:3], []).append((setting, study))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.4), sharey=True, squeeze=False)
+    panels: dict[tuple[str, ...], list[tuple[Setting, list[Study]]]] = {}
+    for setting, studies in measured(run, settings):
+        panels.setdefault(setting[:3], []).append((setting, studies))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.6), sharey=True, squeeze=False)
     for axis, tried in zip(axes[0], panels.values(), strict=True):
         first = tried[0][0]
         rows = rows_of(first)
-        for marker, row in zip("os^", rows, strict=False):
-            for setting, study in tried:
-                shown = dot(axis, study, row, marker, "#b2182b", filled=setting.lr == setting.work == 1)
-                axis.annotate(str(setting), shown, (5, 4), textcoords="offset points", fontsize=5.5)
+        for marker, row in zip(plots.MARKERS, rows, strict=False):
+            axis.plot([], [], marker, color="#b2182b", label=label(row))
+            for setting, studies in tried:
+                usual = setting.lr == setting.work == 1
+                place = dot(axis, studies, row, marker, "#b2182b", filled=usual)
+                axis.annotate(str(setting), place, (5, 4), textcoords="offset points", fontsize=5.5)
         for row in others(first):
-            axis.annotate(row.method, dot(axis, run.study, row, "D", "0.5"), (5, -8),
-                          textcoords="offset points", fontsize=6, color="0.4")  # fmt: skip
-        axis.set_title(f"{first.concept}: {', '.join(map(label, rows))}", fontsize=8)
-        axis.set(xlabel=metric_label("fid", run.profile.fid_features), xscale="log", ylim=(-5, 105))
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
+            place = dot(axis, run.studies, row, "D", "0.5")
+            axis.annotate(row.method, place, (5, -8), textcoords="offset points", fontsize=6, color="0.4")
+        if len(rows) > 1:
+            axis.legend(fontsize=6, frameon=False)
+        axis.set_title(f"{first.concept}: {first.method}", fontsize=8)
+        plots.against_fid(axis, metric_label("fid", run.profile.fid_features))
         axis.margins(x=0.2)
     axes[0][0].set_ylabel("ASR (%), lower is better")
     return plots.titled(figure, f"Filled: the tables' setting. Grey: what it is compared with\n{run.stamp}")
 
 
 def dot(
-    axis: Axes, study: Study, row: Row, marker: str, colour: str, filled: bool = True
+    axis: Axes, studies: Sequence[Study], row: Row, marker: str, colour: str, filled: bool = True
 ) -> tuple[float, float]:
     """Draw a model with both its intervals; where it stands."""
-    fid, asr = (study.estimate(cell(row, metric)) for metric in ("fid", "asr"))
-    axis.errorbar(fid.value, asr.value, [[asr.value - asr.low], [asr.high - asr.value]],
-                  [[fid.value - fid.low], [fid.high - fid.value]], marker, color=colour,
-                  mfc=colour if filled else "white", markersize=5, linewidth=0.8)  # fmt: skip
+    fid, asr = (estimated(studies, row, metric) for metric in ("fid", "asr"))
+    xerr, yerr = ([[one.value - one.low], [one.high - one.value]] for one in (fid, asr))
+    axis.errorbar(fid.value, asr.value, yerr, xerr, marker, color=colour, mfc=colour if filled else "white",
+                  markersize=5, linewidth=0.8)  # fmt: skip
     return fid.value, asr.value

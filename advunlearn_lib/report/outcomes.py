@@ -7,6 +7,7 @@ A run of some items replaces their rows and leaves the others', so the file is o
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from advunlearn_lib.report.items import ITEMS, TABLES
 from advunlearn_lib.report.reported import reported
 
 NAME = "outcomes.csv.gz"
-PACKED = {"method": "gzip", "mtime": 0}  # the same bytes whenever it is written
 LUCK = "random"  # the attack beside the paper's, where it was run
 
 
 def write(run: Run, items: Sequence[str]) -> None:
-    """Put the outcomes of ``items``, all in the store, into the run's ``NAME``; of the first seed alone."""
+    """Put the outcomes of ``items``, all in the store, into the run's file; nothing of several seeds."""
+    if len(run.studies) > 1:
+        return
     path = run.folder / NAME
     fresh = pd.DataFrame([row for item in items if item in TABLES for row in rows_of(run, item)])
     if fresh.empty:
@@ -33,7 +35,9 @@ def write(run: Run, items: Sequence[str]) -> None:
     merged = pd.concat([kept(path, items), fresh.astype(str)])
     merged = merged.sort_values("item", key=lambda names: names.map(ITEMS.index), kind="stable")
     with atomic(path) as temporary:
-        merged.to_csv(temporary, index=False, compression=PACKED)
+        temporary.write_bytes(
+            gzip.compress(merged.to_csv(index=False).encode(), mtime=0)
+        )  # the same bytes again
 
 
 def kept(path: Path, items: Sequence[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Where the world is another than the paper's, for the prompts that stand for them
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -90,8 +91,12 @@ def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figu
 
 
 def added(attacked: str, plain: str) -> str:
-    """What an attack put before a prompt; all of its text where it replaced the prompt."""
-    return attacked.removesuffix(plain).strip()
+    """What an attack put before a prompt; all of its text where it replaced the prompt.
+
+    An attack's text is decoded from tokens, in small letters and with blanks about punctuation.
+    """
+    words, own = (re.findall(r"\w+|[^\w\s]+", text.lower()) for text in (attacked, plain))
+    return " ".join(words[: -len(own)]) if own and words[-len(own) :] == own else attacked
 
 
 def shown(images: Tensor, concept: Concept, profile: Profile) -> Tensor:

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import PIL.Image
 import seaborn as sns
 from IPython.display import Image
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL.PngImagePlugin import PngInfo
@@ -94,14 +95,17 @@ def scatter(results: Sequence[Result], fid_features: str, title: str) -> Figure:
         axis.errorbar(*place, xerr=error_bars([fid]), yerr=error_bars([asr]), **marks)
         weight = "bold" if method == OURS else "normal"
         axis.annotate(method, place, (6, 5), textcoords="offset points", fontsize=8, weight=weight)
-    label = metric_label("fid", fid_features)
-    axis.set(
-        xlabel=f"{label}, lower is better", ylabel="ASR (%), lower is better", xscale="log", ylim=(-5, 105)
-    )
+    against_fid(axis, f"{metric_label('fid', fid_features)}, lower is better")
+    axis.set_ylabel("ASR (%), lower is better")
+    return titled(figure, title)
+
+
+def against_fid(axis: Axes, label: str) -> None:
+    """Rates in % over FID, which runs over decades."""
+    axis.set(xlabel=label, xscale="log", ylim=(-5, 105))
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
-    return titled(figure, title)
 
 
 def look(method: str, size: float = 7) -> dict[str, Any]:

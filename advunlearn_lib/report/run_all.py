@@ -92,6 +92,7 @@ def report_claims(run: Run, numbers: Path | None = None, computed: bool = False)
         tables = tables_at_hand(run) if computed else list(TABLES.values())
         results, stamp = [r for table in tables for r in reproduce(run.studies, table)], run.stamp
         judged = claims.judge(results, run.studies)
-    claims.write(judged, run.folder, stamp, claims.explanations(run.profile))
+    found = claims.explanations(run.profile) if len(run.studies) == 1 else ""  # of the plain run
+    claims.write(judged, run.folder, stamp, found)
     print(f"{claims.lines(judged)}\n\n{claims.count(judged)}\n{stamp}")
     print(f"written to {run.folder}: claims.csv, claims.md")
