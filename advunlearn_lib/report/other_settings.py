@@ -2,9 +2,9 @@
 
 A method's rate and work were chosen once, on a validation concept, from a grid of four settings
 (``tools/pocket_model/search.py``). Where a claim fails by that choice, and not by the method, it holds at one
-of the other three. So the claims of Tables 5, 7 and A4 about methods by which one of them failed are judged
-at all four; a claim's other side stays as it is in the table, unless it is the same method's. It was made
-after the tables were seen: it finds causes, and no setting follows from it.
+of the other three. So the claims of Tables 5 and 7 about methods by which one of them failed are judged at all
+four; a claim's other side stays as it is in the table. It was made after the tables were seen: it finds
+causes, and no setting follows from it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ SETTINGS = tuple(
         ("5", "nudity", "FMN", (1 / 3, 1), (1 / 4, 1)),
         ("5", "nudity", "SalUn", (1 / 2, 1), (1, 4)),
         ("7", "Church", "AdvUnlearn", (1, 2), (1, 3)),
-        ("A4", "nudity", "AdvUnlearn", (1, 2), (1 / 3, 1)),
     )
     for lr in rates
     for work in works
