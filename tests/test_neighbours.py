@@ -8,7 +8,7 @@ from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.pocket import POCKET
-from advunlearn_lib.report import neighbours
+from advunlearn_lib.report import Run, neighbours
 from advunlearn_lib.world.things import OBJECTS, STYLES
 
 CONCEPTS = POCKET.concepts
@@ -60,3 +60,8 @@ def test_the_summary_compares_with_the_untouched_model_on_the_same_prompts():
 def test_the_paper_profile_has_no_such_judges():
     with pytest.raises(UserError, match="take profile=pocket"):
         neighbours.drawn(Study(load_profile("paper")), [])
+
+
+def test_several_seeds_are_refused(tmp_path):
+    with pytest.raises(UserError, match="models of one seed"):
+        neighbours.models(Run(quick=True, seeds=2, out=tmp_path))

@@ -9,8 +9,8 @@ from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import MethodKey
 from advunlearn_lib.report import Run, claims, other_settings
-from advunlearn_lib.report.other_settings import SETTINGS, changed, compare, others, rows_of, touched
-from advunlearn_lib.report.reported import jobs_of, reproduce
+from advunlearn_lib.report.other_settings import SETTINGS, changed, compare, others, row_of, touched
+from advunlearn_lib.report.reported import jobs_of, reported, reproduce
 from tools.pocket_model.search import GRID, options_of, settings
 
 CHURCH = [one for one in SETTINGS if one.concept == "Church"]
@@ -40,8 +40,8 @@ def test_only_the_method_changes_and_the_usual_one_not_at_all(setting):
     assert {name for name in POCKET.methods if profile.methods[name] != POCKET.methods[name]} == (
         set() if setting in USUAL else {key}
     )
-    assert rows_of(setting) and not set(rows_of(setting)) & set(others(setting))
-    assert all(row.method == setting.method and row.concept == setting.concept for row in rows_of(setting))
+    assert touched(setting) and row_of(setting) not in others(setting)
+    assert row_of(setting) in {number.cell.row for number in reported(setting.table)}
     assert str(setting) == "as in the table" if setting in USUAL else "×" in str(setting)
 
 
@@ -80,7 +80,7 @@ def test_over_several_seeds_the_numbers_are_their_means(tmp_path, monkeypatch):
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     run, some = Run(quick=True, seeds=2, out=tmp_path / "out"), CHURCH[:2]
     fill_cells(tmp_path / "store", [job for one in run.profiles for job in other_settings.jobs_of(one, some)])
-    (row,), studies = rows_of(some[1]), [Study(changed(one, some[1])) for one in run.profiles]
+    row, studies = row_of(some[1]), [Study(changed(one, some[1])) for one in run.profiles]
     values = [study.estimate(other_settings.cell(row, "asr")).value for study in studies]
     assert values[0] != values[1]
     shown = other_settings.summary(run, some)["ASR (%)"][1]

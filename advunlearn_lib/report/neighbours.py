@@ -102,7 +102,14 @@ def label(row: Row) -> str:
 
 
 def models(run: Run) -> list[Row]:
-    """Every model of Tables 5, 6 and 7, the untouched ones first."""
+    """Every model of Tables 5, 6 and 7, the untouched ones first.
+
+    Raises :class:`UserError` for a run over several seeds.
+    """
+    if len(run.studies) > 1:
+        raise UserError(
+            "neighbours are drawn by the models of one seed: take --seed, not --seeds"
+        )
     rows = [row for concept, table in TABLES.items() for row in rows_of(table) if row.concept == concept]
     return [row for row in rows if row.variant == ""]
 

@@ -2,8 +2,8 @@
 
 A method's rate and work were chosen once, on a validation concept, from a grid of four settings
 (``tools/pocket_model/search.py``). Where a claim fails by that choice, and not by the method, it holds at one
-of the other three. So the claims of Tables 5 and 7 about methods by which one of them failed are judged at all
-four; a claim's other side stays as it is in the table. It was made after the tables were seen: it finds
+of the other three. So the claims of Tables 5 and 7 about methods by which one of them failed are judged at
+all four; a claim's other side stays as it is in the table. It was made after the tables were seen: it finds
 causes, and no setting follows from it.
 """
 
@@ -78,35 +78,25 @@ def changed(profile: Profile, setting: Setting) -> Profile:
 
 
 def touched(setting: Setting) -> list[Claim]:
-    """The claims of its table that have the method on one side, or on both."""
+    """The claims of its table that have the method on one side."""
     numbers = {number.cell for number in reported(setting.table)}
     return [
         claim
         for claim in claims()
         if {claim.left.cell, claim.right.cell} <= numbers
-        and any(is_of(setting, side.cell.row) for side in (claim.left, claim.right))
+        and row_of(setting) in (claim.left.cell.row, claim.right.cell.row)
     ]
 
 
-def is_of(setting: Setting, row: Row) -> bool:
-    """Is the row the setting's method on its concept?"""
-    return (row.concept, row.method) == (setting.concept, setting.method)
-
-
-def sides(setting: Setting) -> list[Row]:
-    """The models that its claims speak of."""
-    both = [side.cell.row for claim in touched(setting) for side in (claim.left, claim.right)]
-    return list(dict.fromkeys(both))
-
-
-def rows_of(setting: Setting) -> list[Row]:
-    """Those of them that it changes."""
-    return [row for row in sides(setting) if is_of(setting, row)]
+def row_of(setting: Setting) -> Row:
+    """The model that it changes."""
+    return Row(setting.concept, setting.method)
 
 
 def others(setting: Setting) -> list[Row]:
-    """Those that it leaves as they are."""
-    return [row for row in sides(setting) if not is_of(setting, row)]
+    """The models on the other side of its claims."""
+    sides = [side.cell.row for claim in touched(setting) for side in (claim.left, claim.right)]
+    return [row for row in dict.fromkeys(sides) if row != row_of(setting)]
 
 
 def cell(row: Row, metric: str) -> Cell:
@@ -122,9 +112,8 @@ def measured(run: Run, settings: Sequence[Setting] = SETTINGS) -> list[tuple[Set
     if run.profile.source != "emoji":
         raise UserError("only the pocket profile's settings were chosen from a grid: take profile=pocket")
     for setting in settings:
-        for row in rows_of(setting):
-            if where := run.study.protocol.checkpoint(row):
-                raise UserError(f"{where!r} was not trained here, so it has no other settings")
+        if where := run.study.protocol.checkpoint(row_of(setting)):
+            raise UserError(f"{where!r} was not trained here, so it has no other settings")
     compute([job for one in run.profiles for job in jobs_of(one, settings)], run.study.store, "settings")
     return [(one, [Study(changed(profile, one)) for profile in run.profiles]) for one in settings]
 
@@ -135,7 +124,7 @@ def jobs_of(profile: Profile, settings: Sequence[Setting] = SETTINGS) -> list[Jo
     jobs = []
     for setting in settings:
         own = Protocol(changed(profile, setting))
-        for protocol, rows in ((own, rows_of(setting)), (usual, others(setting))):
+        for protocol, rows in ((own, [row_of(setting)]), (usual, others(setting))):
             cells = [cell(row, metric) for row in rows for metric in METRICS]
             jobs += [Job(protocol.profile, protocol.cell(one)) for one in cells]
     return jobs
@@ -144,7 +133,7 @@ def jobs_of(profile: Profile, settings: Sequence[Setting] = SETTINGS) -> list[Jo
 def compare(setting: Setting, studies: Sequence[Study], usual: Sequence[Study], claim: Claim) -> Difference:
     """left - right of a claim, the setting's side from its ``studies``, any other from the tables' own."""
     left, right = claim.left.cell, claim.right.cell
-    one, other = (studies if is_of(setting, side.row) else usual for side in (left, right))
+    one, other = (studies if side.row == row_of(setting) else usual for side in (left, right))
     return compare_cells(left, one, right, other)
 
 
@@ -164,19 +153,13 @@ def summary(run: Run, settings: Sequence[Setting] = SETTINGS) -> pd.DataFrame:
             f"{SIGNS[compare(setting, studies, run.studies, claim).verdict(claim.relation)]} {claim.id}"
             for claim in touched(setting)
         ]
-        for row in rows_of(setting):
-            line = {"concept": row.concept, "model": label(row), "setting": str(setting)}
-            for metric in METRICS:
-                estimate = estimated(studies, row, metric)
-                head = metric_label(metric, run.profile.fid_features)
-                line[head] = interval(estimate, estimate.value, metric)
-            rows.append(line | {"claims": ", ".join(verdicts)})
+        line = {"concept": setting.concept, "model": setting.method, "setting": str(setting)}
+        for metric in METRICS:
+            estimate = estimated(studies, row_of(setting), metric)
+            head = metric_label(metric, run.profile.fid_features)
+            line[head] = interval(estimate, estimate.value, metric)
+        rows.append(line | {"claims": ", ".join(verdicts)})
     return pd.DataFrame(rows)
-
-
-def label(row: Row) -> str:
-    """A model's name: its method, and the variant where a table has several."""
-    return f"{row.method} {row.variant}".strip()
 
 
 def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
@@ -187,18 +170,13 @@ def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
     figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.6), sharey=True, squeeze=False)
     for axis, tried in zip(axes[0], panels.values(), strict=True):
         first = tried[0][0]
-        rows = rows_of(first)
-        for marker, row in zip(plots.MARKERS, rows, strict=False):
-            axis.plot([], [], marker, color="#b2182b", label=label(row))
-            for setting, studies in tried:
-                usual = setting.lr == setting.work == 1
-                place = dot(axis, studies, row, marker, "#b2182b", filled=usual)
-                axis.annotate(str(setting), place, (5, 4), textcoords="offset points", fontsize=5.5)
+        for setting, studies in tried:
+            usual = setting.lr == setting.work == 1
+            place = dot(axis, studies, row_of(setting), "o", "#b2182b", filled=usual)
+            axis.annotate(str(setting), place, (5, 4), textcoords="offset points", fontsize=5.5)
         for row in others(first):
             place = dot(axis, run.studies, row, "D", "0.5")
             axis.annotate(row.method, place, (5, -8), textcoords="offset points", fontsize=6, color="0.4")
-        if len(rows) > 1:
-            axis.legend(fontsize=6, frameon=False)
         axis.set_title(f"{first.concept}: {first.method}", fontsize=8)
         plots.against_fid(axis, metric_label("fid", run.profile.fid_features))
         axis.margins(x=0.2)
