@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from frechet import frechet_distance
+from pydantic import ValidationError
 from scipy.linalg import sqrtm
 from torchmetrics.functional.multimodal.clip_score import clip_score
 from torchmetrics.image.fid import _compute_fid
@@ -14,7 +15,7 @@ from advunlearn_lib.base.images import to_uint8
 from advunlearn_lib.data.emoji import fresh_scenes
 from advunlearn_lib.metrics.asr import attack_success_rate
 from advunlearn_lib.metrics.clip_score import check_count, clip_scores, count_cut, load_clip
-from advunlearn_lib.metrics.estimate import bootstrap_mean, proportion
+from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean, format_estimates, proportion
 from advunlearn_lib.metrics.judges import Classifier, LabelJudge
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.world.things import OBJECTS
@@ -27,6 +28,22 @@ def test_wilson_is_the_closed_form():
     assert estimate.value == pytest.approx(100 * k / n)
     assert estimate.low == pytest.approx(100 * (centre - half) / (1 + z * z / n))
     assert estimate.high == pytest.approx(100 * (centre + half) / (1 + z * z / n))
+
+
+def test_a_means_interval_is_the_percentiles_of_a_thousand_resamples():
+    values = np.random.default_rng(1).gamma(2, size=40)
+    for seed, found in ((0, bootstrap_mean(values)), (3, bootstrap_mean(values, 3))):
+        means = values[np.random.default_rng(seed).integers(0, 40, (1000, 40))].mean(1)
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))))
+        assert found.value == pytest.approx(values.mean()) and found.n == 40
+
+
+def test_estimates_are_shown_a_line_each_and_stay_as_they_are():
+    fid = Estimate(value=12.34567, low=1.5, high=1234.5, n=300)
+    shown = format_estimates({"ASR (%)": proportion(8, 40), "FID": fid})
+    assert shown == "- ASR (%): 20 [10.5, 34.76], n = 40\n- FID: 12.35 [1.5, 1234], n = 300"
+    with pytest.raises(ValidationError, match="frozen"):
+        fid.value = 0
 
 
 def test_asr_counts_successes_without_and_with_attack():

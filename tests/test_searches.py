@@ -37,6 +37,12 @@ def test_projection_is_the_nearest_point_of_the_simplex():
     assert torch.allclose(project_to_simplex(inside), inside)
 
 
+def test_each_row_of_a_batch_is_projected_by_itself():
+    rows = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    alone = torch.stack([project_to_simplex(row[None])[0] for row in rows.flatten(0, 1)])
+    assert torch.allclose(project_to_simplex(rows).flatten(0, 1), alone)
+
+
 def test_nearest_row_is_found_as_a_plain_loop_finds_it(model):
     table = model.text_encoder.get_input_embeddings().weight.detach()
     rows = torch.randn(2, 3, table.shape[1], generator=torch.Generator().manual_seed(0))
@@ -123,6 +129,34 @@ def test_gradient_is_the_derivative_of_the_loss(model):
         step[other] = 0.02
         slope = (loss(one_hot + step) - loss(one_hot - step)) / 0.04
         assert gradient[other].item() == pytest.approx(slope, rel=0.05, abs=1e-5)
+
+
+def test_distributions_begin_equal_and_stay_distributions_whatever_the_gradient(model, clip, monkeypatch):
+    _, search, _ = started(model, clip, "UnlearnDiffAtk", lr=0.5)
+    size, plain = len(search.vocabulary), model.predict_noise
+    assert torch.equal(search.variable.detach(), torch.full((3, 3, size), 1 / size))
+    monkeypatch.setattr(model, "predict_noise", lambda *given: 1e4 * plain(*given), raising=False)
+    search.step(200)
+    assert (search.variable.grad.min(), search.variable.grad.max()) == (-1, 1)  # it is clipped
+    rows = search.variable.detach()
+    assert rows.min() >= 0 and torch.allclose(rows.sum(-1), torch.ones(3, 3), atol=1e-5)
+    assert (rows == 0).any()
+
+
+def test_a_prompts_gradient_is_the_same_alone(model, clip):
+    run, together, targets = started(model, clip, "UnlearnDiffAtk")
+    together.step(200)
+    for number in range(3):
+        alone = run.search(PROMPTS[number : number + 1], targets[number : number + 1])
+        alone.step(200)
+        assert torch.allclose(together.variable.grad[number], alone.variable.grad[0], rtol=1e-3, atol=1e-7)
+
+
+def test_the_likeliest_tokens_are_taken(model, clip):
+    _, search, _ = started(model, clip, "UnlearnDiffAtk")
+    wanted = torch.tensor([[5, 0, 7], [1, 2, 3], [9, 9, 300]])
+    search.variable.data.scatter_(-1, wanted[..., None], 0.5)
+    assert torch.equal(search.best(), wanted)
 
 
 def noises(model, clip, name, quirks):

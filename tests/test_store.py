@@ -1,13 +1,17 @@
 import json
 import multiprocessing
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from advunlearn_lib.base import store as store_module
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.keys import fingerprint, key_of
+from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.base.store import Cache, Store
 
 DAMAGES = ["{", "", "{}", "[1]", "3", "null", '"recipe"', '{"recipe": [1, 2]}', '{"recipe": 7, "result": 3}']
@@ -21,6 +25,27 @@ def test_a_cell_is_computed_once_and_keyed_by_content(tmp_path):
         record = store.cell("cell", recipe, lambda folder: calls.append(folder) or {"x": 1.5})
         assert record["result"] == {"x": 1.5}
     assert len(calls) == 1 and key_of({"a": 1}) != key_of({"a": 2})
+
+
+def test_a_record_says_what_made_it_and_how_long_that_took(tmp_path, monkeypatch):
+    store, clock = Store(tmp_path), SimpleNamespace(monotonic=iter([100.0, 112.34]).__next__)
+    monkeypatch.setattr(store_module, "time", clock)
+    record = store.cell("some-cell", {"b": 1, "a": 2}, lambda _: "x")
+    sealed = {name: record.pop(name) for name in ("files", "sha256")}
+    assert record == {
+        "kind": "some-cell", "recipe": {"a": 2, "b": 1}, "result": "x", "commit": commit(), "seconds": 12.3,
+    }  # fmt: skip
+    text = (store.folder("some-cell", {"b": 1, "a": 2}) / "result.json").read_text()
+    assert text == json.dumps(record | sealed, indent=1, sort_keys=True)
+
+
+def test_only_who_makes_a_cell_locks_it(tmp_path):
+    store = Store(tmp_path)
+    assert store.read("cell", {"a": 1}) is None and not list(tmp_path.iterdir())
+    store.cell("cell", {"a": 1}, lambda _: 1)
+    (tmp_path / f".{store.folder('cell', {'a': 1}).name}.lock").unlink()
+    assert store.cell("cell", {"a": 1}, lambda _: 2) == store.read("cell", {"a": 1})
+    assert list(tmp_path.iterdir()) == [store.folder("cell", {"a": 1})]
 
 
 def test_a_failed_cell_keeps_its_files_and_resumes(tmp_path):
@@ -47,6 +72,40 @@ def test_a_damaged_result_is_named_and_computed_again(tmp_path, capsys, damage):
     path.write_text(damage)
     assert store.cell("cell", {"a": 1}, lambda _: 2)["result"] == 2
     assert str(path) in capsys.readouterr().out and json.loads(path.read_text())["result"] == 2
+
+
+def test_a_damaged_cell_is_set_aside_when_it_is_read(tmp_path, capsys):
+    store = Store(tmp_path)
+    folder = store.cell("cell", {"a": 1}, lambda _: 1) and store.folder("cell", {"a": 1})
+    (folder / "result.json").write_text("{")
+    assert store.read("cell", {"a": 1}) is None and not folder.exists()
+    assert f"set aside as {folder.name}.damaged-1" in capsys.readouterr().out
+
+
+def lock_of_another(store, monkeypatch, work):
+    """Who waits for a lock of ``store`` gets it from another process that did ``work`` meanwhile."""
+
+    @contextmanager
+    def lock(name):
+        work()
+        yield
+
+    monkeypatch.setattr(store, "lock", lock)
+
+
+def test_a_reader_takes_what_another_process_has_mended(tmp_path, monkeypatch, capsys):
+    store, other = Store(tmp_path), Store(tmp_path)
+    folder = store.cell("cell", {"a": 1}, lambda _: 1) and store.folder("cell", {"a": 1})
+    (folder / "result.json").write_text("{")
+    lock_of_another(store, monkeypatch, lambda: other.cell("cell", {"a": 1}, lambda _: 2))
+    assert store.read("cell", {"a": 1})["result"] == 2
+    assert capsys.readouterr().out.count("set aside") == 1  # by the other
+
+
+def test_who_waits_for_a_cell_takes_it(tmp_path, monkeypatch):
+    store, other = Store(tmp_path), Store(tmp_path)
+    lock_of_another(store, monkeypatch, lambda: other.cell("cell", {"a": 1}, lambda _: 1))
+    assert store.cell("cell", {"a": 1}, lambda _: 2)["result"] == 1
 
 
 @pytest.mark.parametrize("damage", ['{"recipe": {"a": 1}}', '{"recipe": {"a": 1}, "result": 3}'])
@@ -130,7 +189,7 @@ def test_two_processes_share_the_work(tmp_path):
 
 def test_an_unwritable_store_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write the store"):
+    with pytest.raises(UserError, match="cannot write the store '"):
         Store(tmp_path / "file" / "store")
 
 

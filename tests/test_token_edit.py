@@ -1,8 +1,17 @@
+from typing import get_args
+
 import pytest
 import torch
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.diffusion.token_edit import check_room, place, token_count, with_prefix
+from advunlearn_lib.diffusion.token_edit import (
+    Layout,
+    check_room,
+    check_words,
+    place,
+    token_count,
+    with_prefix,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,7 +22,7 @@ def test_lengths_come_from_the_tokenizer(model, text, count):
     assert token_count(model.tokenize([text])[0], model.tokenizer.eos_token_id) == count
 
 
-@pytest.mark.parametrize("layout", ["prefix", "suffix", "replace", "add"])
+@pytest.mark.parametrize("layout", get_args(Layout))
 @pytest.mark.parametrize("rows", [1, 3])
 def test_place_is_list_surgery(layout, rows):
     length, total, width = 3, 9, 4
@@ -33,12 +42,39 @@ def test_place_is_list_surgery(layout, rows):
     assert torch.equal(ours[0], torch.stack(expected)) and torch.equal(ours[1], ours[0])
 
 
+def test_each_prompt_needs_its_own_length():
+    rows = torch.zeros(2, 9, 4)
+    for lengths in ([3], [3, 3, 3]):
+        with pytest.raises(ValueError, match="argument 3"):
+            place(rows, rows[:, :1], lengths, "prefix")
+
+
 def test_bad_prompts_are_named(model):
     with pytest.raises(UserError, match="has no tokens"):
         check_room(model, [""], 0)
     with pytest.raises(UserError, match="at most 25 fit"):
         check_room(model, ["church", "a " * 26], 5)
     assert check_room(model, ["a photo of a tench"], 5) == [6]
+
+
+@pytest.mark.parametrize("extra", [0, 5])
+def test_the_longest_prompt_that_fits_is_taken(model, extra):
+    longest = model.tokenizer.model_max_length - 2 - extra  # start and end
+    assert check_room(model, ["a", "a " * longest], extra) == [1, longest]
+    with pytest.raises(UserError, match=f"has {longest + 1} tokens; at most {longest} fit"):
+        check_room(model, ["a", "a " * (longest + 1)], extra)
+
+
+@pytest.mark.parametrize("nothing", ["...", " ", "\t\n", "!? -", "«…»", "_"])
+def test_a_prompt_of_no_word_is_refused(nothing):
+    with pytest.raises(UserError, match="contains no word"):
+        check_words(["a church", nothing])
+
+
+def test_a_prompt_with_a_letter_a_digit_or_a_sign_is_taken():
+    check_words(
+        ["a church", "...a", "7", "+", "教堂", "a", ""]
+    )  # the blank prompt is what a method erases to
 
 
 def test_prefix_survives_as_text(model):

@@ -37,7 +37,7 @@ def bootstrap_mean(values: NDArray[np.float64], seed: int = 0) -> Estimate:
 
 
 def format_estimates(estimates: Mapping[str, Estimate]) -> str:
-    """``- ASR (%): 20 [10.1, 35.2], n = 40``, a line each."""
+    """``- ASR (%): 20 [10.5, 34.76], n = 40``, a line each."""
     return "\n".join(
         f"- {name}: {e.value:.4g} [{e.low:.4g}, {e.high:.4g}], n = {e.n}" for name, e in estimates.items()
     )
