@@ -63,8 +63,20 @@ def test_at_the_usual_setting_the_verdict_is_the_tables(tmp_path, monkeypatch):
     assert line["claims"] == ", ".join(signs)
     assert table["ASR (%)"].nunique() > 1  # another rate is another model
     (axis,) = other_settings.plot(run, CHURCH).axes
-    names = [text.get_text() for text in axis.texts]
-    assert names == [*table.setting, *(row.method for row in others(usual))]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == table.setting.tolist()
+    assert [text.get_text() for text in axis.texts] == [row.method for row in others(usual)]
+
+
+def test_the_title_counts_claims_that_hold_at_another_setting():
+    usual, other, third = USUAL[-1], CHURCH[1], CHURCH[2]
+    verdicts = {
+        usual: ["fails", "fails", "fails", "holds", "undecided"],
+        other: ["holds", "undecided", "fails", "fails", "holds"],
+        third: ["holds", "holds", "fails", "holds", "holds"],
+    }
+    found = {one: dict(zip("abcde", said, strict=True)) for one, said in verdicts.items()}
+    assert usual.is_usual() and not other.is_usual()
+    assert other_settings.finding(found).startswith("2 of 3 claims that fail")
 
 
 def test_what_has_no_other_settings_is_refused(tmp_path):

@@ -107,9 +107,7 @@ def models(run: Run) -> list[Row]:
     Raises :class:`UserError` for a run over several seeds.
     """
     if len(run.studies) > 1:
-        raise UserError(
-            "neighbours are drawn by the models of one seed: take --seed, not --seeds"
-        )
+        raise UserError("neighbours are drawn by the models of one seed: take --seed, not --seeds")
     rows = [row for concept, table in TABLES.items() for row in rows_of(table) if row.concept == concept]
     return [row for row in rows if row.variant == ""]
 

@@ -9,7 +9,7 @@ causes, and no setting follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,7 @@ from advunlearn_lib.experiment.cells import Cell, Row, usual_component
 from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.samples import compare_cells
 from advunlearn_lib.experiment.study import Study
-from advunlearn_lib.metrics.compare import Difference
+from advunlearn_lib.metrics.compare import Difference, Verdict
 from advunlearn_lib.metrics.estimate import Estimate, bootstrap_mean
 from advunlearn_lib.profiles.schema import MethodKey, Profile
 from advunlearn_lib.report import plots
@@ -51,6 +51,10 @@ class Setting(NamedTuple):
         parts = {"rate": self.lr, "work": self.work}
         said = [f"{name} × {factor:.2g}" for name, factor in parts.items() if factor != 1]
         return ", ".join(said) or "as in the table"
+
+    def is_usual(self) -> bool:
+        """Is it the tables' own?"""
+        return self.lr == self.work == 1
 
 
 SETTINGS = tuple(
@@ -137,6 +141,14 @@ def compare(setting: Setting, studies: Sequence[Study], usual: Sequence[Study], 
     return compare_cells(left, one, right, other)
 
 
+def verdicts(setting: Setting, studies: Sequence[Study], usual: Sequence[Study]) -> dict[str, Verdict]:
+    """What its claims come to, by their names."""
+    return {
+        claim.id: compare(setting, studies, usual, claim).verdict(claim.relation)
+        for claim in touched(setting)
+    }
+
+
 def estimated(studies: Sequence[Study], row: Row, metric: str) -> Estimate:
     """A model's number; over several seeds their mean, with a bootstrap interval over them."""
     estimates = [study.estimate(cell(row, metric)) for study in studies]
@@ -149,47 +161,54 @@ def summary(run: Run, settings: Sequence[Setting] = SETTINGS) -> pd.DataFrame:
     """A row a model and setting: success without and with attack, FID, CLIP score, its claims' verdicts."""
     rows = []
     for setting, studies in measured(run, settings):
-        verdicts = [
-            f"{SIGNS[compare(setting, studies, run.studies, claim).verdict(claim.relation)]} {claim.id}"
-            for claim in touched(setting)
-        ]
+        said = verdicts(setting, studies, run.studies)
         line = {"concept": setting.concept, "model": setting.method, "setting": str(setting)}
         for metric in METRICS:
             estimate = estimated(studies, row_of(setting), metric)
             head = metric_label(metric, run.profile.fid_features)
             line[head] = interval(estimate, estimate.value, metric)
-        rows.append(line | {"claims": ", ".join(verdicts)})
+        rows.append(
+            line | {"claims": ", ".join(f"{SIGNS[verdict]} {name}" for name, verdict in said.items())}
+        )
     return pd.DataFrame(rows)
+
+
+def finding(found: Mapping[Setting, Mapping[str, str]]) -> str:
+    """How many claims that fail at the tables' setting hold at another one, from each setting's verdicts."""
+    failed = {name for one, said in found.items() if one.is_usual() for name in said if said[name] == "fails"}
+    held = {name for said in found.values() for name in failed if said.get(name) == "holds"}
+    return f"{len(held)} of {len(failed)} claims that fail at the tables' settings hold at another one"
 
 
 def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
     """ASR against FID, a panel a method and concept: its settings, and what it is compared with."""
-    panels: dict[tuple[str, ...], list[tuple[Setting, list[Study]]]] = {}
-    for setting, studies in measured(run, settings):
-        panels.setdefault(setting[:3], []).append((setting, studies))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.6), sharey=True, squeeze=False)
-    for axis, tried in zip(axes[0], panels.values(), strict=True):
-        first = tried[0][0]
-        for setting, studies in tried:
-            usual = setting.lr == setting.work == 1
-            place = dot(axis, studies, row_of(setting), "o", "#b2182b", filled=usual)
-            axis.annotate(str(setting), place, (5, 4), textcoords="offset points", fontsize=5.5)
-        for row in others(first):
-            place = dot(axis, run.studies, row, "D", "0.5")
-            axis.annotate(row.method, place, (5, -8), textcoords="offset points", fontsize=6, color="0.4")
-        axis.set_title(f"{first.concept}: {first.method}", fontsize=8)
-        plots.against_fid(axis, metric_label("fid", run.profile.fid_features))
+    found = measured(run, settings)
+    panels = list(dict.fromkeys(setting[:3] for setting in settings))
+    size = (3.4 * len(panels), 4)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        tried = [(setting, studies) for setting, studies in found if setting[:3] == panel]
+        for number, row in enumerate(others(tried[0][0])):
+            place = dot(axis, run.studies, row, fmt="D", color="0.6", markersize=4)
+            shift = (4, 4) if number % 2 else (4, -9)  # neighbours' names apart
+            axis.annotate(row.method, place, shift, textcoords="offset points", fontsize=6, color="0.4")
+        for marker, (setting, studies) in zip(plots.MARKERS, tried, strict=False):
+            fill = "#b2182b" if setting.is_usual() else "white"
+            dot(axis, studies, row_of(setting), fmt=marker, color="#b2182b", mfc=fill, label=str(setting))
+        axis.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        concept, method = panel[1:]
+        here = run.study.protocol.concept(concept).here()
+        erased = f"{concept} ({here})" if here else concept
+        plots.against_fid(axis, f"{metric_label('fid', run.profile.fid_features)}\n{erased}: {method}")
         axis.margins(x=0.2)
     axes[0][0].set_ylabel("ASR (%), lower is better")
-    return plots.titled(figure, f"Filled: the tables' setting. Grey: what it is compared with\n{run.stamp}")
+    said = finding({setting: verdicts(setting, studies, run.studies) for setting, studies in found})
+    return plots.titled(figure, f"{said}\nfilled: the tables' setting; grey: the others\n{run.stamp}")
 
 
-def dot(
-    axis: Axes, studies: Sequence[Study], row: Row, marker: str, colour: str, filled: bool = True
-) -> tuple[float, float]:
+def dot(axis: Axes, studies: Sequence[Study], row: Row, **look: Any) -> tuple[float, float]:
     """Draw a model with both its intervals; where it stands."""
     fid, asr = (estimated(studies, row, metric) for metric in ("fid", "asr"))
     xerr, yerr = ([[one.value - one.low], [one.high - one.value]] for one in (fid, asr))
-    axis.errorbar(fid.value, asr.value, yerr, xerr, marker, color=colour, mfc=colour if filled else "white",
-                  markersize=5, linewidth=0.8)  # fmt: skip
+    axis.errorbar(fid.value, asr.value, yerr, xerr, linewidth=0.8, **look)
     return fid.value, asr.value
