@@ -61,7 +61,7 @@ def sample_grid(
     if turned:
         cells = [list(column) for column in zip(*cells, strict=True)]
         down, across = across, down
-    size = (1.25 * len(across) + 1.4, 1.3 * len(down) + 0.8)
+    size = (1.25 * len(across) + 1.4, 1.3 * len(down) + 1.1)
     figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False)
     small, large = (8, 6) if turned else (6, 8)
     for y, line in enumerate(axes):
