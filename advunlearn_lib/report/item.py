@@ -23,7 +23,7 @@ from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report import claims, plots, tables
 from advunlearn_lib.report.folders import results_folder
-from advunlearn_lib.report.items import FIGURES, ITEMS, NUMBERED, TABLES
+from advunlearn_lib.report.items import FIGURES, ITEMS, TABLES, has_numbers
 from advunlearn_lib.report.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
 
 
@@ -115,7 +115,7 @@ class Results:
             for name, here in stand_ins
             if here
         ]
-        if self.name in NUMBERED and any(number.cell.metric == "fid" for number in reported(self.source)):
+        if has_numbers(self.name) and any(number.cell.metric == "fid" for number in reported(self.source)):
             label = tables.metric_label("fid", self.profile.fid_features)
             comparable = self.profile.fid_features == "inception"
             lines.append(f"{label}: compare it {'with the paper' if comparable else 'down the column only'}.")

@@ -20,7 +20,6 @@ FIGURES = {  # pictures, and what they draw on: the table whose models they show
     "figureA2": "A2",
 }
 ITEMS = (*TABLES, *FIGURES)
-NUMBERED = (*TABLES, "figure2")  # that show numbers
 BEYOND = (  # notebooks of our own
     "00_tour",
     "deviations",
@@ -28,3 +27,8 @@ BEYOND = (  # notebooks of our own
     "beyond_neighbours",
     "beyond_settings",
 )
+
+
+def has_numbers(name: str) -> bool:
+    """Does the item show a table's numbers, and not pictures alone?"""
+    return name in TABLES or name == "figure2"

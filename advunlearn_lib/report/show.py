@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from advunlearn_lib.experiment.cells import BASE
 from advunlearn_lib.report import claims, panels, plots, tables
 from advunlearn_lib.report.item import Results
-from advunlearn_lib.report.items import NUMBERED
+from advunlearn_lib.report.items import has_numbers
 from advunlearn_lib.report.prompts import panels_of
 from advunlearn_lib.report.reported import Result
 
@@ -30,7 +30,7 @@ class Item(Results):
     def show(self) -> None:
         """Compute and show all of it: numbers against the paper's, pictures, claims; keep its files."""
         say(self.setting())
-        if self.name in NUMBERED:
+        if has_numbers(self.name):
             show_numbers(self)
         show_pictures(self)
         if self.results and (verdicts := self.verdicts()):
