@@ -59,8 +59,7 @@ def test_a_panel_draws_the_prompts_of_its_profile(item):
     assert item.study.drawn == [(row.method, [f"{row.method}! {attacked}", plain], [seed, 1]) for row in ROWS]
     heads = [axis.get_title().replace("\n", " ") for axis in figure.axes[:2]]
     assert heads == [f"attacked: {attacked}", plain]
-    added = [axis.get_xlabel().replace(" ", "") for axis in figure.axes]
-    assert added == ["sdv1.4!", "", "esd!", ""]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["SD v1.4!", "", "ESD!", ""]
     concept = {"paper": "nudity", "pocket": "weapon"}[item.study.profile.name]
     said = figure.get_suptitle().replace("\n", " ")
     assert said == f"Under attack the judge sees {concept} (red frame): SD v1.4, ESD UNet figure1, seed 0"
@@ -102,6 +101,9 @@ def test_models_are_named_by_what_tells_them_apart(item):
     assert labels == ["Add", "Prefix"]
     assert panels.panel(item, ROWS[1:], PROMPTS).axes[0].get_ylabel() == "ESD"
     assert panels.added("a cat here", "an axe") == "a cat here"  # it replaced the prompt
+    assert panels.added("pon dirka photo of a bow", "a photo of a bow") == "pon dirk"  # grown together
+    assert panels.added("a bow", "a bow") == panels.added("A Bow", "a bow") == ""
+    assert panels.added("bow", "a bow") == "bow"
     assert (
         panels.added("pon dirk starry night by van gogh , oil", "Starry Night by Van Gogh, oil") == "pon dirk"
     )

@@ -5,7 +5,6 @@ Where the world is another than the paper's, for the prompts that stand for them
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -93,10 +92,16 @@ def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figu
 def added(attacked: str, plain: str) -> str:
     """What an attack put before a prompt; all of its text where it replaced the prompt.
 
-    An attack's text is decoded from tokens, in small letters and with blanks about punctuation.
+    An attack's text is decoded from tokens: in small letters, with other blanks, its last token perhaps grown
+    together with the prompt.
     """
-    words, own = (re.findall(r"\w+|[^\w\s]+", text.lower()) for text in (attacked, plain))
-    return " ".join(words[: -len(own)]) if own and words[-len(own) :] == own else attacked
+    end = len(attacked)
+    for letter in reversed("".join(plain.lower().split())):
+        end = len(attacked[:end].rstrip())
+        if not end or attacked[end - 1].lower() != letter:
+            return attacked
+        end -= 1
+    return attacked[:end].strip()
 
 
 def shown(images: Tensor, concept: Concept, profile: Profile) -> Tensor:
