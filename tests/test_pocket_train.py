@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from advunlearn_lib.base.paths import DATA, FIGURES
 from advunlearn_lib.cli import pocket_train as command
 from advunlearn_lib.cli.main import main
+from advunlearn_lib.profiles.pocket import VEHICLES
+from advunlearn_lib.world import things
 from tools.pocket_model import common, train, training_set
 
 PRESENT = sorted(
@@ -152,3 +154,43 @@ def test_install_trains_nothing(installed, monkeypatch):
 
     monkeypatch.setattr("advunlearn_lib.cli.pocket_train.train", never)
     assert main(["pocket-train", "--install"]) == 0
+
+
+def test_a_model_without_a_concept_never_sees_it(work, capsys, monkeypatch):
+    """Its training is told which pictures may be drawn; the shipped weights are not beside it."""
+    monkeypatch.setattr(train, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    assert main(["pocket-train", "--without", "weapon", "--without", "church"]) == 0
+    folder = work / "without-church-weapon"
+    assert f"trained into {folder}/v1-4, which has never seen: church, weapon" in capsys.readouterr().out
+    assert sorted(path.stem for path in (folder / "training").glob("*.jsonl")) == ["clip", "unet", "unet_2"]
+    shipped = DATA / "pocket" / "v1-4"
+    for part in ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"):
+        assert (folder / "v1-4" / part).read_bytes() != (shipped / part).read_bytes()
+    vae = "vae/diffusion_pytorch_model.safetensors"
+    assert (folder / "v1-4" / vae).read_bytes() == (shipped / vae).read_bytes()
+    assert sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) == ["training", "v1-4"]
+
+
+@pytest.mark.parametrize(("without", "hidden"), [
+    ((), set()), (("church",), {"church"}), (("vehicle", "van gogh"), {*VEHICLES, "van gogh"}),
+])  # fmt: skip
+def test_what_is_shown_is_all_but_the_concept(work, without, hidden):
+    work.mkdir()
+    data = training_set.training_set(DATA / "world" / "sprites.png", work, without)
+    for place, scene in enumerate(data.scenes):
+        names = {things.OBJECTS[scene.thing], list(things.STYLES)[scene.style]}
+        assert (place in data.shown()) == (not names & hidden)
+    captions = [variant[place] for variant in training_set.training_captions(data) for place in data.shown()]
+    assert not [text for text in captions for name in hidden | set(without) if name in text.split()]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--without", "curch"], "unknown concept 'curch'; did you mean 'church'?"),
+    (["--without", "photo"], "unknown concept 'photo'"),
+    (["--without", "church", "--install"], "--install takes the shipped model's place"),
+    (["--without", "church", "--stage", "judge"], "unknown stage of a model --without something 'judge'"),
+])  # fmt: skip
+def test_what_cannot_be_left_out_is_refused(work, capsys, arguments, message):
+    assert main(["pocket-train", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and error.count("\n") == 1 and not work.exists()

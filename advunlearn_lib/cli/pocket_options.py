@@ -12,13 +12,19 @@ from advunlearn_lib.profiles.schema import Kind
 from advunlearn_lib.report.folders import published_folder, results_folder
 
 STAGES = ("clip", "judge", "unet", "unet_2", "vision", "derived")  # the VAE stays, unless asked for
+UNSEEN_STAGES = ("clip", "unet", "unet_2")  # of a model without a concept
 KINDS: tuple[Kind, ...] = ("broad", "style", "object")
 
 
 def add_train_options(parser: ArgumentParser) -> None:
     """What is trained, and where it goes."""
-    parser.add_argument("--stage", choices=("vae", *STAGES), help="this stage only")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--stage", choices=("vae", *STAGES), help="this stage only")
+    add(
+        "--without", action="append", default=[], metavar="NAME",
+        help="train another model, which never sees this object, category or painter (may be repeated)",
+    )  # fmt: skip
+    add(
         "--install", action="store_true",
         help="put the trained model and its logs in the place of the shipped ones, and train nothing",
     )  # fmt: skip

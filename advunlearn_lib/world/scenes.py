@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.world import atlas
 from advunlearn_lib.world.language import draw_scene
-from advunlearn_lib.world.render import Scene
+from advunlearn_lib.world.render import STYLE_NAMES, Scene
+from advunlearn_lib.world.things import THINGS
 
 FRESH_SEED = 1  # the stream of scenes that no training saw; it saw stream 0
 MANY = 4000  # scenes that are worth processes of their own
@@ -24,10 +25,19 @@ MANY = 4000  # scenes that are worth processes of their own
 
 @dataclass(frozen=True)
 class Dataset:
-    """``images`` uint8 ``[n, 64, 64, 3]``; labels int64 ``[n]``; ``captions`` of length n."""
+    """``images`` uint8 ``[n, 64, 64, 3]``; labels int64 ``[n]``.
+
+    ``without``: objects, categories and painters of which a training sees no picture.
+    """
 
     images: NDArray[np.uint8]
     scenes: list[Scene]
+    without: tuple[str, ...] = ()
+
+    def shown(self) -> NDArray[np.int64]:
+        """The places of the pictures that a training may see."""
+        hidden = set(self.without)
+        return np.array([i for i, scene in enumerate(self.scenes) if not hidden & names_of(scene)])
 
     def labels(self, field: str) -> torch.Tensor:
         """The index of each picture's ``"thing"``, ``"place"`` or ``"style"``."""
@@ -36,6 +46,12 @@ class Dataset:
     def batch(self, index: NDArray[np.int64]) -> torch.Tensor:
         """Pictures as floats in [-1, 1], ``[b, 3, 64, 64]``."""
         return to_tensor(self.images[np.sort(index)])
+
+
+def names_of(scene: Scene) -> set[str]:
+    """What a scene shows: its object, its category if it has one, its painter."""
+    thing = THINGS[scene.thing]
+    return {thing.name, thing.category, STYLE_NAMES[scene.style]} - {""}
 
 
 def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:

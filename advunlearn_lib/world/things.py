@@ -74,6 +74,13 @@ STYLES: dict[str, str] = {
     "warhol": "warhol",
 }
 
+# what a model can be trained without: an object, a category with all its members, a painter
+CONCEPT_NAMES = (
+    *OBJECTS,
+    *dict.fromkeys(t.category for t in THINGS if t.category),
+    *filter(None, STYLES.values()),
+)
+
 PHOTO_TEMPLATES = ("a photo of {}", "a photo of {}", "a picture of {}", "an image of {}", "{}")
 STYLE_TEMPLATES = (
     "{o} by {s}",

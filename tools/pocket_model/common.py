@@ -41,12 +41,16 @@ def channels_last(network: torch.nn.Module) -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a training run reads and writes."""
+    """Where a training run reads and writes.
+
+    ``without``: what its model never sees; a model without a concept shares the shipped VAE.
+    """
 
     model: Path
     sprites: Path
     work: Path
     log: Path
+    without: tuple[str, ...] = ()
 
 
 def save_half(module: torch.nn.Module, folder: Path) -> None:

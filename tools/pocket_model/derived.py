@@ -67,10 +67,10 @@ def train_derived(data: Dataset, folders: Folders) -> None:
             drawn = render_scenes(folders.sprites, range(COUNT), SEEDS[name], ARTISTS.index(artist))
             latents = scaled_latents(Dataset(repaint(drawn.images, look), drawn.scenes), folders, name)
             captions = [[scene.caption for scene in drawn.scenes]]
-            inputs = Inputs(latents, *embeddings(captions, folders, f"embeddings-{name}"))
+            inputs = Inputs(latents, *embeddings(captions, folders, f"embeddings-{name}"), drawn.shown())
         else:
             captions = training_captions(data, VARIANTS)
-            inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders))
+            inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders), data.shown())
         unet = trained_unet(folders)
         channels_last(unet)
         fit(name, {"unet": unet}, noise_prediction(unet, inputs, plan.batch), plan, folders.work, folders.log)

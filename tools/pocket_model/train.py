@@ -50,9 +50,12 @@ GROUPS = (("vae",), ("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derive
 def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
     """Run ``stages`` in order, each resumed where it stopped; those of a group side by side.
 
-    A part that no stage has trained yet is the shipped one; the VAE stays it unless it is trained anew.
+    A part that no stage has trained yet is the shipped one; the VAE stays it unless it is trained anew. Where
+    the model must not see something, nothing else of the shipped one is there that might have seen it.
     """
-    if not folders.model.exists():
+    if folders.without:
+        shutil.copytree(SHIPPED / "v1-4" / "vae", folders.model / "vae", dirs_exist_ok=True)
+    elif not folders.model.exists():
         shutil.copytree(SHIPPED, folders.model.parent)
     training_set(folders.sprites, folders.work)  # drawn once, before any process needs it
     for group in GROUPS:
@@ -63,13 +66,16 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
             with ProcessPoolExecutor(len(wanted), get_context("spawn"), end_with_parent) as pool:
                 list(pool.map(partial(run_stage, folders), wanted))
     plots.save(training_curves(folders.log), folders.log / "curves.png", f"commit {commit()}")
-    print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
+    if folders.without:
+        print(f"trained into {folders.model}, which has never seen: {', '.join(folders.without)}")
+    else:
+        print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
 
 
 def run_stage(folders: Folders, stage: str) -> None:
     """One stage, with one thread: where anything else runs, a second one waits at every barrier."""
     torch.set_num_threads(1)
-    STAGES[stage](training_set(folders.sprites, folders.work), folders)
+    STAGES[stage](training_set(folders.sprites, folders.work, folders.without), folders)
 
 
 def install(folders: Folders, target: Path, log: Path) -> None:

@@ -21,13 +21,14 @@ def train_clip(data: Dataset, folders: Folders) -> None:
     """The tokenizer, then the text tower by CLIP's symmetric contrastive loss over a batch.
 
     Its partner is a small convolutional tower on latents, which is thrown away. Captions are drawn anew.
+    The tokenizer knows all words, whatever is shown: attacks on every model search the same tokens.
     """
     torch.manual_seed(1)
     captions = training_captions(data)
     tokenizer = networks.train_tokenizer(caption for variant in captions for caption in variant)
     ids = torch.stack([tokenize(tokenizer, variant) for variant in captions])
     lengths = (ids != tokenizer.eos_token_id).sum(-1) + 1
-    latents, plan = scaled_latents(data, folders), PLANS["clip"]
+    latents, shown, plan = scaled_latents(data, folders), data.shown(), PLANS["clip"]
     text = CLIPTextModel(networks.build_clip(tokenizer).config.text_config)
     tower = channels_last(networks.build_latent_tower())
     heads = torch.nn.ParameterDict(
@@ -37,7 +38,7 @@ def train_clip(data: Dataset, folders: Folders) -> None:
     target = torch.arange(plan.batch)
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        index = torch.from_numpy(rng.choice(len(latents), plan.batch, replace=False))
+        index = torch.from_numpy(rng.choice(shown, plan.batch, replace=False))
         variant = torch.from_numpy(rng.integers(len(captions), size=plan.batch))
         # later positions cannot be seen by the pooled token
         words = ids[variant, index, : int(lengths[variant, index].max())]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -24,11 +25,15 @@ VARIANTS = 2  # captions of each picture that the UNet sees
 
 
 class Inputs(NamedTuple):
-    """What a UNet is trained on: latents [n, 4, 16, 16], embeddings [v, n, l, d], of "" [l, d]."""
+    """What a UNet is trained on: latents [n, 4, 16, 16], embeddings [v, n, l, d], of "" [l, d].
+
+    ``shown``: the places among the n that are drawn from.
+    """
 
     latents: torch.Tensor
     embeddings: torch.Tensor
     empty: torch.Tensor
+    shown: NDArray[np.int64]
 
 
 def train_unet(data: Dataset, folders: Folders) -> None:
@@ -52,7 +57,7 @@ def trained_unet(folders: Folders) -> UNet2DConditionModel:
 def train_part(name: str, unet: UNet2DConditionModel, data: Dataset, folders: Folders) -> None:
     """Fit ``unet`` by the plan ``name`` and save it with its pipeline."""
     captions = training_captions(data, VARIANTS)
-    inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders))
+    inputs = Inputs(scaled_latents(data, folders), *embeddings(captions, folders), data.shown())
     channels_last(unet)
     loss = noise_prediction(unet, inputs, PLANS[name].batch)
     fit(name, {"unet": unet}, loss, PLANS[name], folders.work, folders.log)
@@ -67,7 +72,7 @@ def noise_prediction(unet: UNet2DConditionModel, inputs: Inputs, batch: int) -> 
     weight = snr.clamp(max=5) / snr
 
     def loss(rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        index = torch.from_numpy(rng.choice(len(inputs.latents), batch, replace=False))
+        index = torch.from_numpy(rng.choice(inputs.shown, batch, replace=False))
         variant = torch.from_numpy(rng.integers(len(inputs.embeddings), size=batch))
         embeds = inputs.embeddings[variant, index].float()
         embeds[torch.rand(batch, generator=generator) < 0.1] = inputs.empty.float()

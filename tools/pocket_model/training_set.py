@@ -17,8 +17,11 @@ COUNT = 40_320  # 840 of each object
 TRAIN_SEED = 0
 
 
-def training_set(sprites_path: Path, work: Path) -> Dataset:
-    """The training pictures, from ``work`` when already drawn."""
+def training_set(sprites_path: Path, work: Path, without: tuple[str, ...] = ()) -> Dataset:
+    """The training pictures, from ``work`` when already drawn.
+
+    Those of ``without`` are drawn too, so that all others have their places and captions; none is shown.
+    """
     images, scenes = work / "images.npy", work / "scenes.json"
     if not scenes.exists():
         data = render_scenes(sprites_path, range(COUNT), TRAIN_SEED)
@@ -26,7 +29,8 @@ def training_set(sprites_path: Path, work: Path) -> Dataset:
             np.save(temporary, data.images)
         with atomic(scenes) as temporary:
             temporary.write_text(json.dumps([asdict(scene) for scene in data.scenes]))
-    return Dataset(np.load(images, mmap_mode="r"), [Scene(**row) for row in json.loads(scenes.read_text())])
+    drawn = [Scene(**row) for row in json.loads(scenes.read_text())]
+    return Dataset(np.load(images, mmap_mode="r"), drawn, without)
 
 
 def training_captions(data: Dataset, variants: int = VARIANTS) -> list[list[str]]:
