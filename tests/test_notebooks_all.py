@@ -40,12 +40,12 @@ OWN = {  # pictures besides panels and dots
     "figureA3": ("-moved",),
     "00_tour": ("-1-draw", "-2-erase", "-3-attack", "-4-robustify"),
     "deviations": ("-lambda", "-differences"),
-    **dict.fromkeys(("beyond_calibration", "beyond_neighbours", "beyond_settings"), ("",)),
+    **dict.fromkeys(BEYOND[2:], ("",)),
 }
 KEPT = {  # tables of no item
     "deviations": ("", "-differences"),
     "beyond_calibration": ("", "-pairs"),
-    **dict.fromkeys(("beyond_neighbours", "beyond_settings"), ("",)),
+    **dict.fromkeys(("beyond_attack_cost", "beyond_neighbours", "beyond_settings"), ("",)),
 }
 QUICK = "QUICK RUN, numbers mean nothing"
 

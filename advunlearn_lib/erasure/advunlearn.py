@@ -6,7 +6,8 @@ r"""AdvUnlearn (Zhang et al., NeurIPS 2024): erase against adversarial prompts, 
 d is one free token embedding (prefix), moved K steps against its gradient from a random vocabulary row, or
 for the paper's Fast AT one step against the gradient's sign (FGSM). Each step, and the loss after them, sees
 another z_t. gamma = 0 is AT-ESD. Paper: equations 4-6, algorithm 1; official
-``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``, whose quirks are in ``official.py``.
+``train-scripts/AdvUnlearn.py``, ``utils/attack_util.py``, whose quirks are in ``official.py``. Cheaper inner
+attacks, which are ours: ``cheaper_attack.py``.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.base.settings import marks
 from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.bank import PathBatch
+from advunlearn_lib.erasure.cheaper_attack import CheaperAttackOptions
 from advunlearn_lib.erasure.esd import ESD, ESDOptions
 from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
 
 
-class AdvUnlearnOptions(ESDOptions):
+class AdvUnlearnOptions(CheaperAttackOptions):
     """ESD's options and those of attack and retain regularisation."""
 
     QUIRKS: ClassVar[dict[str, str]] = ESDOptions.QUIRKS | {
@@ -157,39 +159,71 @@ class AdvUnlearn(ESD):
     def attacked_loss(self, iteration: int, generator: torch.Generator) -> Tensor:
         """L_ESD(theta, c*): the lower level finds c*, once the warm-up is over."""
         which = self.choose_paths(generator)
-        attacked = iteration >= self.options.warm_up and self.options.attack_steps > 0
+        since = iteration - self.options.warm_up
+        if since < 0 or self.options.attack_steps == 0:
+            words = self.model.token_embeds(self.ids[self.bank.prompt_of(which)])
+        elif self.options.free_attack:
+            words = self.free(which, generator)
+        else:
+            words = self.attack(which, generator, since % self.options.attack_every == 0)
         ids = self.ids[self.bank.prompt_of(which)]
-        words = self.attack(which, generator) if attacked else self.model.token_embeds(ids)
         return self.erase_loss(self.sample_points(which, generator), self.model.encode(ids, words))
 
-    def attack(self, which: Tensor, generator: torch.Generator) -> Tensor:
+    def attack(self, which: Tensor, generator: torch.Generator, due: bool = True) -> Tensor:
         """The lower level: token embeddings [b, l, d] of c*, one for the prompt of each path ``which``.
 
-        Not differentiable.
+        Not differentiable. Where no attack is ``due``, the last one on each prompt.
         """
         options, prompts = self.options, self.bank.prompt_of(which)
         ids, counts = self.tokens(prompts)
-        words, d = self.model.token_embeds(ids), self.start(prompts, counts, generator)
-        for _ in range(options.attack_steps):
-            batch = self.sample_points(which, generator)
+        words, d = self.model.token_embeds(ids), self.start(prompts, counts, generator, fresh=due)
+        for _ in range(options.attack_steps if due else 0):
+            batch = self.sample_points(which.repeat_interleave(options.attack_points), generator)
             embeds = self.model.encode(ids, place(words, d, counts, options.layout))
+            embeds = embeds.repeat_interleave(options.attack_points, 0)
             loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # each d its own
             self.descend(d, torch.autograd.grad(loss, d)[0])
-        found = d.detach()
+        self.keep(prompts, d.detach())
+        return place(words, d.detach(), counts, options.layout)
+
+    def free(self, which: Tensor, generator: torch.Generator) -> Tensor:
+        """The same by free adversarial training (Shafahi et al., NeurIPS 2019), differentiable in d.
+
+        Each prompt's d stands from its last iteration on. The one backward pass of the upper level moves it a
+        step up the loss that the model goes down.
+        """
+        prompts = self.bank.prompt_of(which)
+        ids, counts = self.tokens(prompts)
+        d = self.start(prompts, counts, generator, fresh=False)
+
+        def ascend(gradient: Tensor) -> None:
+            moved = d.detach().clone()
+            self.descend(moved, -gradient)
+            self.keep(prompts, moved)
+
+        d.register_hook(ascend)
+        return place(self.model.token_embeds(ids), d, counts, self.options.layout)
+
+    def keep(self, prompts: Tensor, found: Tensor) -> None:
+        """Remember ``found`` [b, k, d] as the last attack on each of ``prompts``."""
         self.state |= {f"d{prompt}": row.clone() for prompt, row in zip(prompts.tolist(), found, strict=True)}
-        return place(words, found, counts, options.layout)
 
     def descend(self, d: Tensor, gradient: Tensor) -> None:
         """One step of the attack, in place."""
         direction = gradient.sign() if self.options.attack_step == "sign" else gradient
         d.data -= self.options.attack_lr * direction
 
-    def start(self, prompts: Tensor, counts: list[int], generator: torch.Generator) -> Tensor:
-        """d [b, k, d] to begin with: random vocabulary rows, or with "latest" each prompt's last attack."""
+    def start(
+        self, prompts: Tensor, counts: list[int], generator: torch.Generator, fresh: bool = True
+    ) -> Tensor:
+        """d [b, k, d] to begin with: random vocabulary rows, or each prompt's last attack.
+
+        That with "latest", and where it need not be ``fresh``.
+        """
         table = self.model.embedding_table()
         rows = max(counts) if self.options.layout == "add" else self.options.attack_tokens
         start = table[torch.randint(len(table), (len(prompts), rows), generator=generator)].detach().clone()
-        if self.options.init == "latest":
+        if self.options.init == "latest" or not fresh:
             for row, prompt in enumerate(prompts.tolist()):
                 last = self.state.get(f"d{prompt}", start[row])[:rows]
                 start[row, : len(last)] = last

@@ -62,9 +62,11 @@ class OfficialAdvUnlearn(AdvUnlearn, OfficialESD):
         cut = [torch.cat([row[: 1 + n], row[1 + n + k :], row[-1:].expand(k)]) for row, n in rows]
         return torch.stack(cut), counts
 
-    def start(self, prompts: Tensor, counts: list[int], generator: torch.Generator) -> Tensor:
+    def start(
+        self, prompts: Tensor, counts: list[int], generator: torch.Generator, fresh: bool = True
+    ) -> Tensor:
         """Where the attack starts, with what :meth:`descend` remembers from step to step."""
-        d = super().start(prompts, counts, generator)
+        d = super().start(prompts, counts, generator, fresh)
         self.left, self.buffer = self.options.attack_steps, torch.zeros_like(d)
         self.adam = torch.optim.Adam([d], self.options.attack_lr)
         return d

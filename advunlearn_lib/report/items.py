@@ -23,6 +23,7 @@ ITEMS = (*TABLES, *FIGURES)
 BEYOND = (  # notebooks of our own
     "00_tour",
     "deviations",
+    "beyond_attack_cost",
     "beyond_calibration",
     "beyond_neighbours",
     "beyond_settings",

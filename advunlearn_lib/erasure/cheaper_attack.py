@@ -1,0 +1,42 @@
+"""Cheaper inner attacks of AdvUnlearn: ours, for what the paper leaves to future work.
+
+    attack_every = m    one iteration in m attacks; in the others a prompt's last d stands
+    attack_points = n   each of the K steps goes down the mean loss over n points z_t
+    free_attack         d  <-  d + rate * sign(grad_d L_ESD(theta, c + d)), by the upper level's backward:
+                        no pass of its own (Shafahi et al., *Adversarial Training for Free!*, NeurIPS 2019)
+
+``notebooks/beyond_attack_cost`` compares them, with K and with attacks that start from the last. A recipe
+names an option here only where it is set, so that models trained before there were any keep their keys.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from advunlearn_lib.base.settings import marks
+from advunlearn_lib.erasure.esd import ESDOptions
+
+
+class CheaperAttackOptions(ESDOptions):
+    """What makes AdvUnlearn's inner attack cheaper than K steps at each iteration."""
+
+    attack_every: int = Field(
+        1,
+        ge=1,
+        description="attack at every so many iterations; between them a prompt's last attack stands",
+        exclude_if=lambda every: every == 1,
+        json_schema_extra=marks(source="ours"),
+    )
+    attack_points: int = Field(
+        1,
+        ge=1,
+        description="points z_t that a step of the attack sees at once",
+        exclude_if=lambda points: points == 1,
+        json_schema_extra=marks(at_once=True, source="ours"),
+    )
+    free_attack: bool = Field(
+        False,
+        description="free adversarial training: no inner attack, the loss's own gradient moves the tokens",
+        exclude_if=lambda free: not free,
+        json_schema_extra=marks(source="ours"),
+    )
