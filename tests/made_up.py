@@ -21,7 +21,7 @@ from advunlearn_lib.experiment.protocol import Protocol
 from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.metrics.estimate import bootstrap_mean
 from advunlearn_lib.profiles.load import load_profile
-from advunlearn_lib.report import attack_cost, other_settings
+from advunlearn_lib.report import attack_cost, oracle, other_settings
 from advunlearn_lib.report.deviations import DEVIATIONS, cells_of, changed
 from advunlearn_lib.report.items import TABLES
 from advunlearn_lib.report.reported import Result, jobs_of, reported
@@ -36,7 +36,13 @@ def fill_store(root: Path) -> None:
     for deviation in DEVIATIONS:
         protocol = Protocol(changed(QUICK, deviation))
         jobs += [Job(protocol.profile, protocol.cell(cell)) for cell in cells_of(deviation).values()]
-    fill_cells(root, jobs + other_settings.jobs_of(QUICK) + attack_cost.jobs_of([QUICK], "Church"))
+    fill_cells(
+        root,
+        jobs
+        + other_settings.jobs_of(QUICK)
+        + attack_cost.jobs_of([QUICK], "Church")
+        + oracle.jobs_of(oracle.with_oracle(QUICK)),
+    )
 
 
 def copy_store(store: Path, folder: Path) -> Path:

@@ -46,6 +46,7 @@ KEPT = {  # tables of no item
     "deviations": ("", "-differences"),
     "beyond_calibration": ("", "-pairs"),
     **dict.fromkeys(("beyond_attack_cost", "beyond_neighbours", "beyond_settings"), ("",)),
+    "beyond_oracle": ("", "-instead-church", "-instead-nudity", "-quality"),
 }
 QUICK = "QUICK RUN, numbers mean nothing"
 

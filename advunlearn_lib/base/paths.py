@@ -24,6 +24,7 @@ def repository() -> Path:
 ROOT = repository()
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
+WORK = ROOT / "work"  # trainings of the pocket model
 PUBLISHED = FIGURES / "published"  # committed results, a folder a profile; only --publish writes there
 NO_DATA = (
     f"no pocket model in {DATA}: it comes with a clone of the repository, not with the installed package "

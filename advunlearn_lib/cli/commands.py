@@ -27,6 +27,8 @@ PAPER = (
             "beyond_calibration", item_options.add_run_options, stay_offline_if_local),
     Command("beyond_neighbours", "beyond", "what else each erased model no longer draws",
             "beyond_neighbours", item_options.add_run_options, stay_offline_if_local, resumes=True),
+    Command("beyond_oracle", "beyond", "erased models against one that never knew (pocket-train --without)",
+            "beyond_oracle", item_options.add_run_options, stay_offline_if_local, resumes=True),
     Command("beyond_settings", "beyond", "whether another setting would have changed a verdict",
             "beyond_settings", item_options.add_run_options, stay_offline_if_local, resumes=True),
     Command("all", "everything", "every item, and the claims that hold", "all --quick",

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.files import writable
-from advunlearn_lib.base.paths import DATA, ROOT
+from advunlearn_lib.base.paths import DATA, WORK
 from advunlearn_lib.cli.pocket_options import STAGES, UNSEEN_STAGES
 from advunlearn_lib.profiles.load import load_profile
-from advunlearn_lib.report.folders import published_folder
+from advunlearn_lib.report.folders import published_folder, unseen_folder
 from advunlearn_lib.world.things import CONCEPT_NAMES
 from tools.pocket_model.common import Folders
 from tools.pocket_model.train import install, train
-
-WORK = ROOT / "work"
 
 
 def run(options: Namespace) -> int:
@@ -40,12 +37,7 @@ def run_without(options: Namespace, sprites: Path) -> int:
         raise UserError("--install takes the shipped model's place: it cannot be combined with --without")
     if options.stage:
         choose("stage of a model --without something", options.stage, UNSEEN_STAGES)
-    work = writable("work folder", unseen_folder(without))
+    work = writable("work folder", unseen_folder(without, WORK))
     folders = Folders(work / "v1-4", sprites, work, work / "training", without)
     train(folders, (options.stage,) if options.stage else UNSEEN_STAGES)
     return 0
-
-
-def unseen_folder(without: Sequence[str]) -> Path:
-    """Where a model without these concepts is trained."""
-    return WORK / "-".join(["without", *(name.replace(" ", "_") for name in without)])

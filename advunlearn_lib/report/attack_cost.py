@@ -162,7 +162,7 @@ def options_of(studies: Sequence[Study], concept: str) -> AdvUnlearnOptions:
 
 
 def as_robust(change: Difference) -> bool:
-    """Does the whole interval say that no more than ``MARGIN`` points are lost? (non-inferiority)"""
+    """Does the whole interval say that no more than ``MARGIN`` points are lost?"""
     return change.high <= MARGIN
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from advunlearn_lib.base.keys import key_of
-from advunlearn_lib.base.paths import FIGURES, PUBLISHED
+from advunlearn_lib.base.paths import FIGURES, PUBLISHED, WORK
 
 LONGEST = 60
 
@@ -30,6 +30,11 @@ def results_folder(
 def published_folder(profile: str, seeds: int = 1) -> Path:
     """The profile's committed results; those over several seeds have a folder of their own within."""
     return PUBLISHED / profile / (f"seeds{seeds}" if seeds > 1 else "")
+
+
+def unseen_folder(without: Sequence[str], work: Path = WORK) -> Path:
+    """Where the pocket model is trained that never sees these concepts."""
+    return work / "-".join(["without", *(name.replace(" ", "_") for name in sorted(without))])
 
 
 def slug(overrides: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ BEYOND = (  # notebooks of our own
     "beyond_attack_cost",
     "beyond_calibration",
     "beyond_neighbours",
+    "beyond_oracle",
     "beyond_settings",
 )
 
