@@ -23,7 +23,7 @@
 # *validation* concept, from a grid of four settings. Does a claim fail by that choice, or by the method?
 #
 # **What is measured.** Claims of Tables 5, 7 and A2 that failed, and what else they say of the same models,
-# at all four settings of the method: FMN and SalUn on the category, AdvUnlearn on two objects. A setting is
+# at all four settings of the method: FMN and SalUn on the category, AdvUnlearn on three objects. A setting is
 # a multiple of the table's own rate and work (iterations). The other side of a claim stays as it is in its
 # table; a verdict is the paired test of the claims:
 #

@@ -36,6 +36,7 @@ from advunlearn_lib.report.tables import interval, metric_label
 
 METRICS = ("pre_asr", "asr", "fid", "clip")
 ATTACK = "UnlearnDiffAtk"
+ACROSS = 3  # panels side by side
 
 
 class Setting(NamedTuple):
@@ -64,6 +65,7 @@ SETTINGS = tuple(
         ("5", "nudity", "SalUn", (1 / 2, 1), (1, 4)),
         ("7", "Church", "AdvUnlearn", (1, 2), (1, 3)),
         ("A2", "Tench", "AdvUnlearn", (1, 2), (1, 3)),
+        ("A2", "Parachute", "AdvUnlearn", (1, 2), (1, 3)),
     )
     for lr in rates
     for work in works
@@ -185,9 +187,12 @@ def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
     """ASR against FID, a panel a method and concept: its settings, and what it is compared with."""
     found = measured(run, settings)
     panels = list(dict.fromkeys(setting[:3] for setting in settings))
-    size = (3.4 * len(panels), 4)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    for axis, panel in zip(axes[0], panels, strict=True):
+    across, down = min(ACROSS, len(panels)), -(-len(panels) // ACROSS)
+    size = (3.4 * across, 3.6 * down + 0.4)
+    figure, axes = plt.subplots(down, across, figsize=size, sharey=True, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, panel in zip(axes.flat, panels, strict=False):
         tried = [(setting, studies) for setting, studies in found if setting[:3] == panel]
         for number, row in enumerate(others(tried[0][0])):
             place = dot(axis, run.studies, row, fmt="D", color="0.6", markersize=4)
@@ -202,7 +207,8 @@ def plot(run: Run, settings: Sequence[Setting] = SETTINGS) -> Figure:
         erased = f"{concept} ({here})" if here else concept
         plots.against_fid(axis, f"{metric_label('fid', run.profile.fid_features)}\n{erased}: {method}")
         axis.margins(x=0.2)
-    axes[0][0].set_ylabel("ASR (%), lower is better")
+    for line in axes:
+        line[0].set_ylabel("ASR (%), lower is better")
     said = finding({setting: verdicts(setting, studies, run.studies) for setting, studies in found})
     return plots.titled(figure, f"{said}\nfilled: the tables' setting; grey: the others\n{run.stamp}")
 
