@@ -97,3 +97,9 @@ instead
 quality = oracle.quality(study)
 run.write("beyond_oracle-quality", quality)
 quality
+
+# %% [markdown]
+# ## Was it trained as well?
+
+# %%
+run.save("beyond_oracle-training", oracle.training(run.profile))

@@ -41,6 +41,7 @@ OWN = {  # pictures besides panels and dots
     "00_tour": ("-1-draw", "-2-erase", "-3-attack", "-4-robustify"),
     "deviations": ("-lambda", "-differences"),
     **dict.fromkeys(BEYOND[2:], ("",)),
+    "beyond_oracle": ("", "-training"),
 }
 KEPT = {  # tables of no item
     "deviations": ("", "-differences"),

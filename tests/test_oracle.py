@@ -88,4 +88,6 @@ def test_the_tables_of_a_quick_run(own_store, tmp_path):
     assert instead.loc[BASE, "distance to the oracle (%)"] == "0.0 [0.0, 0.0]"  # one model, the same seeds
     assert instead.loc[ORACLE, "distance to the oracle (%)"] == "–"
     assert "church" in instead.loc[BASE, "draws"]
+    stages = [axis.get_title() for axis in oracle.training(run.profile).axes]
+    assert stages == ["clip", "unet", "unet_2"]
     assert oracle.quality(study).model.tolist() == [BASE, ORACLE] * 2

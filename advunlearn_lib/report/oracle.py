@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from advunlearn_lib.base.errors import UserError
@@ -34,7 +35,7 @@ from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report import plots
-from advunlearn_lib.report.folders import unseen_folder
+from advunlearn_lib.report.folders import published_folder, unseen_folder
 from advunlearn_lib.report.item import Run
 from advunlearn_lib.report.neighbours import label
 from advunlearn_lib.report.reported import rows_of
@@ -45,6 +46,7 @@ WITHOUT = ("church", "weapon")
 ATTACKS = ("random", "UnlearnDiffAtk", "P4D", "PEZ", "PH2P", "CCE")
 ORACLE = "never knew"
 OURS = "AdvUnlearn"
+STAGES = ("clip", "unet", "unet_2")
 RESEEDED = 1_000_000  # added to the seeds of the oracle's second pictures: its distance to itself
 ROUNDS = 1000
 
@@ -89,6 +91,21 @@ def study_of(run: Run) -> Study:
     profile = with_oracle(run.profile)
     compute(jobs_of(profile), run.study.store, "oracle")
     return Study(profile)
+
+
+def training(profile: Profile) -> Figure:
+    """Was it trained as well? The losses of its stages beside those of the untouched model's."""
+    shipped = published_folder(profile.name) / "training"
+    own = shipped if profile.quick else oracle_folder(profile).parent / "training"
+    figure, axes = plt.subplots(1, len(STAGES), figsize=(3 * len(STAGES), 2.8))
+    for axis, stage in zip(axes, STAGES, strict=True):
+        for name, logs, look in (("untouched", shipped, "0.6"), (ORACLE, own, "#b2182b")):
+            rows = pd.read_json(logs / f"{stage}.jsonl", lines=True)
+            axis.plot(rows.step, rows.loss.rolling(5, 1).mean(), color=look, linewidth=1, label=name)
+        axis.set(title=stage, xlabel="training step", ylabel="loss", yscale="log")
+        axis.yaxis.set(major_formatter="{x:g}", minor_formatter=NullFormatter())
+    axes[0].legend(fontsize=7, frameon=False)
+    return plots.titled(figure, "The oracle's training and the untouched model's, mean of 5 logged losses")
 
 
 def cells() -> list[Cell]:
