@@ -66,13 +66,13 @@ item.show()
 # %%
 rows = [row for row in item.rows() if row.method == "AdvUnlearn"]
 retain = item.study.protocol.erasure(rows[0]).retain_set
-moved = pd.DataFrame({row.variant: drift.readings(item.study, row, retain) for row in rows})
+labels = item.variant_labels()
+moved = pd.DataFrame({labels[row.variant]: drift.readings(item.study, row, retain) for row in rows})
 figure, axis = plt.subplots(figsize=(5.6, 3))
 moved.plot.box(ax=axis, color="0.2", showfliers=False)
 axis.set(xlabel="retain weight gamma", ylabel="retain prompts moved (1 - cosine)")
-axis.tick_params(axis="x", rotation=20)
 least, most = moved.median().idxmin(), moved.median().idxmax()
-finding = f"The retain prompts move least with {least}, most with {most}"
+finding = f"The retain prompts move least with gamma = {least}, most with {most}"
 item.save(plots.titled(figure, f"{finding}\n{item.name}, {item.stamp}"), "-moved")
 top = moved.loc[moved.mean(axis=1).nlargest(8).index]
 top.round(3)
