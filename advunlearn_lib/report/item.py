@@ -26,6 +26,8 @@ from advunlearn_lib.report.folders import results_folder
 from advunlearn_lib.report.items import FIGURES, ITEMS, TABLES, has_numbers
 from advunlearn_lib.report.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
 
+LONGEST = 150  # lines of a table that is also a page
+
 
 class Run:
     """A profile with what the user changed, its seeds, and where results go.
@@ -73,8 +75,10 @@ class Run:
         return [] if told or self.profile.source != "official" else [f"faithful={self.profile.faithful}"]
 
     def write(self, name: str, table: pd.DataFrame) -> None:
-        """Keep a table that is no item's: ``<name>.csv`` and ``.md``, stamped."""
-        texts = {"csv": table.to_csv(index=False), "md": tables.page(table, self.stamp)}
+        """Keep a table that is no item's: ``<name>.csv``, and one that is not too long to read as ``.md``."""
+        texts = {"csv": table.to_csv(index=False)}
+        if len(table) <= LONGEST:
+            texts["md"] = tables.page(table, self.stamp)
         for suffix, text in texts.items():
             with atomic(self.folder / f"{name}.{suffix}") as temporary:
                 temporary.write_text(text)
