@@ -23,10 +23,11 @@ def test_without_one_the_command_that_trains_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(oracle, "unseen_folder", lambda without: tmp_path / "-".join(without))
     with pytest.raises(UserError, match=r"pocket-train --without church --without weapon trains it"):
         oracle.oracle_folder(POCKET)
-    (tmp_path / "church-weapon" / "v1-4" / "text_encoder").mkdir(parents=True)
-    with pytest.raises(UserError, match="no oracle yet"):  # its UNet is not there yet
+    (tmp_path / "church-weapon" / "v1-4" / "unet").mkdir(parents=True)
+    with pytest.raises(UserError, match="no oracle yet"):  # one that is half trained
         oracle.oracle_folder(POCKET)
-    (tmp_path / "church-weapon" / "v1-4" / "unet").mkdir()
+    (tmp_path / "church-weapon" / "training").mkdir()
+    (tmp_path / "church-weapon" / "training" / "finished.json").write_text("{}")
     profile = oracle.with_oracle(POCKET)
     assert Study(profile).protocol.base(Row("Church", ORACLE)) == str(tmp_path / "church-weapon" / "v1-4")
     assert profile.bases.items() >= POCKET.bases.items() and profile.base == POCKET.base

@@ -1,6 +1,7 @@
 """``pocket-train`` writes into ``work/``; the shipped model is replaced when asked to, whole."""
 
 import dataclasses
+import json
 import re
 import shutil
 import time
@@ -163,12 +164,19 @@ def test_a_model_without_a_concept_never_sees_it(work, capsys, monkeypatch):
     folder = work / "without-church-weapon"
     assert f"trained into {folder}/v1-4, which has never seen: church, weapon" in capsys.readouterr().out
     assert sorted(path.stem for path in (folder / "training").glob("*.jsonl")) == ["clip", "unet", "unet_2"]
+    finished = json.loads((folder / "training" / "finished.json").read_text())
+    assert finished["without"] == ["church", "weapon"] and finished["commit"]
     shipped = DATA / "pocket" / "v1-4"
     for part in ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"):
         assert (folder / "v1-4" / part).read_bytes() != (shipped / part).read_bytes()
     vae = "vae/diffusion_pytorch_model.safetensors"
     assert (folder / "v1-4" / vae).read_bytes() == (shipped / vae).read_bytes()
     assert sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) == ["training", "v1-4"]
+
+
+def test_one_that_has_begun_is_not_finished(work):
+    assert main(["pocket-train", "--without", "monet", "--stage", "clip"]) == 0
+    assert not (work / "without-monet" / "training" / "finished.json").exists()
 
 
 @pytest.mark.parametrize(("without", "hidden"), [

@@ -10,6 +10,7 @@ from advunlearn_lib.base.keys import key_of
 from advunlearn_lib.base.paths import FIGURES, PUBLISHED, WORK
 
 LONGEST = 60
+FINISHED = "finished.json"  # beside the logs of a model that never saw something, once it is trained
 
 
 def results_folder(

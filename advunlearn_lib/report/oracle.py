@@ -35,7 +35,7 @@ from advunlearn_lib.metrics.estimate import Estimate
 from advunlearn_lib.metrics.judges import Classifier
 from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report import plots
-from advunlearn_lib.report.folders import published_folder, unseen_folder
+from advunlearn_lib.report.folders import FINISHED, published_folder, unseen_folder
 from advunlearn_lib.report.item import Run
 from advunlearn_lib.report.neighbours import label
 from advunlearn_lib.report.reported import rows_of
@@ -68,7 +68,7 @@ def oracle_folder(profile: Profile) -> Path:
     folder = unseen_folder(WITHOUT) / "v1-4"
     if profile.quick:
         return Path(profile.base)
-    if not (folder / "unet").exists():
+    if not (folder.parent / "training" / FINISHED).exists():
         asked = " ".join(f"--without {name}" for name in WITHOUT)
         raise UserError(
             f"no oracle yet in {folder}: ./reproduce.sh pocket-train {asked} trains it in 2 hours"

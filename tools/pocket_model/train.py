@@ -5,6 +5,7 @@ Each stage leaves its part in ``work/pocket/``; a stopped stage resumes from its
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,10 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.report import plots
+from advunlearn_lib.report.folders import FINISHED
 from tools.pocket_model.common import Folders
 from tools.pocket_model.derived import train_derived
 from tools.pocket_model.train_clip import train_clip
@@ -44,6 +47,7 @@ STAGES = {
     "derived": train_derived,
 }
 PARTS = {"derived": ["protogen"]}  # the log a stage leaves last, where it is not its own name
+UNSEEN_LAST = "unet_2"  # the stage that finishes a model which must not see something
 GROUPS = (("vae",), ("clip", "judge"), ("unet",), ("unet_2", "vision"), ("derived",))  # side by side
 
 
@@ -67,6 +71,9 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
                 list(pool.map(partial(run_stage, folders), wanted))
     plots.save(training_curves(folders.log), folders.log / "curves.png", f"commit {commit()}")
     if folders.without:
+        if UNSEEN_LAST in stages:
+            with atomic(folders.log / FINISHED) as temporary:
+                temporary.write_text(json.dumps({"without": folders.without, "commit": commit()}))
         print(f"trained into {folders.model}, which has never seen: {', '.join(folders.without)}")
     else:
         print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
