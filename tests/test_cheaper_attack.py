@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from tasks import RETAIN, generator, task_on
 
 from advunlearn_lib.diffusion.token_edit import place
@@ -42,6 +43,26 @@ def test_a_recipe_names_them_where_they_are_set_alone():
         dumped = AdvUnlearnOptions(**{name: value}).model_dump()
         assert {key for key in NEW if key in dumped} == {name} and dumped[name] == value
         assert AdvUnlearnOptions(**dumped) == AdvUnlearnOptions(**{name: value})
+
+
+@pytest.mark.parametrize(("steps", "rate"), [(30, 0.001), (4, 0.0125), (1, 0.02)])
+def test_the_cheap_scheme_is_one_step_as_far_from_the_last_attack(steps, rate):
+    cheap = AdvUnlearnOptions(attack_scheme="cheap", attack_steps=steps, attack_lr=rate)
+    assert (cheap.attack_steps, cheap.init) == (1, "latest")
+    assert cheap.attack_lr == pytest.approx(steps * rate)
+    assert AdvUnlearnOptions(**cheap.model_dump()) == cheap  # as a card is read
+    explicit = AdvUnlearnOptions(attack_steps=1, attack_lr=steps * rate, init="latest")
+    assert explicit.model_dump() | {"attack_scheme": "cheap"} == cheap.model_dump()
+
+
+def test_the_cheap_scheme_of_nothing_is_nothing_and_bad_numbers_are_refused():
+    assert AdvUnlearnOptions(attack_scheme="cheap").attack_lr == pytest.approx(30 * 0.001)  # the paper's
+    assert AdvUnlearnOptions(attack_scheme="cheap", attack_steps=0).attack_steps == 0
+    for bad in ({"attack_steps": "many"}, {"attack_lr": "fast"}, {"attack_steps": -1}):
+        with pytest.raises(ValidationError, match=next(iter(bad))):
+            AdvUnlearnOptions(attack_scheme="cheap", **bad)
+    with pytest.raises(ValidationError, match="'paper' or 'cheap'"):
+        AdvUnlearnOptions(attack_scheme="free")
 
 
 @pytest.mark.parametrize("batch", [1, 3])

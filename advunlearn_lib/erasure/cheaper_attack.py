@@ -2,6 +2,7 @@
 
     attack_every = m    one iteration in m attacks; in the others a prompt's last d stands
     attack_points = n   each of the K steps goes down the mean loss over n points z_t
+    attack_scheme       cheap: one step as far as the K that were asked for, from the prompt's last d
     free_attack         d  <-  d + rate * sign(grad_d L_ESD(theta, c + d)), by the upper level's backward:
                         no pass of its own (Shafahi et al., *Adversarial Training for Free!*, NeurIPS 2019)
 
@@ -11,7 +12,9 @@ names an option here only where it is set, so that models trained before there w
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from advunlearn_lib.base.settings import marks
 from advunlearn_lib.erasure.esd import ESDOptions
@@ -20,6 +23,12 @@ from advunlearn_lib.erasure.esd import ESDOptions
 class CheaperAttackOptions(ESDOptions):
     """What makes AdvUnlearn's inner attack cheaper than K steps at each iteration."""
 
+    attack_scheme: Literal["paper", "cheap"] = Field(
+        "paper",
+        description="cheap: one step as far as attack_steps of them, from the prompt's last attack",
+        exclude_if=lambda scheme: scheme == "paper",
+        json_schema_extra=marks(source="ours: the cheapest that is as robust as K = 30 (beyond_attack_cost)"),
+    )
     attack_every: int = Field(
         1,
         ge=1,
@@ -40,3 +49,16 @@ class CheaperAttackOptions(ESDOptions):
         exclude_if=lambda free: not free,
         json_schema_extra=marks(source="ours"),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_step(cls, given: Any) -> Any:
+        """What "cheap" makes of the steps and the rate that are ``given``."""
+        if not isinstance(given, dict) or given.get("attack_scheme") != "cheap":
+            return given
+        steps, lr = (
+            given.get(name, cls.model_fields[name].default) for name in ("attack_steps", "attack_lr")
+        )
+        if not isinstance(steps, int) or not isinstance(lr, int | float):
+            return given  # which is refused
+        return given | {"attack_steps": min(steps, 1), "attack_lr": steps * lr or lr, "init": "latest"}

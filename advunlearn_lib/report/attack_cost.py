@@ -2,8 +2,8 @@
 
 The paper attacks by K = 30 steps at each iteration and leaves cheaper ways to future work. Each scheme here
 trains the table's model in every other respect as the table does; its attack's rate is such that K steps
-reach as far as the table's. Cost is counted, not timed: samples that go through the UNet and back, an
-iteration.
+reach as far as the table's (a start from the last attack goes on from there). Cost is counted, not timed:
+samples that go through the UNet and back, an iteration.
 
     cost  =  batch (K n / m + 1)  +  retain batch
 
@@ -182,7 +182,7 @@ def plot(run: Run, concept: str, found: dict[Scheme, list[Study]]) -> Figure:
             bars.append([estimate.high - estimate.value])
             colour = "#b2182b" if scheme == STRONGEST else "#4878a8"
             axis.errorbar(cost, estimate.value, bars, fmt=marker, color=colour, capsize=2, label=str(scheme))
-        axis.set(xscale="log", xlabel="cost (samples through the UNet and back, an iteration)")
+        axis.set(xscale="log", xlabel="cost (UNet samples, an iteration)")
         ticks = sorted({scheme.cost(options_of(studies, concept)) for scheme, studies in found.items()})
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
