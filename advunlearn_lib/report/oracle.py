@@ -71,7 +71,7 @@ def oracle_folder(profile: Profile) -> Path:
     if not (folder.parent / "training" / FINISHED).exists():
         asked = " ".join(f"--without {name}" for name in WITHOUT)
         raise UserError(
-            f"no oracle yet in {folder}: ./reproduce.sh pocket-train {asked} trains it in 2 hours"
+            f"no oracle yet in {folder}: ./reproduce.sh pocket-train {asked} trains it, in 70 minutes"
         )
     return folder
 
