@@ -25,8 +25,8 @@
 #
 # **What is run.** The *oracle*: text encoder and UNet trained again by the same recipe, without a single
 # picture or caption of *church* or of the category *weapon* (70 minutes of one core:
-# `./reproduce.sh pocket-train --without church --without weapon`). Tokenizer, VAE and judges are the untouched
-# model's, so that all models are attacked with the same tokens and judged alike.
+# `./reproduce.sh pocket-train --without church --without weapon`). Tokenizer, VAE and judges are the
+# untouched model's, so that all models are attacked with the same tokens and judged alike.
 #
 # **What is measured.** The success of each attack on the oracle, its floor, and on AdvUnlearn's model, on the
 # same prompts (McNemar). An attack that succeeds on the oracle *teaches*; what it finds beyond that was
