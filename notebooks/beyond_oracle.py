@@ -92,6 +92,7 @@ instead
 
 # %% [markdown]
 # ## Is the oracle as good a model otherwise?
+# On captions without weapons. Those without *church* name weapons, too, which it cannot draw.
 
 # %%
 quality = oracle.quality(study)
