@@ -215,10 +215,8 @@ def what_instead(study: Study, concept: str) -> pd.DataFrame:
 
 def most(found: NDArray[np.int64], names: Sequence[str]) -> str:
     """The three labels found most often, with their shares."""
-    counts = np.bincount(found, minlength=len(names))
-    return ", ".join(
-        f"{names[place]} {100 * counts[place] / len(found):.0f} %" for place in np.argsort(-counts)[:3]
-    )
+    shares = pd.Series([names[place] for place in found]).value_counts(normalize=True)[:3]
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
 
 
 def plot(study: Study, stamp: str) -> Figure:
