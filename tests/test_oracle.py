@@ -92,6 +92,15 @@ def test_the_tables_of_a_quick_run(own_store, tmp_path):
     assert instead.loc[BASE, "distance to the oracle (%)"] == "0.0 [0.0, 0.0]"  # one model, the same seeds
     assert instead.loc[ORACLE, "distance to the oracle (%)"] == "–"
     assert "church" in instead.loc[BASE, "draws"]
+    title = oracle.plot(study, "a stamp").get_suptitle()
+    highest = max(
+        study.estimate(Cell(Row(concept, BASE), attack, "asr")).value
+        for concept in TABLES
+        for attack in ATTACKS
+    )
+    assert title.split() == (
+        f"No attack brings more than {highest:.1f} % back of a model that never knew a stamp".split()
+    )
     stages = [axis.get_title() for axis in oracle.training(run.profile).axes]
     assert stages == ["clip", "unet", "unet_2"]
     assert oracle.quality(study).model.tolist() == [BASE, ORACLE] * 2
