@@ -1,16 +1,16 @@
 """What a notebook does with one item: its table, its warnings, its labels; and what a run says of itself."""
 
 import pytest
-from made_up import QUICK
+from made_up import QUICK, fill_cells
 
 from advunlearn_lib.attacks.records import AttackResult, PromptResult
 from advunlearn_lib.base import progress
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.cells import Cell, Row
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.report import Item, Run
 from advunlearn_lib.report.items import FIGURES
-from advunlearn_lib.report.reported import reported
+from advunlearn_lib.report.reported import jobs_of, reported
 
 
 @pytest.fixture
@@ -42,6 +42,19 @@ def test_pre_asr_is_of_the_same_prompts_without_the_attack(item):
         outcomes = item.study.attack(row).prompts
         assert estimate.n == len(outcomes) == QUICK.prompts
         assert estimate.value == pytest.approx(100 * sum(one.before for one in outcomes) / len(outcomes))
+
+
+def test_pre_asr_over_seeds_is_the_mean_over_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
+    run = Run(quick=True, seeds=3, out=tmp_path / "out")
+    fill_cells(tmp_path / "store", jobs_of(run.studies, "1"))
+    several = Item("table1", run)
+    for row, estimate in several.pre_asr().items():
+        single = [study.estimate(Cell(row, "UnlearnDiffAtk", "pre_asr")) for study in run.studies]
+        for end in ("value", "low", "high"):
+            assert getattr(estimate, end) == pytest.approx(sum(getattr(one, end) for one in single) / 3)
+    firsts = {row: run.study.estimate(Cell(row, "UnlearnDiffAtk", "pre_asr")) for row in several.rows()}
+    assert several.pre_asr() != firsts
 
 
 def test_luck_that_beats_the_attack_is_a_warning(item):

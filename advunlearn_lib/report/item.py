@@ -24,7 +24,7 @@ from advunlearn_lib.profiles.schema import Profile
 from advunlearn_lib.report import claims, plots, tables
 from advunlearn_lib.report.folders import results_folder
 from advunlearn_lib.report.items import FIGURES, ITEMS, TABLES, has_numbers
-from advunlearn_lib.report.reported import Result, jobs_of, numbers_of, reported, reproduce, rows_of
+from advunlearn_lib.report.reported import Result, jobs_of, mean_of, numbers_of, reported, reproduce, rows_of
 
 LONGEST = 150  # lines of a table that is also a page
 
@@ -148,10 +148,9 @@ class Results:
         return list(dict.fromkeys(cell for cell in cells if cell.metric == "asr"))
 
     def pre_asr(self) -> dict[Row, Estimate]:
-        """Success without attack of each model; the paper's tables do not have it."""
-        return {
-            cell.row: self.study.estimate(cell._replace(metric="pre_asr")) for cell in self.attacked_cells()
-        }
+        """Success without attack of each model, over all seeds; the paper's tables do not have it."""
+        cells = [cell._replace(metric="pre_asr") for cell in self.attacked_cells()]
+        return {cell.row: mean_of([study.estimate(cell) for study in self.run.studies]) for cell in cells}
 
     def flags(self) -> list[str]:
         """What the attacks say against themselves, a line each; a random attack counts where one was run."""

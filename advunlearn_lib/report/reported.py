@@ -175,7 +175,7 @@ def result_of(studies: Sequence[Study], number: Reported | Added) -> Result:
     estimates = [study.estimate(cell) for study in studies]
     record = first.record(spec)
     assert record is not None
-    values = [estimate.value for estimate in estimates]
+    values, mean = [estimate.value for estimate in estimates], mean_of(estimates)
     return Result(
         table=number.table,
         **cell.row._asdict(),
@@ -183,12 +183,19 @@ def result_of(studies: Sequence[Study], number: Reported | Added) -> Result:
         attack=cell.attack,
         metric=cell.metric,
         reported=number.value,
-        reproduced=statistics.fmean(values),
-        low=statistics.fmean(estimate.low for estimate in estimates),
-        high=statistics.fmean(estimate.high for estimate in estimates),
-        n=estimates[0].n,
+        reproduced=mean.value,
+        low=mean.low,
+        high=mean.high,
+        n=mean.n,
         key=spec.key,
         seeds=values,
         spread=statistics.stdev(values) if len(values) > 1 else 0.0,
         commit=record["commit"],
     )
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of a number over seeds, with the means of its intervals' ends."""
+    ends = ([getattr(one, name) for one in estimates] for name in ("value", "low", "high"))
+    value, low, high = map(statistics.fmean, ends)
+    return Estimate(value=value, low=low, high=high, n=estimates[0].n)
