@@ -40,7 +40,6 @@ overrides = []  # settings of the profile, each name=value
 quick = False  # the smallest real run; its numbers mean nothing
 seed = None  # of training, attack and pictures; None: the profile's, 0
 seeds = 1  # repeat everything over so many seeds
-concept = "Church"  # whose model is trained in so many ways
 out = ""  # where the results go; empty: a folder of figures/ for this sort of run
 
 # %% jupyter={"source_hidden": true} tags=["colab"]
@@ -56,6 +55,7 @@ if "google.colab" in sys.modules:  # elsewhere nothing is done here
 from advunlearn_lib.report import Run, attack_cost
 
 run = Run(profile, overrides, quick, seed, seeds, out)
+concept = "Church"
 found = attack_cost.measured(run, concept)
 run.stamp
 

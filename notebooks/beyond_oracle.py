@@ -24,8 +24,8 @@
 # so did not find in its memory? And how far is each method from it?
 #
 # **What is run.** The *oracle*: text encoder and UNet trained again by the same recipe, without a single
-# picture or caption of *church* or of the category *weapon* (70 minutes of one core:
-# `./reproduce.sh pocket-train --without church --without weapon`). Tokenizer, VAE and judges are the
+# picture or caption of *church* or of the category that stands for nudity (70 minutes of one core; where there
+# is none yet, the run names the command that trains it). Tokenizer, VAE and judges are the
 # untouched model's, so that all models are attacked with the same tokens and judged alike.
 #
 # **What is measured.** The success of each attack on the oracle, its floor, and on AdvUnlearn's model, on the
@@ -92,7 +92,7 @@ instead
 
 # %% [markdown]
 # ## Is the oracle as good a model otherwise?
-# On captions without weapons. Those without *church* name weapons, too, which it cannot draw.
+# On captions without the category. Those without *church* name its things, too, which it cannot draw.
 
 # %%
 quality = oracle.quality(study)
