@@ -24,9 +24,9 @@
 # so did not find in its memory? And how far is each method from it?
 #
 # **What is run.** The *oracle*: text encoder and UNet trained again by the same recipe, without a single
-# picture or caption of *church* or of the category that stands for nudity (70 minutes of one core; where there
-# is none yet, the run names the command that trains it). Tokenizer, VAE and judges are the
-# untouched model's, so that all models are attacked with the same tokens and judged alike.
+# picture or caption of *church* or of the category that stands for nudity (70 minutes of one core; where
+# there is none yet, the run names the command that trains it). Tokenizer, VAE and judges are the untouched
+# model's, so that all models are attacked with the same tokens and judged alike.
 #
 # **What is measured.** The success of each attack on the oracle, its floor, and on AdvUnlearn's model, on the
 # same prompts (McNemar). An attack that succeeds on the oracle *teaches*; what it finds beyond that was
