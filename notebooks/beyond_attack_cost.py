@@ -31,8 +31,10 @@
 # $$\mathrm{cost} = \mathrm{batch} \left(\frac{K n}{m} + 1\right) + \mathrm{retain\ batch}$$
 #
 # **When a scheme is as robust.** When the 95 % interval of its ASR less that of $K = 30$, on the same prompts
-# and seeds, ends below 10 points. The object is chosen because at the table's setting some 60 % of its
-# prompts break, so that a weaker attack can be seen as well as a stronger one.
+# and seeds, ends below 10 points. It takes all seeds' prompts together; how trainings differ is said by the
+# intervals of the columns, which over three seeds reach from the least to the most. The object is chosen
+# because at the table's setting some 60 % of its prompts break, so that a weaker attack can be seen as well
+# as a stronger one.
 
 # %% tags=["parameters"]
 profile = "pocket"  # the profile: sizes, steps and prompts

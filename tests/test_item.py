@@ -44,7 +44,7 @@ def test_pre_asr_is_of_the_same_prompts_without_the_attack(item):
         assert estimate.value == pytest.approx(100 * sum(one.before for one in outcomes) / len(outcomes))
 
 
-def test_pre_asr_over_seeds_is_the_mean_over_all_of_them(tmp_path, monkeypatch):
+def test_pre_asr_over_seeds_is_the_mean_and_warnings_are_of_all_of_them(tmp_path, monkeypatch):
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))
     run = Run(quick=True, seeds=3, out=tmp_path / "out")
     fill_cells(tmp_path / "store", jobs_of(run.studies, "1"))
@@ -55,6 +55,15 @@ def test_pre_asr_over_seeds_is_the_mean_over_all_of_them(tmp_path, monkeypatch):
             assert getattr(estimate, end) == pytest.approx(sum(getattr(one, end) for one in single) / 3)
     firsts = {row: run.study.estimate(Cell(row, "UnlearnDiffAtk", "pre_asr")) for row in several.rows()}
     assert several.pre_asr() != firsts
+    recipe = run.studies[2].protocol.attack(several.rows()[1], "random").recipe
+    lucky = PromptResult(prompt="x", seed=0, before=False, after=True, adversarial="y x", step=1)
+    made = AttackResult(prompts=[lucky] * QUICK.prompts, flags=["odd"]).model_dump()
+    run.study.store.cell("attack", recipe, lambda _: made)
+    ours = run.studies[2].attack(several.rows()[1]).prompts
+    flags = [flag for flag in several.flags() if "random tokens do better" in flag]
+    assert [", UnlearnDiffAtk, seed 2: " in flag for flag in flags] == [True] * (
+        0 if all(one.after for one in ours) else 1
+    )
 
 
 def test_luck_that_beats_the_attack_is_a_warning(item):

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from matplotlib.figure import Figure
 
+from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.paths import DATA, FIGURES
 from advunlearn_lib.cli import pocket_train as command
 from advunlearn_lib.cli.main import main
@@ -166,6 +167,7 @@ def test_a_model_without_a_concept_never_sees_it(work, capsys, monkeypatch):
     assert sorted(path.stem for path in (folder / "training").glob("*.jsonl")) == ["clip", "unet", "unet_2"]
     finished = json.loads((folder / "training" / "finished.json").read_text())
     assert finished["without"] == ["church", "weapon"] and finished["commit"]
+    assert finished["key"] == fingerprint(folder / "v1-4") != fingerprint(DATA / "pocket" / "v1-4")
     shipped = DATA / "pocket" / "v1-4"
     for part in ("text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"):
         assert (folder / "v1-4" / part).read_bytes() != (shipped / part).read_bytes()

@@ -8,11 +8,13 @@ from typing import Any
 __all__ = [
     "Item",
     "Run",
+    "attack_cost",
     "calibration",
     "cost",
     "deviations",
     "drift",
     "neighbours",
+    "oracle",
     "other_settings",
     "outcomes",
     "panels",

@@ -96,6 +96,20 @@ def short(override: str) -> str:
     return f"{name}={Path(value).name}" if Path(value).exists() else override
 
 
+def flags_of(study: Study, cell: Cell) -> list[str]:
+    """What an attack says against itself; a random attack counts where one was run."""
+    result = study.attack(cell.row, cell.attack)
+    flags, missed = list(result.flags), sum(not prompt.before for prompt in result.prompts)
+    if cell.row.method == BASE and missed:
+        flags.append(f"the base model does not show the concept ({missed} of {len(result.prompts)} prompts)")
+    luck = cell._replace(attack="random")
+    if study.record(study.protocol.cell(luck)) is not None:
+        ours, random = (study.estimate(one).value for one in (cell, luck))
+        if random > ours:
+            flags.append(f"random tokens do better ({random:.1f} against {ours:.1f} %)")
+    return flags
+
+
 class Results:
     """One table or figure of the paper. Raises :class:`UserError` for an unknown name."""
 
@@ -153,22 +167,15 @@ class Results:
         return {cell.row: mean_of([study.estimate(cell) for study in self.run.studies]) for cell in cells}
 
     def flags(self) -> list[str]:
-        """What the attacks say against themselves, a line each; a random attack counts where one was run."""
-        lines = []
-        for cell in self.attacked_cells():
-            result = self.study.attack(cell.row, cell.attack)
-            flags, missed = list(result.flags), sum(not prompt.before for prompt in result.prompts)
-            if cell.row.method == BASE and missed:
-                flags.append(
-                    f"the base model does not show the concept ({missed} of {len(result.prompts)} prompts)"
-                )
-            luck = cell._replace(attack="random")
-            if self.study.record(self.study.protocol.cell(luck)) is not None:
-                ours, random = (self.study.estimate(one).value for one in (cell, luck))
-                if random > ours:
-                    flags.append(f"random tokens do better ({random:.1f} against {ours:.1f} %)")
-            lines += [f"{' '.join(filter(None, cell.row))}, {cell.attack}: {flag}" for flag in flags]
-        return lines
+        """What the attacks say against themselves, a line each, of every seed."""
+        studies, cells = self.run.studies, self.attacked_cells()
+        return [
+            f"{' '.join(filter(None, cell.row))}, {cell.attack}"
+            f"{f', seed {study.profile.seed}' if len(studies) > 1 else ''}: {flag}"
+            for study in studies
+            for cell in cells
+            for flag in flags_of(study, cell)
+        ]
 
     def variant_labels(self) -> dict[str, str]:
         """What stands under each of the table's variants on an axis."""
@@ -216,7 +223,7 @@ class Results:
         ])  # fmt: skip
 
     def training(self) -> pd.DataFrame:
-        """A line an iteration of each model that was trained here: its loss and seconds."""
+        """A line an iteration of each model trained here, of the first seed: its loss and seconds."""
         parts = []
         for row in self.rows():
             spec = self.study.protocol.model(row)

@@ -22,6 +22,7 @@ from matplotlib.ticker import LogFormatter
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.base.provenance import commit
@@ -72,8 +73,10 @@ def train(folders: Folders, stages: Sequence[str] = tuple(STAGES)) -> None:
     plots.save(training_curves(folders.log), folders.log / "curves.png", f"commit {commit()}")
     if folders.without:
         if UNSEEN_LAST in stages:
+            key = fingerprint(folders.model)  # as the recipes of results on it name it
+            said = {"without": folders.without, "commit": commit(), "key": key}
             with atomic(folders.log / FINISHED) as temporary:
-                temporary.write_text(json.dumps({"without": folders.without, "commit": commit()}))
+                temporary.write_text(json.dumps(said))
         print(f"trained into {folders.model}, which has never seen: {', '.join(folders.without)}")
     else:
         print(f"trained into {folders.model.parent}; pocket-train --install makes it the shipped model")
