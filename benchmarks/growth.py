@@ -29,6 +29,7 @@ from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment import resolve
 from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report import plots
 from benchmarks.jobs import BATCH, CONCEPT, SAMPLING
 
 ITERATIONS = 10
@@ -50,7 +51,7 @@ def run_growth(folder: Path, quick: bool = False) -> pd.DataFrame:
     with atomic(folder / "growth.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")
     with atomic(folder / "growth.png") as temporary:
-        draw(table).savefig(temporary, dpi=150, format="png")
+        plots.drawn(draw(table), 150, colours=32).save(temporary, "png", optimize=True)
     plt.close("all")
     print(table.to_markdown(index=False, floatfmt=".3g"))
     return table

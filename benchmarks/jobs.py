@@ -20,7 +20,7 @@ from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.pictures import generate_pictures, target_latents
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt, Judge
 from advunlearn_lib.diffusion.sampling import Sampling
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.esd import ESDOptions
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.task import Task

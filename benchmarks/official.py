@@ -30,7 +30,7 @@ from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.quiet import no_loading_bars
 from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.esd import ESDOptions
 from advunlearn_lib.erasure.parameters import select
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from tasks import RETAIN, generator, task_on
 
 from advunlearn_lib.base.seeds import derived_seed
-from advunlearn_lib.erasure.advunlearn import AdvUnlearn, AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn import AdvUnlearn
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.loop import prepare
 
 USUAL = {  # the paper's, for nudity

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from tasks import RETAIN, generator, task_on
 
 from advunlearn_lib.diffusion.token_edit import place
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.cheaper_attack import CheaperAttackOptions
 from advunlearn_lib.erasure.loop import prepare, train
 
@@ -24,13 +24,13 @@ def prepared(model, *concept, **options):
 
 def counted(method, monkeypatch):
     """The sizes of the batches that go through the method's UNet, as they come."""
-    seen, predict = [], method.predict
+    seen, predict = [], method.model.predict_noise
 
-    def note(batch, embeds):
-        seen.append(len(batch.latents))
-        return predict(batch, embeds)
+    def note(latents, timesteps, embeds):
+        seen.append(len(latents))
+        return predict(latents, timesteps, embeds)
 
-    monkeypatch.setattr(method, "predict", note)
+    monkeypatch.setattr(method.model, "predict_noise", note)
     return seen
 
 

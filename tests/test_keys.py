@@ -17,7 +17,7 @@ from advunlearn_lib.base.keys import fingerprint, key_of, key_of_files
 from advunlearn_lib.base.store import Cache, Store
 from advunlearn_lib.data.reference import reference_key
 from advunlearn_lib.diffusion.load import load_model
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.profiles.pocket import POCKET
@@ -145,7 +145,7 @@ def test_a_folder_of_pictures_key_is_its_contents(tmp_path):
 PRINT_KEYS = """
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.base.keys import key_of
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.loop import check_options
 
 quirks = set(sorted(AdvUnlearnOptions.QUIRKS))

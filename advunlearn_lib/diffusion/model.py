@@ -47,7 +47,7 @@ class LatentDiffusion:
         pipeline.set_progress_bar_config(disable=True)
         self.pipeline, self.dtype = pipeline, check_dtype(dtype)
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
-        self.alphas_cumprod = training_alphas(self.scheduler)
+        self.alphas_cumprod = training_alphas(self.scheduler).to(self.device)
         self.micro_batch: int | None = None
         self.name = ""  # the folder or hub id that it was loaded from
         self.original = self  # the model that this one's parts were changed from

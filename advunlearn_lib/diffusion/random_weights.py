@@ -60,11 +60,11 @@ def full_tokenizer(small: CLIPTokenizer) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS, pad_token=small.eos_token)
 
 
-def write(folder: Path, tokenizer: CLIPTokenizer, dtype: torch.dtype = torch.float16) -> Path:
-    """The snapshot, 2.1 GB in half precision; what is there already is kept."""
-    if (folder / "model_index.json").exists():
-        return folder
+def build_pipeline(small: CLIPTokenizer, device: str = "cpu") -> StableDiffusionPipeline:
+    """All of it in single precision, drawn on ``device``; the tokenizer is ``full_tokenizer(small)``."""
     torch.manual_seed(0)
+    with torch.device(device):
+        parts = {"unet": build_unet(), "vae": build_vae(), "text_encoder": CLIPTextModel(text_config())}
     scheduler = PNDMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -73,10 +73,14 @@ def write(folder: Path, tokenizer: CLIPTokenizer, dtype: torch.dtype = torch.flo
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    pipeline = StableDiffusionPipeline(
-        vae=build_vae(), unet=build_unet(),
-        text_encoder=CLIPTextModel(text_config()), tokenizer=full_tokenizer(tokenizer),
-        scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    return StableDiffusionPipeline(
+        **parts, tokenizer=full_tokenizer(small), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    pipeline.to(dtype).save_pretrained(folder)
+
+
+def write(folder: Path, tokenizer: CLIPTokenizer, dtype: torch.dtype = torch.float16) -> Path:
+    """The snapshot, 2.1 GB in half precision; what is there already is kept."""
+    if not (folder / "model_index.json").exists():
+        build_pipeline(tokenizer).to(dtype).save_pretrained(folder)
     return folder

@@ -12,119 +12,23 @@ attacks, which are ours: ``cheaper_attack.py``.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
-from advunlearn_lib.base.settings import marks
-from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
+from advunlearn_lib.diffusion.model import LatentDiffusion
+from advunlearn_lib.diffusion.replay import Replayed
+from advunlearn_lib.diffusion.token_edit import place, token_count
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.bank import PathBatch
-from advunlearn_lib.erasure.cheaper_attack import CheaperAttackOptions
-from advunlearn_lib.erasure.esd import ESD, ESDOptions
+from advunlearn_lib.erasure.esd import ESD
 from advunlearn_lib.erasure.method import Options
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
-
-
-class AdvUnlearnOptions(CheaperAttackOptions):
-    """ESD's options and those of attack and retain regularisation."""
-
-    QUIRKS: ClassVar[dict[str, str]] = ESDOptions.QUIRKS | {
-        "word_count": "the concept's length is counted in words, so the second token of 'tench' is lost",
-        "drop_last_update": "the attack returns the prompt from before its last update",
-        "accumulate_gradients": "the attack sums its gradients over the K steps",
-        "signed_buffer": "Fast AT, K > 1: a gradient's sign replaces it in the buffer of the next",
-        "adam_attack": "the attack takes Adam's steps",
-        "separate_retain_step": "the retain loss gets an optimiser step of its own, without gamma",
-    }
-
-    component: str = Field("text_encoder", json_schema_extra=marks(source="paper: its main results"))
-    group: str = Field("full", json_schema_extra=marks(source="official default text_encoder_full"))
-    attack_steps: int = Field(
-        30,
-        ge=0,
-        description="K of the inner attack; 1 is Fast AT, 0 no attack",
-        json_schema_extra=marks(smallest=2, source="paper, set-up of training"),
-    )
-    attack_lr: float = Field(
-        0.001,
-        gt=0,
-        description="rate of the inner attack",
-        json_schema_extra=marks(source="paper, set-up of training"),
-    )
-    attack_step: Literal["gradient", "sign"] = Field(
-        "gradient",
-        description="what the rate multiplies: the gradient, or its sign in each coordinate",
-        json_schema_extra=marks(
-            source="paper: gradient descent for K = 30, the gradient's sign for Fast AT alone"
-        ),
-    )
-    attack_tokens: int = Field(
-        1,
-        ge=1,
-        description="adversarial tokens",
-        json_schema_extra=marks(room=True, source="paper, set-up of training: one prefix token"),
-    )
-    layout: Layout = Field(
-        "prefix",
-        description="where they stand: prefix, suffix, replace, add",
-        json_schema_extra=marks(source="paper, table A4"),
-    )
-    init: Literal["random", "latest"] = Field(
-        "random",
-        description="where an inner attack starts",
-        json_schema_extra=marks(source="official README's command for nudity (the code's default: latest)"),
-    )
-    warm_up: int = Field(
-        200,
-        ge=0,
-        description="first iterations, without attack",
-        json_schema_extra=marks(
-            smallest=0, source="official default; the paper has none, whether its numbers had is *unknown*"
-        ),
-    )
-    retain_weight: float = Field(
-        0.3,
-        ge=0,
-        description="gamma (paper: 0.3 for nudity, 0.5 for styles and objects)",
-        json_schema_extra=marks(source="paper, set-up of training"),
-    )
-    retain_batch: int = Field(
-        5,
-        ge=1,
-        description="retain prompts a step",
-        json_schema_extra=marks(at_once=True, source="paper, set-up of training"),
-    )
-    retain_per_prompt: int = Field(
-        2,
-        ge=1,
-        description="sampling paths kept for each retain prompt",
-        json_schema_extra=marks(
-            scaled=True,
-            smallest=1,
-            source="ours; a prompt is drawn 20 times in 1000 iterations, officially with new noise each time",
-        ),
-    )
-    same_path: bool = Field(
-        False,
-        description="the attack's steps and the loss after it walk one sampling path of the prompt",
-        json_schema_extra=marks(
-            source="official: new noise at each step of the attack, and again for the loss"
-        ),
-    )
-
-    def official_quirks(self) -> frozenset[str]:
-        """The official code's quirks: with Fast AT's buffer (K = 1), or with the other attack's.
-
-        Without a separate retain step, which the README's command turns off (``reg``).
-        """
-        other = "accumulate_gradients" if self.attack_steps == 1 else "signed_buffer"
-        return super().official_quirks() - {other, "separate_retain_step"}
 
 
 @METHODS.register("advunlearn")
@@ -144,6 +48,7 @@ class AdvUnlearn(ESD):
     def __init__(self, task: Task, options: AdvUnlearnOptions) -> None:
         super().__init__(task, options)
         self.counts = [token_count(row, task.frozen.tokenizer.eos_token_id) for row in self.ids]
+        self.gradient = Replayed(partial(gradient_at, self.model, options))
         self.retain = None
         if options.retain_weight > 0:
             self.retain = self.paths(task.retain_set, options.retain_per_prompt, task.seed + 1)
@@ -177,12 +82,12 @@ class AdvUnlearn(ESD):
         options, prompts = self.options, self.bank.prompt_of(which)
         ids, counts = self.tokens(prompts)
         words, d = self.model.token_embeds(ids), self.start(prompts, counts, generator, fresh=due)
+        if self.model.micro_batch:  # memory ran out
+            self.gradient.give_up()
         for _ in range(options.attack_steps if due else 0):
             batch = self.sample_points(which.repeat_interleave(options.attack_points), generator)
-            embeds = self.model.encode(ids, place(words, d, counts, options.layout))
-            embeds = embeds.repeat_interleave(options.attack_points, 0)
-            loss = len(which) * F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)  # each d its own
-            self.descend(d, torch.autograd.grad(loss, d)[0])
+            points = (batch.latents, batch.timesteps, batch.eps_prompt)
+            self.descend(d, self.gradient(d, words, ids, *points, counts=tuple(counts)))
         self.keep(prompts, d.detach())
         return place(words, d.detach(), counts, options.layout)
 
@@ -245,7 +150,8 @@ class AdvUnlearn(ESD):
         which = self.retain.paths_of(self.retain_prompts(iteration), generator)
         batch = self.points_on(self.retain, which, generator)
         embeds = self.model.encode(self.retain_ids[batch.prompt])
-        return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
+        predicted = self.model.predict_noise(batch.latents, batch.timesteps, embeds)
+        return F.mse_loss(predicted, batch.eps_prompt)
 
     def retain_prompts(self, iteration: int) -> Tensor:
         """The next prompts of the retain set in random order.
@@ -256,3 +162,14 @@ class AdvUnlearn(ESD):
         rounds, number = divmod(iteration, count // batch)
         order = torch.randperm(count, generator=seeded(derived_seed(self.task.seed + 2, rounds)))
         return order[number * batch :][:batch]
+
+
+def gradient_at(
+    model: LatentDiffusion, options: AdvUnlearnOptions, d: Tensor, words: Tensor, ids: Tensor,
+    latents: Tensor, timesteps: Tensor, eps_prompt: Tensor, counts: tuple[int, ...],
+) -> Tensor:  # fmt: skip
+    """The lower level's gradient [b, k, d]; each ``d`` has a loss of its own, at ``attack_points`` points."""
+    d = d.detach().requires_grad_(True)
+    embeds = model.encode(ids, place(words, d, counts, options.layout))
+    predicted = model.predict_noise(latents, timesteps, embeds.repeat_interleave(options.attack_points, 0))
+    return torch.autograd.grad(len(d) * F.mse_loss(predicted, eps_prompt), d)[0]

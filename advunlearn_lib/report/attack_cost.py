@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from advunlearn_lib.base.errors import UserError
-from advunlearn_lib.erasure.advunlearn import AdvUnlearnOptions
+from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.execute.plan import Job
 from advunlearn_lib.execute.pool import compute
 from advunlearn_lib.experiment.cells import Cell, Row

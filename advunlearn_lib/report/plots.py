@@ -171,7 +171,7 @@ def bars_and_line(results: Sequence[Result], labels: Mapping[str, str], xlabel: 
 
 
 def save(figure: Figure, path: Path, stamp: str) -> None:
-    """Write ``path``, a PNG of 256 colours, and beside it a PDF, both with the stamp in their metadata."""
+    """Write ``path``, a PNG of 128 colours, and beside it a PDF, both with the stamp in their metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = PngInfo()
     said.add_text("Description", stamp)
@@ -185,13 +185,13 @@ def shown(figure: Figure, file: str) -> Image:
     A page of the notebook shows ``file`` instead, which lies beside it (:mod:`~advunlearn_lib.report.page`).
     """
     small = io.BytesIO()
-    drawn(figure, 90, colours=128).save(small, "png", optimize=True)
+    drawn(figure, 90).save(small, "png", optimize=True)
     plt.close(figure)
     said = {"alt": " ".join(figure.get_suptitle().split()), "width": round(96 * figure.get_figwidth())}
     return Image(small.getvalue(), **said, metadata={"file": file})
 
 
-def drawn(figure: Figure, dpi: int, colours: int = 256) -> PIL.Image.Image:
+def drawn(figure: Figure, dpi: int, colours: int = 128) -> PIL.Image.Image:
     """``figure`` in so many colours."""
     pixels = io.BytesIO()
     figure.savefig(pixels, dpi=dpi)
