@@ -37,6 +37,26 @@ print("torch" in sys.modules)
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_reading_results_loads_no_library_of_networks():
+    """Importing diffusers, transformers and peft takes longer than a warm table does with its results."""
+    script = """
+import sys
+from advunlearn_lib.attacks.registry import ATTACKS
+from advunlearn_lib.erasure.registry import METHODS
+from advunlearn_lib.experiment.cells import Row
+from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.profiles.pocket import POCKET
+from advunlearn_lib.report import show
+methods, protocol = [METHODS[name] for name in METHODS], Protocol(POCKET)
+protocol.attack(Row("Church", "AdvUnlearn", "Text Encoder"), list(ATTACKS)[-1]).key
+print(sorted({"diffusers", "transformers", "peft"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_erasing_leaves_the_model_as_it_was(model):
     before = {name: value.clone() for name, value in model.text_encoder.state_dict().items()}
     erased = api.erase(model, ["church", "a photo of a church"], retain_set=RETAIN, **TINY)

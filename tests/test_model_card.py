@@ -17,7 +17,7 @@ from advunlearn_lib.metrics.estimate import Estimate
 
 def made(kind=LatentDiffusion, component="unet", base="owner/name", **spec):
     """As much of an erased model as a card looks at."""
-    model = SimpleNamespace(PARTS=kind.PARTS, pipeline=kind.PIPELINE.__new__(kind.PIPELINE), name=base)
+    model = SimpleNamespace(PARTS=kind.PARTS, pipeline=PIPELINE[kind].__new__(PIPELINE[kind]), name=base)
     usual = {"method": "esd", "options": {}, "concept": ["church"], "seed": 7, "precision": "fp32"}
     return Made(model, component, usual | spec, [0.5, 0.25])
 
@@ -30,7 +30,7 @@ PIPELINE = {LatentDiffusion: StableDiffusionPipeline, LatentDiffusionXL: StableD
 @pytest.mark.parametrize("component", ["text_encoder", "unet"])
 def test_the_lines_load_the_base_and_each_trained_part(kind, base, component):
     imports, parts, call = ast.parse(made(kind, component, base).loading_lines("my folder")).body
-    loaded = {"": (kind.PIPELINE.__name__, base.partition("@")[0])}
+    loaded = {"": (kind.PIPELINE, base.partition("@")[0])}
     for word in call.value.keywords:
         if word.arg == "revision":
             assert word.value.value == "0123abc"

@@ -26,9 +26,7 @@ class Study:
         known = {"paper": ["a red girl", "Hot summer girl"], "pocket": ["a photo of a weapon", "an axe"]}
         self.known = [EvaluationPrompt(text, 40 + i) for i, text in enumerate(known[profile.name])]
         self.profile, self.drawn = profile, []
-        first = SimpleNamespace(load=lambda device: lambda images: torch.arange(len(images)) == 0)
-        self.protocol = SimpleNamespace(concept=profile.concepts.__getitem__, judge=lambda concept: first)
-        self.device = "cpu"
+        self.protocol = SimpleNamespace(concept=profile.concepts.__getitem__)
 
     def prompts(self, concept):
         return self.known
@@ -39,6 +37,9 @@ class Study:
             for prompt in self.known
         ]
         return SimpleNamespace(prompts=outcomes)
+
+    def seen(self, row, texts, seeds):
+        return [number == 0 for number in range(len(texts))]
 
     def pictures(self, row, texts, seeds):
         self.drawn.append((row.method, texts, seeds))

@@ -87,6 +87,19 @@ def test_damaged_pictures_of_a_panel_are_drawn_again(tmp_path, capsys):
     assert f"the stored result {damaged} is damaged (" in capsys.readouterr().out
 
 
+def test_what_the_judge_sees_of_a_panel_is_asked_once(tmp_path, monkeypatch):
+    profile = POCKET.model_copy(update={"sampling_steps": 4})
+    study = Study(profile, Store(tmp_path))
+    drawing = Row("Church", "SD v1.4"), ["a church", "a dog"], [1, 2]
+    judge = study.protocol.judge("Church").load(torch.device("cpu"))
+    assert study.seen(*drawing) == judge(study.pictures(*drawing)).tolist() == [True, False]
+    church = profile.concepts["Church"].model_copy(update={"threshold": 0.999999})
+    strict = profile.model_copy(update={"concepts": profile.concepts | {"Church": church}})
+    assert Study(strict, study.store).seen(*drawing) == [False, False]  # another judge
+    monkeypatch.setattr(JudgeSpec, "load", None)
+    assert Study(profile, study.store).seen(*drawing) == [True, False]
+
+
 @pytest.mark.parametrize(("metric", "name", "change"), [
     ("asr", "result.json", lambda text: text.replace(b'"after": true', b'"after": false', 1)),
     ("fid", "result.json", lambda text: re.sub(rb'"low": (\d)', rb'"low": 1\1', text, count=1)),

@@ -34,7 +34,7 @@ from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.erasure.loop import prepare, train
 from advunlearn_lib.erasure.registry import METHODS
 from advunlearn_lib.erasure.task import Task
-from advunlearn_lib.metrics.clip_score import TensorCLIP
+from advunlearn_lib.metrics.tensor_clip import TensorCLIP
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.profiles.schema import COMPONENTS, Profile
 

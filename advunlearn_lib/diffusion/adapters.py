@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from advunlearn_lib.base.errors import UserError, choose
@@ -78,6 +76,8 @@ def merged_peft(path: Path, state: dict[str, Tensor], base: LatentDiffusion) -> 
     choose("kind of adapter", str(config.get("peft_type")), ["LORA"])
     known = {name: config[name] for name in ADAPTER_FIELDS if config.get(name) is not None}
     part = "text_encoder" if any("encoder.layers." in name for name in state) else "unet"
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict  # takes seconds
+
     adapted = get_peft_model(copy.deepcopy(getattr(base, part)), LoraConfig(**known))
     left = set_peft_model_state_dict(adapted, state).unexpected_keys
     if left:
@@ -88,6 +88,8 @@ def merged_peft(path: Path, state: dict[str, Tensor], base: LatentDiffusion) -> 
 
 def check_adapted(path: Path, state: Iterable[str], module: Any) -> None:
     """Refuse an adapter of layers that ``module`` does not have."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     meant = sum(bool(re.search(r"lora_up|lora_B|lora\.up", name)) for name in state)
     found = sum(isinstance(layer, BaseTunerLayer) for layer in module.modules())
     if found != meant:

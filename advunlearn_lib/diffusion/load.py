@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
-from diffusers.loaders.single_file_utils import fetch_diffusers_config, infer_diffusers_model_type
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.classes import class_named
 from advunlearn_lib.diffusion.finite import check_finite
 from advunlearn_lib.diffusion.formats import first, read_state, variants
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.quiet import no_loading_bars
 from advunlearn_lib.diffusion.sdxl import LatentDiffusionXL
 
-KINDS: dict[str, type[LatentDiffusion]] = {
-    cls.PIPELINE.__name__: cls for cls in (LatentDiffusion, LatentDiffusionXL)
-}
+KINDS: dict[str, type[LatentDiffusion]] = {cls.PIPELINE: cls for cls in (LatentDiffusion, LatentDiffusionXL)}
 SINGLE_FILES = {"v1": LatentDiffusion, "xl_base": LatentDiffusionXL}  # by diffusers' names of checkpoints
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 WHOLE = ("model.diffusion_model.", "first_stage_model.")  # what a whole model has, beside text encoders
@@ -58,11 +55,11 @@ def from_folder(folder: str | Path) -> tuple[type[LatentDiffusion], Any]:
     failed: Exception | None = None
     for variant in variants(name):
         try:
-            config = DiffusionPipeline.load_config(name, **options)
+            config = class_named("DiffusionPipeline").load_config(name, **options)
             cls = KINDS[choose("pipeline class", config["_class_name"], KINDS)]
             hub.check_classes(folder, config)
             told = {"dtype": torch.float32} | variant | cls.LEFT_OUT | options
-            made = cls.PIPELINE.from_pretrained(name, trust_remote_code=False, **told)
+            made = class_named(cls.PIPELINE).from_pretrained(name, trust_remote_code=False, **told)
         except UserError:
             raise
         except Exception as error:  # diffusers, safetensors, hub and json each raise their own
@@ -78,6 +75,8 @@ def from_single_file(path: Path) -> tuple[type[LatentDiffusion], Any]:
 
     It holds weights alone: diffusers takes configuration and vocabulary from the hub's model of its kind.
     """
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config, infer_diffusers_model_type
+
     state = read_state(path)
     lacking = [prefix for prefix in WHOLE if not any(name.startswith(prefix) for name in state)]
     if lacking:
@@ -96,10 +95,10 @@ def from_single_file(path: Path) -> tuple[type[LatentDiffusion], Any]:
     del state  # diffusers reads the file again
     options = {"config": config, "local_files_only": hub.offline()} | cls.LEFT_OUT
     try:
-        made = cls.PIPELINE.from_single_file(str(path), dtype=torch.float32, **options)
+        made = class_named(cls.PIPELINE).from_single_file(str(path), dtype=torch.float32, **options)
     except Exception as error:  # diffusers, safetensors and hub each raise their own
         if "meta tensor" in str(error):  # diffusers' networks start without values
             raise UserError(f"{str(path)!r} lacks weights that {config!r} has") from error
-        reason, remedy = hub.reason(error, config), CONVERT.format(cls.PIPELINE.__name__, str(path))
+        reason, remedy = hub.reason(error, config), CONVERT.format(cls.PIPELINE, str(path))
         raise UserError(f"cannot load {str(path)!r} as {reason}; or convert it by {remedy}") from error
     return cls, made

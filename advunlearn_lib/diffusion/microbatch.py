@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
-from diffusers import UNet2DConditionModel
 
 from advunlearn_lib.base.errors import UserError
 
@@ -51,7 +50,7 @@ def in_smaller_batches(work: Callable[[], Result], model: Batched, samples: int)
 
 
 @contextmanager
-def recomputed_activations(unet: UNet2DConditionModel) -> Iterator[None]:
+def recomputed_activations(unet: Any) -> Iterator[None]:
     """What ``unet`` does inside keeps no activations: the backward pass computes them again."""
     before = unet.is_gradient_checkpointing
     unet.enable_gradient_checkpointing()

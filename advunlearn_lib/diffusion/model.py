@@ -13,13 +13,11 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
+from advunlearn_lib.diffusion.classes import plain_attention
 from advunlearn_lib.diffusion.device import DTYPES, check_dtype
 from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
@@ -36,11 +34,11 @@ class LatentDiffusion:
     for weights in another precision, which are rounded already, and for a schedule without betas.
     """
 
-    PIPELINE: ClassVar[Any] = StableDiffusionPipeline
+    PIPELINE: ClassVar[str] = "StableDiffusionPipeline"
     LEFT_OUT: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
-    PARTS: ClassVar[dict[str, dict[str, Any]]] = {  # what can be trained: component -> subfolder -> class
-        "text_encoder": {"": CLIPTextModel},
-        "unet": {"": UNet2DConditionModel},
+    PARTS: ClassVar[dict[str, dict[str, str]]] = {  # what can be trained: component -> subfolder -> class
+        "text_encoder": {"": "CLIPTextModel"},
+        "unet": {"": "UNet2DConditionModel"},
     }
 
     def __init__(self, pipeline: Any, dtype: torch.dtype = torch.float32) -> None:
@@ -57,7 +55,7 @@ class LatentDiffusion:
                 raise UserError(f"{given}: load weights in float32 (dtype sets what training computes in)")
             module.requires_grad_(False).eval()
         if self.device.type == "cpu" and self.latent_shape()[-1] <= 32:  # fused attention trains slower there
-            pipeline.unet.set_attn_processor(AttnProcessor())
+            pipeline.unet.set_attn_processor(plain_attention())
 
     @property
     def text_encoder(self) -> Any:

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LMSDiscreteScheduler
+import torch
 from torch import Tensor
 
 from advunlearn_lib.base.errors import UserError, choose
 from advunlearn_lib.base.settings import MOST_STEPS, STRONGEST, Precision
+from advunlearn_lib.diffusion.classes import class_named
 from advunlearn_lib.diffusion.device import DTYPES
 
-SAMPLERS: dict[str, Any] = {
-    "ddim": DDIMScheduler,
-    "dpm++": DPMSolverMultistepScheduler,
-    "lms": LMSDiscreteScheduler,
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "lms": "LMSDiscreteScheduler",
 }
 
 NOISE = (
@@ -74,7 +75,7 @@ def training_alphas(scheduler: Any) -> Tensor:
             f"the scheduler {type(scheduler).__name__!r} has no betas: only models trained on discrete "
             "diffusion (DDPM) are supported"
         )
-    return DDPMScheduler.from_config(scheduler.config).alphas_cumprod
+    return torch.as_tensor(class_named("DDPMScheduler").from_config(scheduler.config).alphas_cumprod)
 
 
 def as_noise(prediction_type: str, output: Tensor, latents: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ def make_sampler(sampler: str, config: Any, **changes: Any) -> Any:
 
     Raises :class:`UserError` for an unknown name.
     """
-    cls = SAMPLERS[choose("sampler", sampler, SAMPLERS)]
+    cls = class_named(SAMPLERS[choose("sampler", sampler, SAMPLERS)])
     if (
         sampler == "ddim"
     ):  # DDIM's own defaults, where another scheduler's configuration is silent, are for pixels

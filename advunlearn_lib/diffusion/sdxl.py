@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.soft_tokens import soft_tokens
@@ -41,10 +39,10 @@ class TextEncoders(torch.nn.Module):
 class LatentDiffusionXL(LatentDiffusion):
     """A ``StableDiffusionXLPipeline``."""
 
-    PIPELINE = StableDiffusionXLPipeline
+    PIPELINE = "StableDiffusionXLPipeline"
     LEFT_OUT: ClassVar[dict[str, Any]] = {}
-    PARTS: ClassVar[dict[str, dict[str, Any]]] = LatentDiffusion.PARTS | {
-        "text_encoder": {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection},
+    PARTS: ClassVar[dict[str, dict[str, str]]] = LatentDiffusion.PARTS | {
+        "text_encoder": {"text_encoder": "CLIPTextModel", "text_encoder_2": "CLIPTextModelWithProjection"},
     }
 
     @property

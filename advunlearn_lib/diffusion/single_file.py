@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -37,9 +37,14 @@ UNET_RESNET = {
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
+def original_names(part: str) -> Any:
+    """diffusers' tables of them."""
+    return import_module("diffusers.loaders.single_file_utils").DIFFUSERS_TO_LDM_MAPPING[part]
+
+
 def unet_names(unet: Any) -> dict[str, str]:
     """Original names, without their prefix, by those of a ``UNet2DConditionModel``."""
-    tables = DIFFUSERS_TO_LDM_MAPPING["unet"]
+    tables = original_names("unet")
     fixed = tables["layers"] | (tables["addition_embed_type"] if unet.config.addition_embed_type else {})
     names, row = list(unet.state_dict()), int(unet.config.layers_per_block) + 1
     attending = {
@@ -69,8 +74,8 @@ def unet_name(name: str, row: int, attending: set[int]) -> str:
 
 def vae_name(name: str, blocks: int) -> str:
     """The original name, without its prefix, of a weight of an ``AutoencoderKL`` of that many blocks."""
-    if name in DIFFUSERS_TO_LDM_MAPPING["vae"]:
-        return str(DIFFUSERS_TO_LDM_MAPPING["vae"][name])
+    if name in (names := original_names("vae")):
+        return str(names[name])
     half, _, inner = name.partition(".")
     kind, block, what, layer, rest = matched(inner)
     if what == "attentions":
@@ -119,7 +124,7 @@ def text_state(text_encoder: Any, prefix: str) -> dict[str, Tensor]:
 
 def open_clip_state(text_encoder: Any) -> dict[str, Tensor]:
     """A ``CLIPTextModelWithProjection``'s weights: q, k and v in one, the projection transposed."""
-    tables, state = DIFFUSERS_TO_LDM_MAPPING["openclip"], dict[str, Tensor]()
+    tables, state = original_names("openclip"), dict[str, Tensor]()
     whole = text_encoder.state_dict()
     for name, weight in whole.items():
         if name in tables["layers"]:

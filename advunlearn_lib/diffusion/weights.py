@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion import hub
 from advunlearn_lib.diffusion.adapters import is_adapter, merged
+from advunlearn_lib.diffusion.classes import class_named
 from advunlearn_lib.diffusion.finite import check_finite, check_tensors
 from advunlearn_lib.diffusion.formats import (
     first,
@@ -40,7 +40,7 @@ def save_part(module: Any, folder: str | Path) -> None:
 
     A text encoder's names are those that transformers 4 and 5 both read.
     """
-    if isinstance(module, CLIPTextModel):
+    if isinstance(module, class_named("CLIPTextModel")):
         state = module.state_dict().items()
         named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in state}
         module.save_pretrained(folder, state_dict=named)
@@ -94,13 +94,13 @@ def locate(where: str) -> tuple[str, dict[str, Any]]:
 
 
 def read_modules(
-    name: str, options: dict[str, Any], classes: Mapping[str, Any]
+    name: str, options: dict[str, Any], classes: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, torch.Size]]:
     """The modules of a component by subfolder, and the shapes of all weights that were found for them."""
     modules, shapes = {}, dict[str, torch.Size]()
     for subfolder, cls in classes.items():
         below = "/".join(filter(None, (options.get("subfolder", ""), subfolder)))
-        module, info = cls.from_pretrained(
+        module, info = class_named(cls).from_pretrained(
             name, output_loading_info=True, **(options | ({"subfolder": below} if below else {}))
         )
         level = f"{subfolder}." if subfolder else ""

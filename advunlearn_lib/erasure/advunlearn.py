@@ -150,8 +150,7 @@ class AdvUnlearn(ESD):
         which = self.retain.paths_of(self.retain_prompts(iteration), generator)
         batch = self.points_on(self.retain, which, generator)
         embeds = self.model.encode(self.retain_ids[batch.prompt])
-        predicted = self.model.predict_noise(batch.latents, batch.timesteps, embeds)
-        return F.mse_loss(predicted, batch.eps_prompt)
+        return F.mse_loss(self.predict(batch, embeds), batch.eps_prompt)
 
     def retain_prompts(self, iteration: int) -> Tensor:
         """The next prompts of the retain set in random order.

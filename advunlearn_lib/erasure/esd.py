@@ -102,8 +102,11 @@ class ESD(Method):
     def erase_loss(self, batch: PathBatch, prompt_embeds: Tensor) -> Tensor:
         """L above on ``batch``, whose prompts the current model sees as ``prompt_embeds`` [b, l, d]."""
         target = batch.eps_empty - self.options.eta * (batch.eps_prompt - batch.eps_empty)
-        predicted = self.model.predict_noise(batch.latents, batch.timesteps, prompt_embeds)
-        return F.mse_loss(predicted, target)
+        return F.mse_loss(self.predict(batch, prompt_embeds), target)
+
+    def predict(self, batch: PathBatch, prompt_embeds: Tensor) -> Tensor:
+        """The current model's noise prediction."""
+        return self.model.predict_noise(batch.latents, batch.timesteps, prompt_embeds)
 
     def sample_points(self, which: Tensor, generator: torch.Generator) -> PathBatch:
         """A random point on each of the concept's paths ``which``."""

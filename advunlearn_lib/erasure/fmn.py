@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 from pydantic import Field
 from torch import Tensor
 
 from advunlearn_lib.base.settings import marks
+from advunlearn_lib.diffusion.classes import plain_attention
 from advunlearn_lib.diffusion.token_edit import token_count
 from advunlearn_lib.erasure.pictures import PictureMethod, PictureOptions
 from advunlearn_lib.erasure.registry import METHODS
@@ -58,7 +58,7 @@ class FMN(PictureMethod):
         self.seen: list[Tensor] = []
         processors = self.model.unet.attn_processors.items()
         # the fused one never forms A
-        plain = {name: AttnProcessor() for name, _ in processors if ".attn2." in name}
+        plain = {name: plain_attention() for name, _ in processors if ".attn2." in name}
         self.model.unet.set_attn_processor(dict(processors) | plain)
         for name, module in self.model.unet.named_modules():
             if name.endswith("attn2"):

@@ -16,7 +16,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig
 from pydantic import Field
 from torch import Tensor
 
@@ -70,6 +69,8 @@ class SPM(ESD):
 
     def choose_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's own."""
+        from peft import LoraConfig  # takes seconds
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.task.seed)
             self.model.unet.add_adapter(LoraConfig(r=1, lora_alpha=1, target_modules=PLACES))

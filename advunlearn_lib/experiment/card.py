@@ -92,7 +92,7 @@ class Made:
         """Plain diffusers' lines that load the base, with any revision it names, and the trained part."""
         classes = self.model.PARTS[self.component]
         parts = {
-            subfolder or self.component: (cls.__name__, f"{folder}/{subfolder}" if subfolder else folder)
+            subfolder or self.component: (cls, f"{folder}/{subfolder}" if subfolder else folder)
             for subfolder, cls in classes.items()
         }
         library, base = "diffusers" if self.component == "unet" else "transformers", self.model.name

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from advunlearn_lib.base.keys import fingerprint
 from advunlearn_lib.base.paths import store_root
 from advunlearn_lib.base.sealed import Record
 from advunlearn_lib.base.store import Cache, Store
+from advunlearn_lib.diffusion.classes import class_named
 from advunlearn_lib.diffusion.device import device_named
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.model import LatentDiffusion
@@ -97,7 +97,7 @@ class Study:
         folder = folder or self.profile.base
         if folder not in self._bases:
             if (Path(folder) / "config.json").exists():
-                unet = UNet2DConditionModel.from_pretrained(folder).to(self.device)
+                unet = class_named("UNet2DConditionModel").from_pretrained(folder).to(self.device)
                 self._bases[folder] = self.base().with_parts(unet=unet)
             else:
                 self._bases[folder] = load_model(folder, self.device)
@@ -225,6 +225,16 @@ class Study:
             return {"images": self.model(row).generate(texts, seeds, spec.sampling, self.profile.batch)}
 
         return self.store.tensors("panel", spec.recipe, make)["images"]
+
+    def seen(self, row: Row, texts: list[str], seeds: list[int]) -> list[bool]:
+        """In which of these :meth:`pictures` the row's judge sees its concept."""
+        judge = self.protocol.judge(row.concept)
+        recipe = {"panel": self.protocol.panel(row, texts, seeds).recipe, "judge": judge.model_dump()}
+
+        def make() -> dict[str, Tensor]:
+            return {"seen": judge.load(self.device)(self.pictures(row, texts, seeds)).cpu()}
+
+        return [bool(one) for one in self.store.tensors("seen", recipe, make)["seen"]]
 
     # -- numbers -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPModel, CLIPProcessor
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import to_uint8
@@ -21,23 +20,15 @@ BATCH = 20  # pictures looked at at once
 FEWEST = 2  # pictures behind a number: of one no spread is known
 
 
-class TensorCLIP(CLIPModel):  # type: ignore[misc]
-    """A ``CLIPModel`` whose features are tensors; transformers 5 wraps them."""
-
-    def get_text_features(self, *args: Any, **kwargs: Any) -> Any:
-        """Projected text features [n, d]."""
-        return super().get_text_features(*args, **kwargs).pooler_output
-
-    def get_image_features(self, *args: Any, **kwargs: Any) -> Any:
-        """Projected picture features [n, d]."""
-        return super().get_image_features(*args, **kwargs).pooler_output
-
-
-def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[TensorCLIP, CLIPProcessor]:
+def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Any, Any]:
     """(model, processor) of a CLIP folder or hub id, in fp32.
 
     Raises :class:`UserError` where it cannot be loaded.
     """
+    from transformers import CLIPProcessor
+
+    from advunlearn_lib.metrics.tensor_clip import TensorCLIP
+
     no_loading_bars()
     name, options = hub.location(folder)
     try:

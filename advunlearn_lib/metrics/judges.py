@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.images import in_parts, to_arrays
@@ -22,6 +21,8 @@ class Classifier:
     """An image classifier with named labels; its pooled features serve FID."""
 
     def __init__(self, folder: str | Path, batch: int = 128, device: str | torch.device = "cpu") -> None:
+        from transformers import AutoImageProcessor, AutoModelForImageClassification
+
         no_loading_bars()
         name, options = hub.location(folder)
         try:

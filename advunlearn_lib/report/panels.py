@@ -70,7 +70,7 @@ def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figu
     the concept.
     """
     study, concept = item.study, rows[0].concept
-    judge, pictures, framed, tokens = study.protocol.judge(concept).load(study.device), {}, {}, {}
+    pictures, framed, tokens = {}, dict[str, list[bool]](), {}
     texts = drawn_texts(study, concept, prompts)
     varying = [
         name for name in ("method", "component", "variant") if len({getattr(r, name) for r in rows}) > 1
@@ -79,7 +79,7 @@ def panel(item: Results, rows: Sequence[Row], prompts: Sequence[Prompt]) -> Figu
         attacked_texts, seeds = adversarial_texts(study, row, prompts)
         label = "\n".join(filter(None, (getattr(row, name) for name in varying or ["method"])))
         pictures[label] = study.pictures(row, attacked_texts, seeds)
-        framed[label] = judge(pictures[label]).tolist()
+        framed[label] = study.seen(row, attacked_texts, seeds)
         pictures[label] = shown(pictures[label], study.protocol.concept(concept), study.profile)
         tokens[label] = list(map(added, attacked_texts, texts))
     heads = [f"attacked: {t}" if prompt.attacked else t for prompt, t in zip(prompts, texts, strict=True)]
