@@ -95,6 +95,23 @@ def test_a_method_that_is_done_with_is_gone(model):
     assert gone() is None
 
 
+def test_the_model_that_is_there_is_attacked(model):
+    """Whatever model stood there when steps were recorded: Table 4's notebook puts another in its place."""
+    method = prepare("advunlearn", church(model), {"steps": 2, "per_prompt": 1, "attack_steps": 1})
+    method.gradient = Recorder(method.gradient.function)
+    which, generator = torch.tensor([0]), torch.Generator().manual_seed(0)
+    first = method.attack(which, generator)
+    method.model = model.copy_of("text_encoder")
+    with torch.no_grad():
+        for weight in method.model.text_encoder.encoder.parameters():
+            weight.mul_(1.1)
+    moved = method.attack(which, generator.manual_seed(0)) - first
+    plain = prepare("advunlearn", church(model), {"steps": 2, "per_prompt": 1, "attack_steps": 1})
+    plain.model = method.model
+    assert moved.abs().max() > 0
+    assert torch.allclose(plain.attack(which, generator.manual_seed(0)) - first, moved, atol=1e-7)
+
+
 def test_where_memory_ran_out_no_step_is_recorded(model):
     method = prepare("advunlearn", church(model), {"steps": 2, "per_prompt": 1, "attack_steps": 1})
     method.gradient = Recorder(method.gradient.function)

@@ -12,8 +12,6 @@ attacks, which are ours: ``cheaper_attack.py``.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +20,7 @@ from advunlearn_lib.base.seeds import derived_seed
 from advunlearn_lib.base.seeds import generator as seeded
 from advunlearn_lib.diffusion.model import LatentDiffusion
 from advunlearn_lib.diffusion.replay import Replayed
-from advunlearn_lib.diffusion.token_edit import place, token_count
+from advunlearn_lib.diffusion.token_edit import Layout, place, token_count
 from advunlearn_lib.erasure.advunlearn_options import AdvUnlearnOptions
 from advunlearn_lib.erasure.bank import PathBatch
 from advunlearn_lib.erasure.esd import ESD
@@ -48,7 +46,7 @@ class AdvUnlearn(ESD):
     def __init__(self, task: Task, options: AdvUnlearnOptions) -> None:
         super().__init__(task, options)
         self.counts = [token_count(row, task.frozen.tokenizer.eos_token_id) for row in self.ids]
-        self.gradient = Replayed(partial(gradient_at, self.model, options))
+        self.gradient = Replayed(gradient_at)
         self.retain = None
         if options.retain_weight > 0:
             self.retain = self.paths(task.retain_set, options.retain_per_prompt, task.seed + 1)
@@ -84,10 +82,11 @@ class AdvUnlearn(ESD):
         words, d = self.model.token_embeds(ids), self.start(prompts, counts, generator, fresh=due)
         if self.model.micro_batch:  # memory ran out
             self.gradient.give_up()
+        what = {"model": self.model, "layout": options.layout, "points": options.attack_points}
         for _ in range(options.attack_steps if due else 0):
             batch = self.sample_points(which.repeat_interleave(options.attack_points), generator)
-            points = (batch.latents, batch.timesteps, batch.eps_prompt)
-            self.descend(d, self.gradient(d, words, ids, *points, counts=tuple(counts)))
+            tensors = (d, words, ids, batch.latents, batch.timesteps, batch.eps_prompt)
+            self.descend(d, self.gradient(*tensors, counts=tuple(counts), **what))
         self.keep(prompts, d.detach())
         return place(words, d.detach(), counts, options.layout)
 
@@ -164,11 +163,11 @@ class AdvUnlearn(ESD):
 
 
 def gradient_at(
-    model: LatentDiffusion, options: AdvUnlearnOptions, d: Tensor, words: Tensor, ids: Tensor,
-    latents: Tensor, timesteps: Tensor, eps_prompt: Tensor, counts: tuple[int, ...],
+    d: Tensor, words: Tensor, ids: Tensor, latents: Tensor, timesteps: Tensor, eps_prompt: Tensor,
+    model: LatentDiffusion, counts: tuple[int, ...], layout: Layout, points: int,
 ) -> Tensor:  # fmt: skip
-    """The lower level's gradient [b, k, d]; each ``d`` has a loss of its own, at ``attack_points`` points."""
+    """The lower level's gradient [b, k, d] on ``model``; each ``d`` has a loss of its own, at ``points``."""
     d = d.detach().requires_grad_(True)
-    embeds = model.encode(ids, place(words, d, counts, options.layout))
-    predicted = model.predict_noise(latents, timesteps, embeds.repeat_interleave(options.attack_points, 0))
+    embeds = model.encode(ids, place(words, d, counts, layout))
+    predicted = model.predict_noise(latents, timesteps, embeds.repeat_interleave(points, 0))
     return torch.autograd.grad(len(d) * F.mse_loss(predicted, eps_prompt), d)[0]
