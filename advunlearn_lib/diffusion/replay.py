@@ -75,13 +75,14 @@ class Replayed:
     def record(self, inputs: tuple[Tensor, ...], static: dict[str, Any]) -> Recorded:
         """A graph of one call."""
         held = tuple(one.detach().clone() for one in inputs)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                self.function(*held, **static)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = self.function(*held, **static)
+        with torch.cuda.device(held[0].device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    self.function(*held, **static)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = self.function(*held, **static)
         return held, graph, result
