@@ -14,7 +14,7 @@ from torch import Tensor
 
 MOST = 4  # graphs; each holds the memory that its step needs
 WARM_UP = 3  # calls before recording, in which libraries choose their kernels
-TOLERANCE = 1e-2  # of the largest value: what differs between two calls of the same kernels is far below
+TOLERANCE = 0.05  # of the largest value: two calls in bf16 differ by less, another step by as much as it is
 Recorded = tuple[tuple[Tensor, ...], Any, Tensor]
 """The places that inputs are copied to, the graph, and the place where it leaves its result."""
 
