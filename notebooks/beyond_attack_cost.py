@@ -75,3 +75,18 @@ table
 
 # %%
 run.save("beyond_attack_cost", attack_cost.plot(run, concept, found))
+
+# %% [markdown]
+# ## Is it so for the category?
+# The cheapest of these, the strongest and the table's own once more, on the category that stands for nudity.
+# Asked after the answer above was known, and because a category is what a cheap attack may be too weak for.
+
+# %%
+category = "nudity"
+again = attack_cost.measured(run, category, attack_cost.AGAIN)
+table = attack_cost.summary(run, category, again)
+run.write("beyond_attack_cost-category", table)
+table
+
+# %%
+run.save("beyond_attack_cost-category", attack_cost.plot(run, category, again))

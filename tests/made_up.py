@@ -41,6 +41,7 @@ def fill_store(root: Path) -> None:
         jobs
         + other_settings.jobs_of(QUICK)
         + attack_cost.jobs_of([QUICK], "Church")
+        + attack_cost.jobs_of([QUICK], "nudity", attack_cost.AGAIN)
         + oracle.jobs_of(oracle.with_oracle(QUICK)),
     )
 

@@ -9,7 +9,7 @@ from advunlearn_lib.metrics.compare import Difference
 from advunlearn_lib.profiles.paper import PAPER
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.report import Run, attack_cost
-from advunlearn_lib.report.attack_cost import SCHEMES, STRONGEST, Scheme, changed, row_of
+from advunlearn_lib.report.attack_cost import AGAIN, CHEAP, SCHEMES, STRONGEST, Scheme, changed, row_of
 
 ATTACK = {"attack_steps", "attack_lr", "attack_every", "attack_points", "init", "free_attack"}
 
@@ -32,7 +32,14 @@ def test_only_the_attack_changes_and_all_reach_as_far(profile, concept, usual, s
 
 def test_schemes_differ_and_have_names_of_their_own():
     assert len({str(scheme) for scheme in SCHEMES}) == len(set(SCHEMES)) == len(SCHEMES)
-    assert STRONGEST in SCHEMES
+    assert STRONGEST in SCHEMES and set(AGAIN) <= set(SCHEMES)
+
+
+def test_the_cheap_scheme_is_the_option_of_that_name():
+    usual = Protocol(POCKET).options(row_of("nudity"))[1]
+    named = type(usual)(**usual.model_dump(exclude_unset=True) | {"attack_scheme": "cheap"}).model_dump()
+    tried = options(POCKET, "nudity", CHEAP).model_dump()
+    assert named | {"attack_scheme": None} == tried | {"attack_scheme": None}
 
 
 @pytest.mark.parametrize(("scheme", "cost"), [

@@ -65,14 +65,16 @@ class Scheme(NamedTuple):
 
 
 STRONGEST = Scheme(30)  # the paper's
+CHEAP = Scheme(1, start="latest")  # ``attack_scheme="cheap"``
 SCHEMES = (
     *(Scheme(steps) for steps in (1, 2, 4, 10)),
     STRONGEST,
     Scheme(4, every=4),
     Scheme(1, points=4),
-    Scheme(1, start="latest"),
+    CHEAP,
     Scheme(1, free=True),
 )
+AGAIN = (STRONGEST, Scheme(4), CHEAP)  # on a second concept: with the table's own in between
 
 
 def row_of(concept: str) -> Row:
