@@ -72,6 +72,7 @@ table
 
 # %% [markdown]
 # ## Robustness and pictures against cost
+# A scheme that is as robust may still draw worse: FID and CLIP score say so.
 
 # %%
 run.save("beyond_attack_cost", attack_cost.plot(run, concept, found))

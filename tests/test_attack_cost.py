@@ -72,7 +72,10 @@ def test_the_table_and_its_cheapest_scheme(tmp_path, monkeypatch):
     assert attack_cost.cheapest(run, "Church", found) == STRONGEST
     monkeypatch.setattr(attack_cost, "as_robust", lambda change: True)
     assert attack_cost.cheapest(run, "Church", found) == Scheme(1)
-    _, right = attack_cost.plot(run, "Church", found).axes
+    *others, right = attack_cost.plot(run, "Church", found).axes
+    assert [axis.get_ylabel() for axis in (*others, right)] == [
+        "ASR (%), lower is better", "FID (judge features), lower is better", "CLIP score, higher is better"
+    ]  # fmt: skip
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["K = 1", "K = 4", "K = 30"]
 
 

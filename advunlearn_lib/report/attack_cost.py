@@ -175,9 +175,10 @@ def cheapest(run: Run, concept: str, found: dict[Scheme, list[Study]]) -> Scheme
 
 
 def plot(run: Run, concept: str, found: dict[Scheme, list[Study]]) -> Figure:
-    """ASR and FID over cost, a point a scheme: down and left is better."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
-    for axis, metric in zip(axes, ("asr", "fid"), strict=True):
+    """ASR, FID and CLIP score over cost, a point a scheme."""
+    better = {"asr": "lower", "fid": "lower", "clip": "higher"}
+    figure, axes = plt.subplots(1, len(better), figsize=(12, 4))
+    for axis, metric in zip(axes, better, strict=True):
         for marker, (scheme, studies) in zip(plots.MARKERS, found.items(), strict=False):
             estimate = estimated(studies, concept, metric)
             cost, bars = scheme.cost(options_of(studies, concept)), [[estimate.value - estimate.low]]
@@ -188,8 +189,9 @@ def plot(run: Run, concept: str, found: dict[Scheme, list[Study]]) -> Figure:
         ticks = sorted({scheme.cost(options_of(studies, concept)) for scheme, studies in found.items()})
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-        axis.set_ylabel(f"{metric_label(metric, run.profile.fid_features)}, lower is better")
-    axes[1].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        axis.set_ylabel(f"{metric_label(metric, run.profile.fid_features)}, {better[metric]} is better")
+    axes[-1].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     best = cheapest(run, concept, found)
-    said = f"{concept}: the cheapest that is as robust as {STRONGEST}, within {MARGIN:g} points: {best}"
+    name = run.profile.concepts[concept].name
+    said = f"{name}: the cheapest that is as robust as {STRONGEST}, within {MARGIN:g} points: {best}"
     return plots.titled(figure, f"{said}\n{run.stamp}")
