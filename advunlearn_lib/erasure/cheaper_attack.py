@@ -27,7 +27,9 @@ class CheaperAttackOptions(ESDOptions):
         "paper",
         description="cheap: one step as far as attack_steps of them, from the prompt's last attack",
         exclude_if=lambda scheme: scheme == "paper",
-        json_schema_extra=marks(source="ours: the cheapest that is as robust as K = 30 (beyond_attack_cost)"),
+        json_schema_extra=marks(
+            source="ours: the cheapest as robust as K = 30; costs a category CLIP score (beyond_attack_cost)"
+        ),
     )
     attack_every: int = Field(
         1,
