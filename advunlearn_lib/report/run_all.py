@@ -52,12 +52,16 @@ def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
 
 
 def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
-    """All notebooks, one a core at once, each in a process of its own; a line for each that failed."""
+    """All notebooks, one a core at once, each in a process of its own; a line for each that failed.
+
+    Unless OMP_NUM_THREADS says otherwise each has one thread: more would wait for each other.
+    """
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ
 
     def notebook(name: str) -> tuple[str, subprocess.CompletedProcess[str]]:
         command = [sys.executable, "-m", "advunlearn_lib.report.notebook", name, json.dumps(dict(parameters))]
         return name, subprocess.run(
-            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
 
     failed = []
