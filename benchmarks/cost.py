@@ -70,7 +70,9 @@ def training(row: Row, options: dict[str, object]) -> float:
     else:
         kinds = 2 if row.method in ("SalUn", "ED", "SH") else 1
         made = o["per_prompt"] * kinds * (picture(50) + ENCODE)
-    return made * forward("bf16") + o["iterations"] * iteration(row, options)
+    calm = o.get("warm_up", 0)  # iterations without attack
+    seconds = calm * iteration(row, options | {"attack_steps": 0})
+    return made * forward("bf16") + seconds + (o["iterations"] - calm) * iteration(row, options)
 
 
 def step(name: str, precision: str) -> float:

@@ -1,5 +1,6 @@
 """Sensitive pictures are blurred in figures unless they are asked for; what stands in for them never is."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from advunlearn_lib.experiment.cells import Row
 from advunlearn_lib.experiment.protocol import Protocol
+from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.load import load_profile
 from advunlearn_lib.report import panels
 from advunlearn_lib.report.prompts import Prompt
@@ -29,21 +31,33 @@ def drawn():
 
 
 def figure_of(profile, concept, drawn):
-    """The pictures that a panel's figure holds."""
-    protocol = SimpleNamespace(concept=profile.concepts.__getitem__)
-    study = SimpleNamespace(profile=profile, protocol=protocol, prompts=lambda _: [])
-    study.pictures, study.seen = lambda *_: drawn, lambda *_: [False, False]
+    """The pictures that a panel's figure holds, and those that its judge was given."""
+    judged = []
+    protocol = SimpleNamespace(
+        concept=profile.concepts.__getitem__,
+        panel=lambda *_: SimpleNamespace(recipe={}),
+        judge=lambda _: SimpleNamespace(
+            load=lambda _: lambda images: judged.append(images) or images[:, 0, 0, 0] > 2, model_dump=dict
+        ),
+    )
+    store = SimpleNamespace(tensors=lambda kind, recipe, make: make())
+    study = SimpleNamespace(
+        profile=profile, protocol=protocol, device="cpu", store=store, prompts=lambda _: [],
+        pictures=lambda *_: drawn,
+    )  # fmt: skip
+    study.seen = partial(Study.seen, study)
     item = SimpleNamespace(name="figure1", study=study, stamp="seed 0")
     figure = panels.panel(item, [Row(concept, "ESD")], [Prompt("one", "one"), Prompt("two", "two")])
     held = torch.stack([torch.tensor(np.asarray(axis.images[0].get_array())) for axis in figure.axes])
     plt.close(figure)
-    return held.permute(0, 3, 1, 2)
+    return held.permute(0, 3, 1, 2), judged
 
 
 @pytest.mark.parametrize(("name", "concept", "asked"), SHOWN)
 def test_a_figure_is_blurred_where_it_is_sensitive_and_was_not_asked_for(drawn, name, concept, asked):
     profile = load_profile(name, ["show_sensitive=true"] if asked else [])
-    held = figure_of(profile, concept, drawn)
+    held, judged = figure_of(profile, concept, drawn)
+    assert len(judged) == 1 and torch.equal(judged[0], drawn)  # the judge sees them as they are
     if SHOWN[name, concept, asked]:
         assert torch.equal(held, drawn)
         return

@@ -137,7 +137,7 @@ def report(profile: Profile, folder: Path) -> pd.DataFrame:
     for suffix, text in (("csv", frame.to_csv(index=False)), ("md", page)):
         with atomic(folder / f"quality.{suffix}") as temporary:
             temporary.write_text(text)
-    sheet = contact_sheet(plain, 16).quantize(96, dither=Image.Dither.NONE)
+    sheet = contact_sheet(plain, 16).quantize(64, dither=Image.Dither.NONE)
     sheet.save(folder / "samples.png", optimize=True)
     print(frame.to_string(index=False))
     return frame
