@@ -30,12 +30,11 @@ DECODE, ENCODE = 3.13, 1.39
 PROMPTS = {"broad": 142, "style": 50, "object": 50}
 UNBROKEN = 0.6  # the share of prompts that an attack works on to its end; assumed, the rest breaks half-way
 BYTES = {"unet": 3.44e9, "text_encoder": 0.49e9}
-GRADIENTS = {"UnlearnDiffAtk": 1, "P4D": 1, "PH2P": 20, "CCE": 16}  # of one sample, a step
 
 
-def forward(precision: str) -> float:
+def forward(precision: str, compiled: bool = False) -> float:
     """Seconds of F, of eight pictures under guidance at once."""
-    return MEASURED["UNet, forward", precision, 16]
+    return MEASURED["UNet, forward", precision + ", compiled" * compiled, 16]
 
 
 def picture(steps: int) -> float:
@@ -76,14 +75,8 @@ def training(row: Row, options: dict[str, object]) -> float:
 
 
 def step(name: str, precision: str) -> float:
-    """Seconds of an attack's step, a prompt's or CCE's; in bf16 the UNet's passes alone cost less."""
-    wide = {"UnlearnDiffAtk": 32, "CCE": 16}.get(name, 8)
-    saved = 0.0
-    if precision == "bf16":
-        passes = ("UNet, to the embedding", 32), ("UNet, forward", 64)
-        backward, once = (MEASURED[what, "fp32", n] - MEASURED[what, "bf16", n] for what, n in passes)
-        saved = GRADIENTS.get(name, 0) * backward + (once if name == "P4D" else 0.0)
-    return MEASURED[name, "fp32", wide] - saved
+    """Seconds of an attack's step, a prompt's or CCE's."""
+    return MEASURED[name, precision, {"UnlearnDiffAtk": 32, "CCE": 16}.get(name, 8)]
 
 
 def attacking(profile: Profile, name: str, kind: str) -> float:
@@ -92,7 +85,7 @@ def attacking(profile: Profile, name: str, kind: str) -> float:
     usual = {"timesteps": profile.attack_timesteps, "steps": profile.attack_steps}
     budget = ATTACKS[name].BUDGET(**(usual | profile.attacks.get(AttackKey(name), {})))
     prompts = min(PROMPTS[kind], profile.prompts)
-    shown = picture(profile.sampling_steps) * forward(precision)
+    shown = picture(profile.sampling_steps) * forward(precision, profile.compiled)
     if name == "none":
         return prompts * shown
     if name == "CCE":
@@ -109,7 +102,7 @@ def cost(profile: Profile, cell: Cell) -> float:
     if cell.metric in ("asr", "pre_asr"):
         return attacking(profile, cell.attack, profile.concepts[cell.row.concept].kind)
     shown = picture(profile.quality_steps) + ENCODE
-    return profile.fid_images * shown * forward(profile.picture_precision)
+    return profile.fid_images * shown * forward(profile.picture_precision, profile.compiled)
 
 
 def hours(profile: Profile, card: str) -> tuple[pd.DataFrame, pd.DataFrame, float]:
@@ -148,7 +141,7 @@ def main() -> None:
     parts = {}
     profiles = {
         "": PAPER,
-        "bf16, ": PAPER.model_copy(update={"picture_precision": "bf16"}),
+        "bf16, compiled, ": PAPER.model_copy(update={"picture_precision": "bf16", "compiled": True}),
         "preview, ": PAPER.model_copy(update=preview(PAPER)),
     }
     for tier, profile in profiles.items():

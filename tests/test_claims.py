@@ -102,7 +102,7 @@ def test_the_published_verdicts_follow_from_the_published_numbers():
     assert published.id.tolist() == judged.id.tolist()
     for name in ("left", "left_low", "right", "right_high"):
         np.testing.assert_allclose(published[name], judged[name].astype(float), rtol=1e-9)
-    outcomes = pd.read_csv(folder / "outcomes.csv.gz", keep_default_na=False)
+    outcomes = pd.read_csv(folder / "outcomes.csv.xz", keep_default_na=False)
     known = {claim.id: claim for claim in claims.claims()}
     for row in published.itertuples():
         claim, p = known[row.id], None if np.isnan(row.p) else row.p

@@ -1,5 +1,7 @@
 """On a real card the library does what it does on a CPU. Only where there is one: `pytest -m gpu`."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tasks import PICTURE_OPTIONS, RELABELLING, church, flat
@@ -59,6 +61,15 @@ def test_pictures_and_what_is_measured_of_them(model, card):
         measured.append(measure_quality(one, PROMPTS, FEW, clip, features, reference, batch=3))
     for name, estimate in measured[0].items():
         assert measured[1][name].value == pytest.approx(estimate.value, rel=1e-3, abs=1e-3), name
+
+
+def test_a_compiled_unet_draws_the_same_pictures(card):
+    """In two sizes of batch, for the second of which torch compiles again."""
+    fast, plain = (
+        card.generate(TEXTS, range(len(TEXTS)), replace(FEW, compiled=compiled), batch=4)
+        for compiled in (True, False)
+    )
+    assert (fast - plain).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("setting", ["TF32 convolutions", "bf16"])
@@ -135,7 +146,7 @@ def test_an_attack_does_what_it_does_on_the_cpu(model, card, name):
 def test_memory_that_runs_out_costs_time_alone(card):
     """The card is told to have less than eight pictures need at once, then as much as it has."""
     prompts = [EvaluationPrompt("a photo of a church", seed) for seed in range(256)]
-    whole = api.generate(card, prompts[:64], FEW, batch=64)
+    whole, clip = api.generate(card, prompts[:64], FEW, batch=64), load_clip(POCKET.clip, "cuda")
     torch.cuda.empty_cache()
     total = torch.cuda.mem_get_info()[1]
     torch.cuda.reset_peak_memory_stats()
@@ -144,12 +155,12 @@ def test_memory_that_runs_out_costs_time_alone(card):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((base + (needed - base) / 3) / total)
     try:
-        quality = measure_quality(card, prompts[:100], FEW, load_clip(POCKET.clip, "cuda"), batch=100)
+        quality = measure_quality(card, prompts[:100], FEW, clip, batch=100)
         assert card.micro_batch is not None and card.micro_batch < 100
         again = api.generate(card, prompts[:64], FEW, batch=64)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         card.micro_batch = None
     assert (again - whole).abs().max() < 1e-3
-    plain = measure_quality(card, prompts[:100], FEW, load_clip(POCKET.clip, "cuda"), batch=100)
+    plain = measure_quality(card, prompts[:100], FEW, clip, batch=100)
     assert quality["clip"].value == pytest.approx(plain["clip"].value, rel=1e-4)

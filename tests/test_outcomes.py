@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
 
 
 def read(run):
-    return pd.read_csv(run.folder / "outcomes.csv.gz", dtype=str, keep_default_na=False)
+    return pd.read_csv(run.folder / "outcomes.csv.xz", dtype=str, keep_default_na=False)
 
 
 def test_each_prompt_under_each_attack_is_a_row(run):
@@ -53,7 +53,7 @@ def test_an_item_run_again_replaces_its_own_rows_alone(run):
     mine = read(run)
     other = mine.head(2).assign(item="table7", prompt='a "church", at\nnight')
     stale = mine.tail(1).assign(prompt="of yesterday")
-    pd.concat([other, stale]).to_csv(run.folder / "outcomes.csv.gz", index=False)
+    pd.concat([other, stale]).to_csv(run.folder / "outcomes.csv.xz", index=False)
     outcomes.write(run, ["table1", "figure2"])
     table = read(run)
     assert table.item.drop_duplicates().tolist() == ["table1", "table7"]  # in the paper's order

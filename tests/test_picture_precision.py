@@ -1,8 +1,13 @@
 """Pictures and attacks in bf16, where a recipe says so: cells of their own, nearly the same verdicts."""
 
+from dataclasses import replace
+from functools import partial
+
+import pytest
 import torch
 
 from advunlearn_lib import api
+from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.diffusion.sampling import Sampling
 from advunlearn_lib.experiment.cells import Row
@@ -20,12 +25,12 @@ PROMPTS = [
 EXACT, ROUGH = (Sampling("dpm++", 8, 5.0, precision=precision) for precision in ("fp32", "bf16"))
 
 
-def test_bf16_is_a_recipe_of_its_own_and_fp32s_is_as_it_was():
+def test_bf16_and_compiled_are_recipes_of_their_own_and_fp32s_is_as_it_was():
     row, specs = Row("Church", "ESD", "UNet"), []
-    for precision in ("fp32", "bf16"):
-        protocol = Protocol(load_profile(overrides=[f"picture_precision={precision}"]))
+    for changes in ([], ["picture_precision=bf16"], ["compiled=true"]):
+        protocol = Protocol(load_profile(overrides=changes))
         specs.append((protocol.model(row), protocol.attack(row, "UnlearnDiffAtk"), protocol.quality(row)))
-    assert [one.key == other.key for one, other in zip(*specs, strict=True)] == [True, False, False]
+    assert [len({one.key for one in same}) for same in zip(*specs, strict=True)] == [1, 3, 3]
     named = [
         [
             attack.prompts.recipe["sampling"],
@@ -34,8 +39,39 @@ def test_bf16_is_a_recipe_of_its_own_and_fp32s_is_as_it_was():
         ]
         for _, attack, quality in specs
     ]
-    assert [one.get("precision") for one in named[0]] == [None] * 3  # the keys of before there was a choice
-    assert [one.get("precision") for one in named[1]] == ["bf16"] * 3
+    chosen = [
+        {key: value for key, value in one[0].items() if key in ("precision", "compiled")} for one in named
+    ]
+    assert chosen == [{}, {"precision": "bf16"}, {"compiled": True}]  # {}: keys of before there was a choice
+    for one in named:
+        assert all(sampling.items() >= chosen[named.index(one)].items() for sampling in one)
+
+
+def test_a_compiled_unet_draws_the_same_pictures(model, monkeypatch):
+    """Traced by torch as it would be for a GPU, and run as it was traced."""
+    traced = []
+
+    def run(graph, inputs):
+        traced.append(len(graph.graph.nodes))
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=run))
+    fast = replace(EXACT, steps=2, compiled=True)
+    images = [api.generate(model, PROMPTS[:3], one) for one in (fast, replace(fast, compiled=False))]
+    assert max(traced) > 100 and torch.allclose(*images, atol=1e-5)
+    assert not hasattr(model.unet, "_orig_mod")
+
+
+def test_where_torch_cannot_compile_it_is_said_in_a_line(model, monkeypatch):
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def fails(*given, **named):
+        raise BackendCompilerFailed(fails, OSError("no C++ compiler"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda unet: unet)
+    monkeypatch.setattr(model.unet, "forward", fails)
+    with pytest.raises(UserError, match=r"cannot be compiled here, use compiled=false: .*no C\+\+ compiler$"):
+        api.generate(model, PROMPTS[:1], replace(EXACT, compiled=True))
 
 
 def test_verdicts_agree_and_attacks_break_about_as_many(model):

@@ -1,6 +1,7 @@
 """``--processes``, ``--executor``: cells are computed elsewhere, after the same checks, before notebooks."""
 
 import json
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -83,7 +84,7 @@ def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypa
     monkeypatch.setattr("advunlearn_lib.cli.precompute.compute_with_ray", lambda *_: None)
     monkeypatch.setattr(run_all, "compute", lambda *_: None)
     monkeypatch.setattr(run_all, "report_claims", lambda _: None)
-    monkeypatch.setattr(run_all.subprocess, "run", run)
+    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
     run_options = ["--quick", "--seeds", "2", "--out", str(tmp_path)]
     assert main(["all", *run_options, "--processes", "2", "--executor", "ray"]) == 0
     assert {command[3] for command in commands} == set(ITEMS) and len(commands) == len(ITEMS)
@@ -104,7 +105,7 @@ def test_a_failed_notebook_is_named_after_all_others_are_done(store, monkeypatch
 
     monkeypatch.setattr(run_all, "compute", lambda *_: None)
     monkeypatch.setattr(run_all, "report_claims", lambda _: done.append("claims"))
-    monkeypatch.setattr(run_all.subprocess, "run", run)
+    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
     assert main(["all", "--quick", "--out", str(tmp_path)]) == 2
     assert done[-1] == "claims" and len(done) == len(ITEMS) + 1
     assert "1 of 25 notebooks failed; table1: error: no luck" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -131,7 +132,7 @@ def test_each_notebook_has_one_thread_unless_the_user_says_otherwise(given, told
         asked.append(env["OMP_NUM_THREADS"])
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(run_all.subprocess, "run", run)
+    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given:
         monkeypatch.setenv("OMP_NUM_THREADS", given)

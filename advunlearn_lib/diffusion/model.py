@@ -18,6 +18,7 @@ from torch import Tensor
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.seeds import generator
 from advunlearn_lib.diffusion.classes import plain_attention
+from advunlearn_lib.diffusion.compiled import compiled_unet
 from advunlearn_lib.diffusion.device import DTYPES, check_dtype
 from advunlearn_lib.diffusion.microbatch import recomputed_activations
 from advunlearn_lib.diffusion.sampling import Sampling, as_noise, batches, make_sampler, training_alphas
@@ -214,12 +215,12 @@ class LatentDiffusion:
         pipeline, empty = copy.copy(self.pipeline), whose.unconditional()
         pipeline.scheduler = make_sampler(sampling.sampler, self.scheduler.config)
         pictures: dict[int, Tensor] = {}
-        for scale, part in batches(scales, min(batch, self.micro_batch or batch)):
-            if isinstance(prompts, Tensor):
-                embeds = prompts[part]
-            else:
-                embeds = self.encode_prompts([prompts[i] for i in part], batch)
-            with self.autocast():
+        with self.autocast(), compiled_unet(pipeline) if sampling.compiled else nullcontext():
+            for scale, part in batches(scales, min(batch, self.micro_batch or batch)):
+                if isinstance(prompts, Tensor):
+                    embeds = prompts[part]
+                else:
+                    embeds = self.encode_prompts([prompts[i] for i in part], batch)
                 images = pipeline(
                     **self.conditions(embeds, empty.expand_as(embeds)),
                     latents=self.noise([seeds[i] for i in part]),
@@ -227,9 +228,9 @@ class LatentDiffusion:
                     guidance_scale=scale,
                     output_type="pt",
                 ).images
-            pictures |= zip(part, images.float().cpu(), strict=True)
-            if callback is not None:
-                callback(len(pictures))
+                pictures |= zip(part, images.float().cpu(), strict=True)
+                if callback is not None:
+                    callback(len(pictures))
         return torch.stack([pictures[i] for i in range(len(scales))])
 
     def conditions(self, prompt_embeds: Tensor, empty: Tensor) -> dict[str, Any]:

@@ -133,7 +133,12 @@ def sampling_of(profile: Profile, steps: int = 0) -> Sampling:
     """The profile's sampling, with ``steps`` where that is not 0."""
     count = steps or profile.sampling_steps
     return Sampling(
-        profile.sampler, count, profile.guidance_scale, profile.unconditional, profile.picture_precision
+        profile.sampler,
+        count,
+        profile.guidance_scale,
+        profile.unconditional,
+        profile.picture_precision,
+        profile.compiled,
     )
 
 

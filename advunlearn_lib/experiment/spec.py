@@ -18,9 +18,12 @@ Where = Annotated[str, PlainSerializer(lambda where: fingerprint(where) if where
 """A folder or hub id, or nothing; in a recipe the key of what it holds, so that paths are no part of it."""
 
 
+USUAL = ("precision", "fp32"), ("compiled", False)
+
+
 def without_usual(sampling: Sampling, dump: SerializerFunctionWrapHandler) -> Recipe:
-    """How pictures are made, as JSON; without fp32, so that keys are those of before there was a choice."""
-    return {name: value for name, value in dump(sampling).items() if (name, value) != ("precision", "fp32")}
+    """How pictures are made, as JSON; without ``USUAL``, so that keys are those of before it was a choice."""
+    return {name: value for name, value in dump(sampling).items() if (name, value) not in USUAL}
 
 
 PictureSampling = Annotated[Sampling, WrapSerializer(without_usual)]
