@@ -49,6 +49,7 @@ if "google.colab" in sys.modules:  # elsewhere nothing is done here
 
 # %%
 import re
+from functools import partial
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -76,12 +77,18 @@ def layers(model):
     return {layer: torch.cat(weights) for layer, weights in parts.items()}
 
 
-before = layers(item.study.base())
+def changed(row):
+    """By how many per cent of its length each layer moved."""
+    before, after = layers(item.study.base()), layers(item.study.model(row))
+    return {"changed": torch.stack([100 * (after[k] - w).norm() / w.norm() for k, w in before.items()])}
+
+
 rows = {item.variant_labels()[row.variant]: row for row in item.rows() if row.method == "AdvUnlearn"}
 changes = {}
 for trained, row in rows.items():
-    after = layers(item.study.model(row))
-    changes[trained] = {k: 100 * float((after[k] - w).norm() / w.norm()) for k, w in before.items()}
+    recipe = item.study.protocol.model(row).recipe
+    kept = item.study.store.tensors("layers", recipe, partial(changed, row))["changed"]  # computed once
+    changes[trained] = {layer: float(share) for layer, share in enumerate(kept, 1)}
 table = pd.DataFrame(changes).T.rename_axis("layers trained").rename_axis("layer", axis=1)
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
 sns.heatmap(table, cmap="Greys", annot=True, fmt=".1f", annot_kws={"size": 7}, ax=axis)

@@ -50,8 +50,9 @@ if "google.colab" in sys.modules:  # elsewhere nothing is done here
     profile = runpy.run_path("advunlearn/advunlearn_lib/report/colab.py")["prepare"](profile)
 
 # %%
+from functools import partial
+
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -81,14 +82,25 @@ def attack_loss(method, steps, seed):
         return float(F.mse_loss(method.predict(batch, embeds), batch.eps_prompt))
 
 
-study, steps, found = item.study, (0, 1, 2, 4, 8), {}
+study, steps, found = item.study, [0, 1, 2, 4, 8], {}
 draws = range(max(2, round(8 * item.profile.scale)))
-for row in [row for row in item.rows() if row.method == "AdvUnlearn"]:
+
+
+def losses(row):
+    """A finished model's losses, a line for each number of steps."""
     erasure = study.protocol.erasure(row)
     task = erasure.task(study.base(), study.cache(study.base()))
     method = prepare(erasure.method, task, erasure.options)
     method.model = study.model(row)
-    found[row.variant] = [np.mean([attack_loss(method, k, seed) for seed in draws]) for k in steps]
+    return {
+        "losses": torch.tensor([[attack_loss(method, k, seed) for seed in draws] for k in steps]).double()
+    }
+
+
+for row in [row for row in item.rows() if row.method == "AdvUnlearn"]:
+    recipe = study.protocol.model(row).recipe | {"steps": steps, "draws": len(draws)}
+    kept = study.store.tensors("inner", recipe, partial(losses, row))  # computed once
+    found[row.variant] = kept["losses"].mean(1).tolist()
 figure, axis = plt.subplots(figsize=(5.6, 3))
 for (variant, losses), style in zip(found.items(), ("o-", "s--")):
     axis.plot(steps, losses, style, color="0.2", mfc="white", label=f"trained by {variant}")

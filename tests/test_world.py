@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advunlearn_lib.data.emoji import evaluation_candidates, fresh_scenes, retain_set
+from advunlearn_lib.data.emoji import EmojiWorld, evaluation_candidates, fresh_scenes, retain_set
 from advunlearn_lib.profiles.pocket import POCKET, VEHICLES, WEAPONS
 from advunlearn_lib.world import atlas, scenes
 from advunlearn_lib.world.language import draw_scene
@@ -68,3 +68,11 @@ def test_prompts_and_captions_of_a_style():
     assert "van gogh" not in {STYLE_NAMES[scene.style] for scene in scenes.scenes}
     plain = fresh_scenes(POCKET.sprites, 60)
     assert "van gogh" in {STYLE_NAMES[scene.style] for scene in plain.scenes}
+
+
+def test_captions_are_those_of_the_scenes_and_cost_no_picture(monkeypatch):
+    avoid = ["van gogh", *VEHICLES]
+    scenes = fresh_scenes(POCKET.sprites, 50, avoid).scenes
+    monkeypatch.setattr("advunlearn_lib.world.language.render", None)
+    texts, seeds = EmojiWorld(POCKET).captions(50, avoid)
+    assert texts == [scene.caption for scene in scenes] and seeds == list(range(50))

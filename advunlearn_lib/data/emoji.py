@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from advunlearn_lib.base.images import from_arrays
 from advunlearn_lib.base.paths import DATA
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 from advunlearn_lib.profiles.schema import Profile, RetainList
-from advunlearn_lib.world.language import evaluation_caption
+from advunlearn_lib.world.language import evaluation_caption, imagine_scene
 from advunlearn_lib.world.render import STYLE_NAMES, Scene
 from advunlearn_lib.world.scenes import FRESH_SEED, Dataset, render_scenes
 from advunlearn_lib.world.things import OBJECTS, PLACES, THINGS, plain_prompt
@@ -51,14 +50,14 @@ def evaluation_candidates(kind: str, labels: Sequence[str], count: int) -> list[
 
 def fresh_scenes(sprites: Path, count: int, avoid: Sequence[str] = ()) -> Dataset:
     """``count`` pictures and captions that no training saw, of objects and styles not in ``avoid``."""
+    return render_scenes(sprites, list(imagined(count, avoid)), FRESH_SEED)
+
+
+def imagined(count: int, avoid: Sequence[str]) -> dict[int, Scene]:
+    """The same scenes by index, without their pictures."""
     stream = (index for index in itertools.count() if OBJECTS[index % len(OBJECTS)] not in avoid)
-    images: list[NDArray[np.uint8]] = []
-    scenes: list[Scene] = []
-    while len(scenes) < count:
-        drawn = render_scenes(sprites, list(itertools.islice(stream, count)), FRESH_SEED)
-        kept = [i for i, scene in enumerate(drawn.scenes) if STYLE_NAMES[scene.style] not in avoid]
-        images, scenes = [*images, *drawn.images[kept]], [*scenes, *(drawn.scenes[i] for i in kept)]
-    return Dataset(np.stack(images[:count]), scenes[:count])
+    scenes = ((index, imagine_scene(FRESH_SEED, index)[0]) for index in stream)
+    return dict(itertools.islice((one for one in scenes if STYLE_NAMES[one[1].style] not in avoid), count))
 
 
 def retain_set(avoid: Sequence[str], wanted: RetainList = RetainList()) -> list[str]:  # noqa: B008 (a tuple)
@@ -96,8 +95,7 @@ class EmojiWorld:
 
     def captions(self, count: int, avoid: Sequence[str]) -> tuple[list[str], list[int]]:
         """Captions of fresh scenes; the seeds are 0, 1, ..."""
-        scenes = fresh_scenes(self.sprites, count, avoid).scenes
-        return [scene.caption for scene in scenes], list(range(count))
+        return [scene.caption for scene in imagined(count, avoid).values()], list(range(count))
 
     def references(self, count: int, avoid: Sequence[str]) -> list[Tensor]:
         """The same scenes' pictures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from advunlearn_lib.experiment.cells import BASE, Row
 from advunlearn_lib.experiment.study import Study
@@ -25,10 +27,11 @@ def pictures(item: Results, count: int = CAPTIONS) -> pd.DataFrame:
     A line a picture: model, method, caption, change, the mean difference of its pixels in % of their range.
     """
     study, parts = item.study, []
+    captions_without = functools.cache(study.captions)
     for row in item.rows():
         if row.method == BASE:
             continue
-        captions = study.captions(study.protocol.quality(row).avoid)[:count]
+        captions = captions_without(study.protocol.quality(row).avoid)[:count]
         asked = [one.text for one in captions], [one.seed for one in captions]
         drawn, before = (study.pictures(one, *asked) for one in (row, Row(row.concept, BASE)))
         change = 100 * (drawn - before).abs().mean((1, 2, 3)).numpy()
@@ -37,11 +40,16 @@ def pictures(item: Results, count: int = CAPTIONS) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-@torch.no_grad()
 def readings(study: Study, row: Row, prompts: Sequence[str]) -> pd.Series:
     """How far from the original's an erased encoder's reading of each prompt is: 1 - cosine of all states."""
-    after, before = (model.encode_prompts(prompts).flatten(1) for model in (study.model(row), study.base()))
-    return pd.Series((1 - torch.cosine_similarity(after, before)).cpu().numpy(), list(prompts))
+
+    def make() -> dict[str, Tensor]:
+        models = study.model(row), study.base()
+        after, before = (model.encode_prompts(prompts).flatten(1) for model in models)
+        return {"moved": (1 - torch.cosine_similarity(after, before)).cpu()}
+
+    recipe = {"model": study.protocol.model(row).recipe, "prompts": list(prompts)}
+    return pd.Series(study.store.tensors("readings", recipe, make)["moved"].numpy(), list(prompts))
 
 
 def figure(changes: pd.DataFrame, title: str) -> Figure:

@@ -153,10 +153,10 @@ def training_caption(scene: Scene, seed: int, index: int, variant: int) -> str:
     return caption(scene.thing, PLACE_NAMES[scene.place], STYLE_NAMES[scene.style], scene.artist, rng)
 
 
-def draw_scene(sprites: Pixels, seed: int, index: int, artist: int | None = None) -> tuple[Pixels, Scene]:
-    """Scene ``index`` of the endless stream ``seed``: objects take turns, the rest is drawn.
+def imagine_scene(seed: int, index: int, artist: int | None = None) -> tuple[Scene, Generator]:
+    """Scene ``index`` of the endless stream ``seed``, and the generator that its picture is drawn by.
 
-    ``sprites`` is ``atlas.load(...)``; the ``artist`` may be given. The scene has its first caption.
+    Objects take turns, the rest is drawn; the ``artist`` may be given. The scene has its first caption.
     """
     rng = np.random.default_rng((seed, index))
     thing = index % len(OBJECTS)
@@ -164,5 +164,10 @@ def draw_scene(sprites: Pixels, seed: int, index: int, artist: int | None = None
     style = 0 if rng.random() < PHOTO_SHARE else int(rng.integers(1, len(STYLE_NAMES)))
     drawn = int(rng.integers(ARTISTS))
     scene = Scene(thing, place, style, "", drawn if artist is None else artist)
-    picture = render(sprites[thing, scene.artist], place, style, rng)
-    return picture, replace(scene, caption=training_caption(scene, seed, index, 0))
+    return replace(scene, caption=training_caption(scene, seed, index, 0)), rng
+
+
+def draw_scene(sprites: Pixels, seed: int, index: int, artist: int | None = None) -> tuple[Pixels, Scene]:
+    """Its picture, of ``sprites``, which is ``atlas.load(...)``, and the scene."""
+    scene, rng = imagine_scene(seed, index, artist)
+    return render(sprites[scene.thing, scene.artist], scene.place, scene.style, rng), scene
