@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from advunlearn_lib.base.paths import ROOT
-from advunlearn_lib.report.page import FORMULA, to_html
+from advunlearn_lib.report.page import FORMULA, highlighting, to_html
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 
@@ -46,6 +46,15 @@ def test_nothing_is_fetched_and_the_head_is_small():
     assert "<script" not in page and not re.findall(r'(?:src|href)="(?!data:|#)[^"]*', page)
     head = page[: page.index("</head>")]
     assert len(head) < 20_000 and 'name="viewport"' in head and "prefers-color-scheme: dark" in head
+
+
+def test_code_has_the_colours_that_it_needs_and_no_others():
+    head, body = to_html(notebook()).split("</head>")
+    used = set(re.findall(r'<span class="(\w+)"', body))
+    ruled, every = (
+        set(re.findall(r"^\.highlight \.(\w+) ", css, re.MULTILINE)) for css in (head, highlighting())
+    )
+    assert ruled and ruled == every & used and "linenos" not in head
 
 
 def test_formulas_are_drawn_by_the_browser_itself():

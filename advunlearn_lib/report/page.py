@@ -42,7 +42,7 @@ def to_html(notebook: NotebookNode) -> str:
             cell.source = FORMULA.sub(as_mathml, cell.source)
     resources = {"metadata": {"name": title_of(notebook)}, "highlighting": highlighting()}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
-    return str(page)
+    return without_unused_colours(str(page))
 
 
 def as_mathml(found: re.Match[str]) -> str:
@@ -68,3 +68,10 @@ def highlighting() -> str:
         HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("default", "github-dark")
     )
     return re.sub(r" */\*.*?\*/", "", f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}")
+
+
+def without_unused_colours(page: str) -> str:
+    """A page less what its style says of line numbers and of kinds of code that it does not have."""
+    page = re.sub(r"^(td|span)\.linenos.*\n", "", page, flags=re.MULTILINE)
+    rule = re.compile(r"^\.highlight \.(\w+) \{.*\}\n", re.MULTILINE)
+    return rule.sub(lambda found: found[0] if f'class="{found[1]}"' in page else "", page)
