@@ -76,17 +76,19 @@ def measured(file: Path, jobs: Iterable[Pair | Timed], repeats: int) -> pd.DataF
         same = old[(old.machine == here["machine"]) & (old.commit == here["commit"])]
         kept: list[Any] = same.to_dict("records")
         rows = {row["row"]: row for row in kept}
-    jobs = list(jobs)
+    jobs, listed = list(jobs), list[str]()
     with tqdm(total=len(jobs), desc="bench") as bar:
         for job in jobs:
-            bar.set_postfix_str(job.name)
-            if job.name not in rows:
+            names = list(job.ours) if isinstance(job, Pair) else [job.name]
+            bar.set_postfix_str(names[0])
+            if not set(names) <= set(rows):
                 load = round(os.getloadavg()[0], 2)
-                one = time_pair(job, repeats) if isinstance(job, Pair) else time_command(job, repeats)
-                rows[job.name] = rounded(one) | {"load": load} | here
+                made = time_pair(job, repeats) if isinstance(job, Pair) else [time_command(job, repeats)]
+                rows |= {row["row"]: rounded(row) | {"load": load} | here for row in made}
                 write(file, rows)
+            listed += names
             bar.update()
-    return frame({job.name: rows[job.name] for job in jobs})
+    return frame({name: rows[name] for name in listed})
 
 
 NUMBERS = (
@@ -120,25 +122,29 @@ def write(file: Path, rows: dict[str, Row]) -> None:
         frame(rows).to_csv(temporary, index=False)
 
 
-def time_pair(pair: Pair, repeats: int) -> Row:
-    """One row: both sides in turn, so many times; counting operations first has warmed up what they share."""
+def time_pair(pair: Pair, repeats: int) -> list[Row]:
+    """Its rows: all sides in turn, so many times; counting operations first has warmed up what they share."""
     pair.before()
-    operations = flops(pair.ours)
-    seconds: dict[str, list[float]] = {"official": [], "ours": []}
+    operations = {name: flops(ours) for name, ours in pair.ours.items()}
+    seconds: dict[str, list[float]] = {"official": [], **{name: [] for name in pair.ours}}
     outcomes: dict[str, list[bool]] = {}
     for _ in range(repeats):
-        for side, run in (("official", pair.official), ("ours", pair.ours)):
+        for side, run in {"official": pair.official, **pair.ours}.items():
             began = time.perf_counter()
             outcomes[side] = run()
             seconds[side].append(time.perf_counter() - began)
-    official, ours = seconds.values()
-    ratios = [a / b for a, b in zip(official, ours, strict=True)]
-    row: Row = {"row": pair.name, "work": pair.work, "count": pair.count, "unit": pair.unit}
-    row |= {"repeats": repeats, "official_s": statistics.median(official), "ours_s": statistics.median(ours)}
-    row |= {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "goal": pair.goal}
-    row |= {"met": yes(statistics.median(ratios) >= pair.goal)}
-    row |= {f"{side}_success": success(outcome) for side, outcome in outcomes.items()}
-    return row | {"gflop": operations / 1e9, "floor_s": operations / matmul_rate()}
+    shared: Row = {"work": pair.work, "count": pair.count, "unit": pair.unit, "repeats": repeats}
+    shared |= {"official_s": statistics.median(seconds["official"]), "goal": pair.goal}
+    shared |= {"official_success": success(outcomes["official"])}
+    rows = []
+    for name, ours in list(seconds.items())[1:]:
+        ratios = [a / b for a, b in zip(seconds["official"], ours, strict=True)]
+        row = {"row": name, "ours_s": statistics.median(ours), "ours_success": success(outcomes[name])}
+        row |= {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+        row |= {"met": yes(statistics.median(ratios) >= pair.goal)}
+        row |= {"gflop": operations[name] / 1e9, "floor_s": operations[name] / matmul_rate()}
+        rows.append(shared | row)
+    return rows
 
 
 def time_command(one: Timed, repeats: int) -> Row:

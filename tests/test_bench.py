@@ -153,13 +153,12 @@ def jobs(monkeypatch):
 
     two = [
         Pair(
-            name,
             "little",
             4,
             "prompts",
             0.0,
             side(f"{name} official", [True, False]),
-            side(f"{name} ours", []),
+            {name: side(f"{name} ours", []), f"{name}, bf16": side(f"{name} ours in bf16", [])},
         )
         for name in ("one", "two")
     ]
@@ -169,16 +168,18 @@ def jobs(monkeypatch):
 def test_the_sides_alternate_and_a_finished_row_is_kept(tmp_path, jobs, monkeypatch):
     (first, second, third), called = jobs
     file = tmp_path / "bench" / "bench.csv"
-    stopped = replace(second, ours=lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    stopped = replace(second, ours={"two": lambda: (_ for _ in ()).throw(KeyboardInterrupt)})
     with pytest.raises(KeyboardInterrupt):
         bench.measured(file, [first, stopped, third], 2)
-    assert called[:5] == ["one ours", *["one official", "one ours"] * 2]  # the first counts operations
-    assert pd.read_csv(file)["row"].tolist() == ["one"]
+    ours = ["one ours", "one ours in bf16"]
+    assert called[:8] == [*ours, *["one official", *ours] * 2]  # the first count operations
+    assert pd.read_csv(file)["row"].tolist() == ["one", "one, bf16"]
 
     called.clear()
     table = bench.measured(file, [first, second, third], 2)
     assert not [name for name in called if name.startswith("one")] and "two ours" in called
-    assert table.row.tolist() == ["one", "two", "three"] == pd.read_csv(file)["row"].tolist()
+    names = ["one", "one, bf16", "two", "two, bf16", "three"]
+    assert table.row.tolist() == names == pd.read_csv(file)["row"].tolist()
     assert table.official_success.iloc[0] == "50.0 [9.5, 90.5]" and table.met.tolist()[:2] == ["yes", "yes"]
     page = bench.page(table)
     assert "not measured: nothing is there" in page and "0123456789" in page and "| one " in page
@@ -213,7 +214,7 @@ def test_the_smallest_run_has_every_row(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ADVUNLEARN_STORE", str(tmp_path / "store"))  # which has no Table 3
     assert main(["bench", "--quick", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "bench" / "bench.csv", keep_default_na=False)
-    names = [pair.name for pair in pairs(QUICK)]
+    names = [name for pair in pairs(QUICK) for name in pair.ours]
     assert table["row"].tolist() == [
         *names,
         "import advunlearn_lib",

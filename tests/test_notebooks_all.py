@@ -19,8 +19,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.report import notebook as papermilled
 from advunlearn_lib.report.items import BEYOND, ITEMS, TABLES
-from advunlearn_lib.report.notebook import main
 from advunlearn_lib.report.prompts import panels_of
 from advunlearn_lib.report.reported import reported
 from advunlearn_lib.report.show import AXES
@@ -91,8 +91,8 @@ def one_kernel(kernel, monkeypatch):
 
 
 def execute(name, out):
-    """``python -m advunlearn_lib.report.notebook``, in this process."""
-    assert main(name, json.dumps({"quick": True, "out": str(out)})) == 0
+    """In this process."""
+    papermilled.execute(name, {"quick": True, "out": str(out)})
 
 
 def expected_files(name):

@@ -47,6 +47,7 @@ def test_bf16_and_compiled_are_recipes_of_their_own_and_fp32s_is_as_it_was():
         assert all(sampling.items() >= chosen[named.index(one)].items() for sampling in one)
 
 
+@pytest.mark.slow
 def test_a_compiled_unet_draws_the_same_pictures(model, monkeypatch):
     """Traced by torch as it would be for a GPU, and run as it was traced."""
     traced = []

@@ -1,8 +1,8 @@
 """``--processes``, ``--executor``: cells are computed elsewhere, after the same checks, before notebooks."""
 
-import json
-import subprocess
 import sys
+from concurrent.futures import Future
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -73,42 +73,51 @@ def test_a_launched_process_computes_and_leaves_the_notebook_to_the_first(store,
     assert computed == [10] and executed == []
 
 
-def test_all_executes_notebooks_without_the_options_of_computing(store, monkeypatch, tmp_path):
-    """A notebook that was told --processes or --executor would compute once more, 25 times at once."""
-    commands = []
+@pytest.fixture
+def here(monkeypatch):
+    """Notebooks' workers are this process."""
 
-    def run(command, **_):
-        commands.append(command)
-        return SimpleNamespace(returncode=0, stderr="")
+    def submit(work, *given):
+        future = Future()
+        future.set_result(work(*given))
+        return future
 
-    monkeypatch.setattr("advunlearn_lib.cli.precompute.compute_with_ray", lambda *_: None)
+    monkeypatch.setattr(run_all, "workers", lambda *_: nullcontext(SimpleNamespace(submit=submit)))
     monkeypatch.setattr(run_all, "compute", lambda *_: None)
+
+
+def test_all_executes_notebooks_without_the_options_of_computing(store, here, monkeypatch, tmp_path):
+    """A notebook that was told --processes or --executor would compute once more, 25 times at once."""
+    executed = []
+    monkeypatch.setattr("advunlearn_lib.cli.precompute.compute_with_ray", lambda *_: None)
     monkeypatch.setattr(run_all, "report_claims", lambda _: None)
-    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr("advunlearn_lib.report.notebook.execute", lambda *words: executed.append(words))
     run_options = ["--quick", "--seeds", "2", "--out", str(tmp_path)]
     assert main(["all", *run_options, "--processes", "2", "--executor", "ray"]) == 0
-    assert {command[3] for command in commands} == set(ITEMS) and len(commands) == len(ITEMS)
     parameters = {
         "profile": "pocket", "overrides": [], "quick": True, "seed": None, "seeds": 2, "out": str(tmp_path),
     }  # fmt: skip
-    for command in commands:
-        assert command[:3] == [sys.executable, "-m", "advunlearn_lib.report.notebook"]
-        assert json.loads(command[4]) == parameters and len(command) == 5
+    assert executed == [(name, parameters) for name in ITEMS]
 
 
-def test_a_failed_notebook_is_named_after_all_others_are_done(store, monkeypatch, tmp_path, capsys):
+def test_a_failed_notebook_is_named_after_all_others_are_done(store, here, monkeypatch, tmp_path, capsys):
     done = []
 
-    def run(command, **_):
-        done.append(command[3])
-        return SimpleNamespace(returncode=2 * (command[3] == "table1"), stderr="progress\nerror: no luck\n")
+    def execute(name, parameters):
+        print("a table that nobody asked for")
+        done.append(name)
+        if name == "table1":
+            raise UserError("no luck")
+        if name == "table2":
+            raise ValueError("a traceback\nValueError: of two lines\n")
 
-    monkeypatch.setattr(run_all, "compute", lambda *_: None)
+    monkeypatch.setattr("advunlearn_lib.report.notebook.execute", execute)
     monkeypatch.setattr(run_all, "report_claims", lambda _: done.append("claims"))
-    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
     assert main(["all", "--quick", "--out", str(tmp_path)]) == 2
     assert done[-1] == "claims" and len(done) == len(ITEMS) + 1
-    assert "1 of 25 notebooks failed; table1: error: no luck" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "2 of 25 notebooks failed; table1: no luck; table2: ValueError: of two lines" in said.err
+    assert "nobody asked" not in said.out
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Everything at once: each cell counted once, over all seeds, and the verdicts on all claims."""
 
+import os
 import shutil
-import subprocess
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +13,8 @@ from advunlearn_lib.cli.main import main
 from advunlearn_lib.execute.plan import describe_plan
 from advunlearn_lib.experiment.attack_spec import AttackSpec
 from advunlearn_lib.report import Run, claims, run_all
-from advunlearn_lib.report.items import ITEMS, TABLES
+from advunlearn_lib.report.items import TABLES
+from advunlearn_lib.report.notebook import one_thread_each
 from advunlearn_lib.report.reported import jobs_of, reported, reproduce, rows_of
 
 
@@ -126,14 +126,8 @@ def test_claims_of_numbers_at_hand_compute_nothing(store, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize(("given", "told"), [("", "1"), ("3", "3")])
 def test_each_notebook_has_one_thread_unless_the_user_says_otherwise(given, told, monkeypatch):
-    asked = []
-
-    def run(command, env, **_):
-        asked.append(env["OMP_NUM_THREADS"])
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(run_all, "subprocess", SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if given:
-        monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert run_all.execute_notebooks({}) == [] and asked == [told] * len(ITEMS)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    if not given:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    one_thread_each()
+    assert os.environ["OMP_NUM_THREADS"] == told

@@ -117,6 +117,12 @@ def test_a_damaged_number_is_to_be_measured_again(own_store, capsys, metric, nam
     assert plan([job], study.store) == [job]
 
 
+def test_seconds_of_a_finished_training_load_no_model(own_store, monkeypatch):
+    study = Study(load_profile("pocket", quick=True), Store(own_store / "pocket"))
+    monkeypatch.setattr(Study, "base", None)
+    assert study.seconds(ESD).value > 0
+
+
 def test_a_base_folder_may_be_a_unet_alone(tmp_path):
     study = Study(POCKET, Store(tmp_path))
     derived = study.base(POCKET.bases["SD v1.5"])

@@ -10,11 +10,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing import active_children, get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,15 +76,24 @@ def run_pool(todo: list[Job], store: Store, desc: str) -> None:
     free: SimpleQueue[str] = context.SimpleQueue()
     for gpu in gpus:
         free.put(gpu)
-    arguments = (lines, free, max(1, (os.cpu_count() or 1) // count))
+    with workers(count, set_up, lines, free, max(1, (os.cpu_count() or 1) // count)) as pool:
+        futures = {pool.submit(compute_one, job, store.root): job.name() for job in todo}
+        follow(futures, lines, desc)
+
+
+@contextmanager
+def workers(count: int, set_up: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
+    """``count`` processes. Whatever is raised within ends them, and work not begun is dropped.
+
+    Ctrl-C is for this process alone, which raises :class:`Interrupted`.
+    """
     others = set(active_children())
-    with ProcessPoolExecutor(count, context, initializer=set_up, initargs=arguments) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), initializer=set_up, initargs=arguments) as pool:
         try:
-            # Ctrl-C is for this process alone: workers are born deaf to it and ended by the handler below
             heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            futures = {pool.submit(compute_one, job, store.root): job.name() for job in todo}
+            pool.submit(int)  # starts them all, deaf to Ctrl-C
             signal.signal(signal.SIGINT, heard)
-            follow(futures, lines, desc)
+            yield pool
         except BaseException as error:
             for worker in set(active_children()) - others:
                 worker.terminate()

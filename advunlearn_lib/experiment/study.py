@@ -74,12 +74,9 @@ class Study:
 
     def record(self, spec: Spec) -> Record | None:
         """What the store holds of a finished cell; it is read once."""
-        if spec.key not in self._records:
-            record = self.store.read(spec.KIND, spec.recipe)
-            if record is None:
-                return None
+        if spec.key not in self._records and (record := self.store.read(spec.KIND, spec.recipe)):
             self._records[spec.key] = record
-        return self._records[spec.key]
+        return self._records.get(spec.key)
 
     def made(self, spec: Spec, compute: Callable[[Path], Any], together: bool = False) -> Record:
         """The same, computed if nobody has yet: by the first process, or by all ``together``."""
@@ -129,9 +126,13 @@ class Study:
     def _trained_part(self, spec: ModelSpec, base: LatentDiffusion) -> tuple[str, Any]:
         """(component, module) of a trained model."""
         assert spec.erasure is not None
-        shared_cell(self.store, "erase", spec.recipe, lambda partial: self._erase(partial, spec))
+        self.trained(spec)
         weights = self.store.folder("erase", spec.recipe) / "weights"
         return load_part(weights, base, spec.erasure.options.component)
+
+    def trained(self, spec: ModelSpec) -> Record:
+        """What is kept of a training, which is carried out if need be."""
+        return self.made(spec, lambda partial: self._erase(partial, spec))
 
     def _erase(self, folder: Path, spec: ModelSpec) -> dict[str, Any]:
         assert spec.erasure is not None
@@ -245,9 +246,7 @@ class Study:
         """
         if where := self.protocol.checkpoint(row):
             raise UserError(f"{where!r} was not trained here, so its seconds per iteration are not known")
-        self.model(row)
-        record = self.record(self.protocol.model(row))
-        assert record is not None
+        record = self.trained(self.protocol.model(row))
         return bootstrap_mean(np.array(record["result"]["seconds"]), seed=self.profile.seed)
 
     def estimate(self, cell: Cell) -> Estimate:

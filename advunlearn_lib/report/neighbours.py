@@ -32,7 +32,7 @@ from advunlearn_lib.world.things import OBJECTS, STYLES, THINGS, plain_prompt
 
 TABLES = {"nudity": "5", "Van Gogh": "6", "Church": "7"}  # whose models are looked at, one a kind of concept
 GROUPS = ("near objects", "far objects", "other styles")
-QUICK = 12  # of a quick run every 12th prompt, once
+QUICK = 24  # of a quick run every 24th prompt, once
 DRAWS = 4  # pictures of each thing, with seeds of their own
 
 

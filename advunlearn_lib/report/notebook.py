@@ -1,16 +1,16 @@
 """Run a notebook headless with papermill in a fresh kernel, and keep it as notebook and HTML.
 
-Its progress is shown on the terminal. ``python -m advunlearn_lib.report.notebook NAME PARAMETERS`` does it in
-a process of its own; PARAMETERS are JSON.
+Its progress is shown on the terminal.
 """
 
 from __future__ import annotations
 
-import json
+import io
 import logging
 import os
 import sys
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import papermill
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
+from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import CODE, ROOT
 from advunlearn_lib.base.progress import style_here
 from advunlearn_lib.report.page import to_html
@@ -33,7 +34,8 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
     Raises :class:`UserError` and ``KeyboardInterrupt`` where the kernel did.
     """
     os.environ.setdefault("ADVUNLEARN_PROGRESS", style_here())
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = [str(CODE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
     script = ROOT / "notebooks" / f"{name}.py"
@@ -71,15 +73,19 @@ def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def main(name: str, parameters: str) -> int:
-    """:func:`execute`; bad input is one line and exit code 2."""
+def attempt(name: str, parameters: dict[str, Any]) -> str:
+    """:func:`execute` without a word; in a line why it failed, if it did."""
     try:
-        execute(name, json.loads(parameters))
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            execute(name, parameters)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return str(error)
+    except Exception as error:  # others may work
+        return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return ""
 
 
-if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+def one_thread_each() -> None:
+    """First in a process beside others: more threads would wait. OMP_NUM_THREADS may say otherwise."""
+    end_with_parent()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

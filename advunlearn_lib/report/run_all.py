@@ -5,19 +5,16 @@ The plan, all cells at once, every notebook, one verdict.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.execute.plan import Job, describe_plan, plan
-from advunlearn_lib.execute.pool import compute
+from advunlearn_lib.execute.pool import compute, workers
 from advunlearn_lib.report import claims, outcomes
 from advunlearn_lib.report.item import Run
 from advunlearn_lib.report.items import ITEMS, TABLES
@@ -52,25 +49,15 @@ def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
 
 
 def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
-    """All notebooks, one a core at once, each in a process of its own; a line for each that failed.
-
-    Unless OMP_NUM_THREADS says otherwise each has one thread: more would wait for each other.
-    """
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ
-
-    def notebook(name: str) -> tuple[str, subprocess.CompletedProcess[str]]:
-        command = [sys.executable, "-m", "advunlearn_lib.report.notebook", name, json.dumps(dict(parameters))]
-        return name, subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+    """All notebooks, one a core at once, each in a kernel of its own; a line for each that failed."""
+    from advunlearn_lib.report import notebook  # papermill: seconds, and claims need none
 
     failed = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(notebook, name) for name in ITEMS]
+    with workers(os.cpu_count() or 1, notebook.one_thread_each) as pool:
+        futures = {pool.submit(notebook.attempt, name, dict(parameters)): name for name in ITEMS}
         for future in tqdm(as_completed(futures), total=len(ITEMS), desc="notebooks"):
-            name, done = future.result()
-            if done.returncode:
-                failed.append(f"{name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+            if reason := future.result():
+                failed.append(f"{futures[future]}: {reason}")
     return failed
 
 
