@@ -140,3 +140,15 @@ def test_attacks_that_need_more_say_so(model):
 def test_too_long_prompts_are_refused(model):
     with pytest.raises(UserError, match="at most 27 fit"):
         attack(model, 1, prompts=[EvaluationPrompt("a " * 28, 0)])
+
+
+@pytest.mark.parametrize("name", ["UnlearnDiffAtk", "P4D", "PH2P", "CCE"])
+def test_numbers_that_are_not_finite_end_an_attack_in_one_line(model, clip, name, monkeypatch):
+    """A model that is broken must not look like one that holds."""
+    monkeypatch.setattr(ph2p, "CLOSURES", 1)  # for time
+    broken = copy.deepcopy(model)
+    broken.unet.conv_out.bias.data.fill_(float("nan"))
+    with pytest.raises(
+        UserError, match=r"^the attack's gradient is not finite: the model's own numbers are not"
+    ):
+        attack(broken, 2, PROMPTS[:2], judge=never_right, name=name, clip=clip, steps=1)

@@ -93,6 +93,21 @@ def test_p4d_gradient_is_the_derivative_of_its_loss(model, clip):
     assert torch.allclose(ours, slope, rtol=0.05, atol=1e-7)
 
 
+def test_tokens_are_those_that_multinomial_draws(model):
+    """For each prompt by its own generator, which is then where multinomial leaves it."""
+    attack = UnlearnDiffAtk(model, never_right, Budget(tokens=4), FAST)
+    search = SimplexSearch(attack, PROMPTS[:2], torch.zeros(2, *model.latent_shape()))
+    search.variable.data = torch.rand(search.variable.shape).square().softmax(-1)
+    search.variable.data[:, :, 5::2] = 0  # as projection leaves it
+    before = [generator.get_state() for generator in search.generators]
+    drawn = search.sampled()
+    for row, p, state, generator in zip(drawn, search.variable, before, search.generators, strict=True):
+        other = torch.Generator()
+        other.set_state(state)
+        assert torch.equal(row, torch.multinomial(p.detach(), 1, generator=other)[:, 0])
+        assert torch.equal(other.get_state(), generator.get_state())
+
+
 def test_gradient_is_the_derivative_of_the_loss(model):
     prompts = PROMPTS[:1]
     targets = model.encode_images(model.generate([prompts[0].text], [0], FAST))

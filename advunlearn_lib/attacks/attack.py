@@ -166,7 +166,10 @@ class Attack:
         results: dict[int, PromptResult],
         update: Callable[[int], object],
     ) -> set[str]:
-        """Round after round until all are broken; outcomes go to ``results`` under the indices ``alive``."""
+        """Round after round until all are broken; outcomes go to ``results`` under the indices ``alive``.
+
+        Raises :class:`UserError` where a gradient was not finite.
+        """
         for i, prompt in zip(alive, prompts, strict=True):
             results[i] = result(prompt, False, False, prompt.text, -1)
         if not self.rounds():
@@ -174,6 +177,7 @@ class Attack:
         search = self.search(prompts, targets)
         for number in range(self.rounds()):
             search.advance(number)
+            check_finite(search.gradient_is_finite)
             texts = search.texts()
             broken = self.judge(search.pictures(texts)).tolist()
             for i, prompt, text, success in zip(alive, search.prompts, texts, broken, strict=True):
@@ -190,3 +194,11 @@ class Attack:
     def deterministic(self, prompt: EvaluationPrompt) -> bool:
         """Does the same prompt and seed give the same picture twice?"""
         return torch.equal(*(generate_pictures(self.model, [prompt], self.sampling) for _ in range(2)))
+
+
+def check_finite(finite: Tensor) -> None:
+    """Raises :class:`UserError` unless all is ``finite``: what follows would look like a model that holds."""
+    if not bool(finite.all()):
+        raise UserError(
+            "the attack's gradient is not finite: the model's own numbers are not, or lr is too high"
+        )

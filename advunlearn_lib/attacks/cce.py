@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from advunlearn_lib.attacks.attack import Attack
+from advunlearn_lib.attacks.attack import Attack, check_finite
 from advunlearn_lib.attacks.records import Budget
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
@@ -90,6 +90,7 @@ class CCE(Attack):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        check_finite(v.isfinite())
         self.v = v.detach()
 
     def pictures(self, taken: set[int]) -> Tensor:

@@ -81,7 +81,7 @@ class InversionSearch(Search):
                 point = self.table[chosen].requires_grad_(True)
                 loss = self.objective(point, self.timesteps(), self.noise())
                 (gradient,) = torch.autograd.grad(loss, point)
-                self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
+                self.look_at(gradient)
                 e = e - self.budget.lr * gradient
             if step % every == every - 1 or step == self.budget.steps - 1:
                 self.compare(chosen)

@@ -27,7 +27,8 @@ class Search:
         self.prompts, self.targets = prompts, targets
         self.ids = self.model.tokenize([prompt.text for prompt in prompts])
         self.seed_generators()
-        self.gradient_is_zero = False
+        self.gradient_is_zero = torch.zeros((), dtype=torch.bool, device=self.model.device)
+        self.gradient_is_finite = ~self.gradient_is_zero
 
     def seed_generators(self) -> None:
         """One generator a prompt, from its beginning."""
@@ -55,10 +56,15 @@ class Search:
         self.variable = variable.requires_grad_(True)
         self.optimizer = self.make_optimizer(self.variable)
 
+    def look_at(self, gradient: Tensor) -> None:
+        """Note whether it is zero for a prompt, and whether it is finite; a GPU need not be waited for."""
+        self.gradient_is_zero = self.gradient_is_zero | ~gradient.flatten(1).any(1).all()
+        self.gradient_is_finite = self.gradient_is_finite & gradient.isfinite().all()
+
     def descend(self, gradient: Tensor) -> None:
         """One optimiser step along ``gradient``."""
         assert self.variable is not None and self.optimizer is not None
-        self.gradient_is_zero |= not bool(gradient.flatten(1).any(1).all())
+        self.look_at(gradient)
         self.variable.grad = gradient
         self.optimizer.step()
 

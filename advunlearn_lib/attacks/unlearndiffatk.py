@@ -27,7 +27,7 @@ def project_to_simplex(rows: Tensor) -> Tensor:
     ordered = rows.sort(-1, descending=True).values
     excess = ordered.cumsum(-1) - 1
     rank = torch.arange(1, rows.shape[-1] + 1, device=rows.device)
-    last = ((ordered - excess / rank) > 0).sum(-1, keepdim=True)
+    last = ((ordered - excess / rank) > 0).sum(-1, keepdim=True).clamp(min=1)  # 0 of what is not finite
     return (rows - excess.gather(-1, last - 1) / last).clamp(min=0)
 
 
@@ -54,11 +54,7 @@ class SimplexSearch(PrefixSearch):
         """Sample tokens, differentiate at them, step, project."""
         assert self.variable is not None
         with torch.no_grad():
-            rows = zip(self.variable.cpu(), self.generators, strict=True)
-            sampled = torch.stack([torch.multinomial(p, 1, generator=g)[:, 0] for p, g in rows]).to(
-                self.model.device
-            )
-            one_hot = torch.nn.functional.one_hot(sampled, len(self.vocabulary)).to(self.table.dtype)
+            one_hot = torch.nn.functional.one_hot(self.sampled(), len(self.vocabulary)).to(self.table.dtype)
         one_hot.requires_grad_(True)
         latents, noise, timesteps = self.noisy(timestep)
         predicted = self.model.predict_noise(latents, timesteps, self.prefixed(one_hot @ self.table))
@@ -67,6 +63,17 @@ class SimplexSearch(PrefixSearch):
         (gradient,) = torch.autograd.grad(loss, one_hot)
         self.descend(gradient.clamp(-1, 1).float())
         self.variable.data = project_to_simplex(self.variable.data)
+
+    def sampled(self) -> Tensor:
+        """A token of each row, [b, k], as ``torch.multinomial`` draws it: arg-max of p / q, q exponential.
+
+        q is drawn first, on the CPU, while a GPU is still at the last step; the GPU then compares.
+        """
+        assert self.variable is not None
+        q = torch.empty(self.variable.shape)
+        for row, generator in zip(q, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return (self.variable / q.to(self.variable.device)).argmax(-1)
 
     def best(self) -> Tensor:
         """Arg-max."""
