@@ -23,6 +23,7 @@ from advunlearn_lib.metrics.nudenet_classes import EXPOSED
 from advunlearn_lib.profiles.pocket import POCKET
 
 
+@pytest.mark.slow
 def test_nudenet_sees_pictures_as_it_sees_their_files(tmp_path):
     """Of a file with red and blue exchanged: cv2 reads a file's channels the other way round."""
     pytest.importorskip("nudenet")

@@ -62,6 +62,7 @@ def test_training_resumes_exactly(tmp_path):
     assert torch.equal(run(6, tmp_path / "b", fresh()).weight, whole.weight)  # to the same bytes
 
 
+@pytest.mark.slow
 def test_every_stage_trains_and_the_folder_is_a_pipeline(tmp_path, monkeypatch):
     for name, plan in common.PLANS.items():
         monkeypatch.setitem(common.PLANS, name, dataclasses.replace(plan, steps=2, batch=min(plan.batch, 16)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from advunlearn_lib.base.paths import PUBLISHED
@@ -66,6 +67,7 @@ def test_a_contact_sheet_is_read_line_by_line():
     assert sheet[::2, ::2, 0].tolist() == [[0, 26, 51], [76, 102, 128]]
 
 
+@pytest.mark.slow
 def test_the_report_measures_the_shipped_model(tmp_path, monkeypatch):
     """A small one: photos alone, few scenes, few steps."""
     monkeypatch.setattr(quality, "GRID", [(thing, "photo") for thing in OBJECTS])

@@ -52,13 +52,12 @@ def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
     """All notebooks, one a core at once, each in a kernel of its own; a line for each that failed."""
     from advunlearn_lib.report import notebook  # papermill: seconds, and claims need none
 
-    failed = []
+    reasons = {}
     with workers(os.cpu_count() or 1, notebook.one_thread_each) as pool:
         futures = {pool.submit(notebook.attempt, name, dict(parameters)): name for name in ITEMS}
         for future in tqdm(as_completed(futures), total=len(ITEMS), desc="notebooks"):
-            if reason := future.result():
-                failed.append(f"{futures[future]}: {reason}")
-    return failed
+            reasons[futures[future]] = future.result()
+    return [f"{name}: {reasons[name]}" for name in ITEMS if reasons[name]]
 
 
 def tables_at_hand(run: Run) -> list[str]:
