@@ -43,8 +43,8 @@ def test_bf16_and_compiled_are_recipes_of_their_own_and_fp32s_is_as_it_was():
         {key: value for key, value in one[0].items() if key in ("precision", "compiled")} for one in named
     ]
     assert chosen == [{}, {"precision": "bf16"}, {"compiled": True}]  # {}: keys of before there was a choice
-    for one in named:
-        assert all(sampling.items() >= chosen[named.index(one)].items() for sampling in one)
+    for setting, samplings in zip(chosen, named, strict=True):
+        assert all(sampling.items() >= setting.items() for sampling in samplings)
 
 
 @pytest.mark.slow

@@ -79,7 +79,10 @@ def here(monkeypatch):
 
     def submit(work, *given):
         future = Future()
-        future.set_result(work(*given))
+        try:
+            future.set_result(work(*given))
+        except SystemExit as end:
+            future.set_exception(end)
         return future
 
     monkeypatch.setattr(run_all, "workers", lambda *_: nullcontext(SimpleNamespace(submit=submit)))
@@ -110,13 +113,16 @@ def test_a_failed_notebook_is_named_after_all_others_are_done(store, here, monke
             raise UserError("no luck")
         if name == "table2":
             raise ValueError("a traceback\nValueError: of two lines\n")
+        if name == "table3":
+            raise SystemExit("the worker ended")
 
     monkeypatch.setattr("advunlearn_lib.report.notebook.execute", execute)
     monkeypatch.setattr(run_all, "report_claims", lambda _: done.append("claims"))
     assert main(["all", "--quick", "--out", str(tmp_path)]) == 2
     assert done[-1] == "claims" and len(done) == len(ITEMS) + 1
     said = capsys.readouterr()
-    assert "2 of 25 notebooks failed; table1: no luck; table2: ValueError: of two lines" in said.err
+    assert "3 of 25 notebooks failed; table1: no luck; table2: ValueError: of two lines; " in said.err
+    assert "table3: the worker ended\n" in said.err
     assert "nobody asked" not in said.out
 
 

@@ -56,7 +56,8 @@ def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
     with workers(os.cpu_count() or 1, notebook.one_thread_each) as pool:
         futures = {pool.submit(notebook.attempt, name, dict(parameters)): name for name in ITEMS}
         for future in tqdm(as_completed(futures), total=len(ITEMS), desc="notebooks"):
-            reasons[futures[future]] = future.result()
+            ended = future.exception()  # with its worker, for want of memory say
+            reasons[futures[future]] = str(ended) if ended else future.result()
     return [f"{name}: {reasons[name]}" for name in ITEMS if reasons[name]]
 
 
