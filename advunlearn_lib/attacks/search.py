@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from advunlearn_lib.base.seeds import generator, prompt_seed
+from advunlearn_lib.diffusion.device import to_device
 from advunlearn_lib.diffusion.pictures import generate_pictures
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
@@ -80,9 +81,8 @@ class Search:
 
     def noise(self) -> Tensor:
         """Standard normal noise for each prompt's latents, from its own generator."""
-        return torch.stack([torch.randn(self.targets.shape[1:], generator=g) for g in self.generators]).to(
-            self.targets
-        )
+        rows = [torch.randn(self.targets.shape[1:], generator=g) for g in self.generators]
+        return to_device(torch.stack(rows), self.targets.device)
 
     @cached_property
     def vocabulary(self) -> Tensor:

@@ -12,6 +12,8 @@ to text, the text is tokenised again, and the judged picture decides. AdvUnlearn
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from advunlearn_lib.attacks.attack import Attack
 from advunlearn_lib.attacks.prefix_search import RESEEDED, PrefixSearch
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.attacks.search import Search
+from advunlearn_lib.diffusion.device import to_device
 from advunlearn_lib.diffusion.prompts import EvaluationPrompt
 
 
@@ -47,6 +50,7 @@ class SimplexSearch(PrefixSearch):
 
     def __init__(self, attack: Attack, prompts: list[EvaluationPrompt], targets: Tensor) -> None:
         super().__init__(attack, prompts, targets)
+        self.threads = ThreadPoolExecutor(torch.get_num_threads())
         size = len(self.vocabulary)
         self.begin(torch.full((len(prompts), self.budget.tokens, size), 1 / size, device=self.model.device))
 
@@ -67,13 +71,12 @@ class SimplexSearch(PrefixSearch):
     def sampled(self) -> Tensor:
         """A token of each row, [b, k], as ``torch.multinomial`` draws it: arg-max of p / q, q exponential.
 
-        q is drawn first, on the CPU, while a GPU is still at the last step; the GPU then compares.
+        q is drawn on the CPU, a thread a prompt, while a GPU is still at the last step; the GPU compares.
         """
         assert self.variable is not None
         q = torch.empty(self.variable.shape)
-        for row, generator in zip(q, self.generators, strict=True):
-            row.exponential_(generator=generator)
-        return (self.variable / q.to(self.variable.device)).argmax(-1)
+        list(self.threads.map(lambda row, rng: row.exponential_(generator=rng), q, self.generators))
+        return (self.variable / to_device(q, self.variable.device)).argmax(-1)
 
     def best(self) -> Tensor:
         """Arg-max."""

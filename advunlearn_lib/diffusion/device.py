@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from advunlearn_lib.base.errors import UserError
 
@@ -30,3 +31,10 @@ def check_dtype(dtype: torch.dtype) -> torch.dtype:
         given = str(dtype).removeprefix("torch.")
         raise UserError(f"training does not compute in {given} (allowed: float32, bfloat16)")
     return dtype
+
+
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
+    """``drawn``, from the CPU, on ``device``; a GPU stays at what it does, and nobody waits for it."""
+    if device.type != "cuda":
+        return drawn.to(device)
+    return drawn.pin_memory().to(device, non_blocking=True)
