@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from importlib import import_module
 
 from advunlearn_lib.cli.runs import open_run
-from advunlearn_lib.report.notebook import execute
+from advunlearn_lib.report import kernels
 
 
 def run(options: Namespace) -> int:
     """Execute the notebook."""
-    execute(options.command, open_run(options))
+    parameters = open_run(options)
+    kernels.begin()  # to import, while we do
+    import_module("advunlearn_lib.report.notebook").execute(options.command, parameters)
     return 0

@@ -21,8 +21,8 @@ import papermill
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.orphans import end_with_parent
-from advunlearn_lib.base.paths import CODE, ROOT
-from advunlearn_lib.base.progress import style_here
+from advunlearn_lib.base.paths import ROOT
+from advunlearn_lib.report import kernels
 from advunlearn_lib.report.page import to_html
 
 QUIET = ["--log-level=50"]  # the kernel's own notices, such as that it talks by TCP, are no reader's
@@ -33,9 +33,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
 
     Raises :class:`UserError` and ``KeyboardInterrupt`` where the kernel did.
     """
-    os.environ.setdefault("ADVUNLEARN_PROGRESS", style_here())
-    paths = [str(CODE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    kernels.begin()
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
     script = ROOT / "notebooks" / f"{name}.py"
@@ -46,10 +44,11 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, done = Path(folder) / f"{name}.ipynb", Path(folder) / f"{name}-executed.ipynb"
         nbformat.write(notebook, source)
-        streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr, "extra_arguments": QUIET}
+        streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+        kernel = {"kernel_manager_class": kernels.manager(), "extra_arguments": QUIET}
         try:
             papermill.execute_notebook(
-                source, done, parameters, cwd=ROOT / "notebooks", progress_bar=False, **streams
+                source, done, parameters, cwd=ROOT / "notebooks", progress_bar=False, **streams, **kernel
             )
         except papermill.PapermillExecutionError as error:
             if error.ename == "UserError":
