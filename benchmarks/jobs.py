@@ -41,23 +41,22 @@ BATCH = 32  # prompts under attack at once, as in the tables
 class Sizes:
     """How much is done: a few minutes on two cores."""
 
-    advunlearn: int = 4  # iterations
-    fast_at: int = 25
-    esd: int = 80
+    advunlearn: int = 3  # iterations
+    fast_at: int = 16
+    esd: int = 60
     attack_steps: int = 30  # K
     steps: int = 50  # of DDIM
-    prompts: int = 32  # of UnlearnDiffAtk and CCE
-    p4d: int = 16
-    pez: int = 6
-    ph2p: int = 4
-    pictures: int = 200
+    prompts: int = 32  # of UnlearnDiffAtk, P4D and CCE
+    pez: int = 16
+    ph2p: int = 12
+    pictures: int = 128
     repeats: int = 3
-    budget: dict[str, Any] = field(default_factory=dict)  # what is changed of the attacks' budgets
-    cce: dict[str, Any] = field(default_factory=lambda: {"steps": 100})
+    budgets: dict[str, dict[str, Any]] = field(default_factory=lambda: SHORTER)
 
 
-SMALLEST = {"timesteps": 1, "steps": 1}
-QUICK = Sizes(1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 1, SMALLEST, SMALLEST)
+SHORTER = {"P4D": {"timesteps": 3}, "PEZ": {"steps": 75}, "PH2P": {"steps": 2}, "CCE": {"steps": 60}}
+SMALLEST = {name: {"timesteps": 1, "steps": 1} for name in ATTACKS}
+QUICK = Sizes(1, 1, 1, 2, 2, 2, 1, 1, 2, 1, SMALLEST)
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,9 @@ def pairs(sizes: Sizes) -> Iterator[Pair]:
     yield advunlearn(f"AdvUnlearn, text encoder, K = {sizes.attack_steps}", slow, sizes.advunlearn, 14)
     yield advunlearn("AdvUnlearn, text encoder, Fast AT", fast, sizes.fast_at, 10)
     yield esd("ESD, UNet", ESDOptions(steps=sizes.steps), sizes.esd, 8)
-    yield attack("UnlearnDiffAtk", sizes.prompts, sizes.budget, 6, ("fp32", "bf16"))
-    yield attack("P4D", sizes.p4d, sizes.budget, 4)
-    yield attack("PEZ", sizes.pez, sizes.budget, 4)
-    yield attack("PH2P", sizes.ph2p, sizes.budget, 4)
-    yield attack("CCE", sizes.prompts, sizes.cce, 4)
+    yield attack("UnlearnDiffAtk", sizes.prompts, sizes.budgets, 6, ("fp32", "bf16"))
+    counts = {"P4D": sizes.prompts, "PEZ": sizes.pez, "PH2P": sizes.ph2p, "CCE": sizes.prompts}
+    yield from (attack(name, count, sizes.budgets, 4) for name, count in counts.items())
     yield pictures(sizes.pictures, 5)
 
 
@@ -148,10 +145,14 @@ def named(name: str, precision: Precision) -> str:
 
 
 def attack(
-    name: str, count: int, changes: dict[str, Any], goal: float, ours_in: Sequence[Precision] = ("fp32",)
+    name: str,
+    count: int,
+    budgets: dict[str, dict[str, Any]],
+    goal: float,
+    ours_in: Sequence[Precision] = ("fp32",),
 ) -> Pair:
-    """An attack on ``victim`` with the profile's budget, the pictures that it aims at included."""
-    cls, budget = ATTACKS[name], resolve.attack_budget(POCKET, name, CONCEPT, changes)
+    """An attack on ``victim``, the pictures that it aims at included; ``budgets`` change the profile's."""
+    cls, budget = ATTACKS[name], resolve.attack_budget(POCKET, name, CONCEPT, budgets.get(name, {}))
     prompts = evaluation_candidates(CONCEPT.kind, CONCEPT.labels, count)
 
     def plainly() -> list[bool]:

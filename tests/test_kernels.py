@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.report import kernels
 
-pytestmark = pytest.mark.skipif(not kernels.CAN_FORK, reason="kernels are programs here")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are programs here")
 BORN = """
 import os, sys
 print(os.getpid(), os.getppid(), "torch" in sys.modules, __name__, os.environ.get("MARK"), os.getcwd())
@@ -82,20 +82,35 @@ import sys
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from advunlearn_lib.report import kernels
-kernels.begin()
-said = "print(os.getpid(), os.getppid(), file=open('born', 'w'))"
-cell = new_code_cell(f"import os, time\\n{said}\\ntime.sleep(60)")
+cell = new_code_cell(sys.argv[1])
 client = NotebookClient(new_notebook(cells=[cell]), kernel_name="python3")
 client.kernel_manager_class = kernels.manager()
 client.execute()
 """
+BORN_ALONE = """
+import os, time
+print(os.getpid(), os.getppid(), file=open("born", "w"))
+"""
 
 
+def alone(source, folder, **environment):
+    """A process that runs ``source`` in a kernel."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.Popen([sys.executable, "-c", ALONE, source], cwd=folder, env=environment)
+
+
+def test_where_the_servers_socket_cannot_be_kernels_are_programs(tmp_path):
+    """Its name is cut at 108 letters."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    assert alone(BORN_ALONE, tmp_path, TMPDIR=str(folder)).wait() == 0
+    assert (tmp_path / "born").exists()
+
+
+@pytest.mark.slow
 def test_it_ends_with_the_process_that_asked_for_it(tmp_path):
     """However that one ends; and so does the server."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", ALONE], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    process = alone(BORN_ALONE + "time.sleep(60)", tmp_path)
     born = tmp_path / "born"
     while not (born.exists() and born.read_text().endswith("\n")):
         assert process.poll() is None

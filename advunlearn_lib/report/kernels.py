@@ -2,13 +2,15 @@
 
 A notebook's kernel imports for some four seconds, and ``all`` has 25. On Linux multiprocessing's fork server
 imports once (``preload``), and a kernel is a fork of it, a process of its own in which nobody did anything
-yet. Elsewhere forks of a process that uses the system's libraries are not safe, and kernels are programs.
+yet. Elsewhere forks of a process that has loaded the system's libraries are not safe; there, and where the
+server's socket cannot be (below a TMPDIR of more than 100 letters), kernels are programs as usual.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.forkserver import ensure_running, set_forkserver_preload
 from pathlib import Path
@@ -27,22 +29,23 @@ if TYPE_CHECKING:
 
     from jupyter_client.connect import KernelConnectionInfo
 
-CAN_FORK = sys.platform == "linux"
-
 
 def begin() -> None:
     """Set what kernels inherit from this process, and begin to import for them, beside whatever follows."""
     os.environ.setdefault("ADVUNLEARN_PROGRESS", style_here())
     paths = [str(CODE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    if CAN_FORK:
-        set_forkserver_preload(["advunlearn_lib.report.preload"])
-        ensure_running()
+    manager()
 
 
 def manager() -> type[AsyncKernelManager]:
-    """Who starts kernels here."""
-    return ForkingManager if CAN_FORK else AsyncKernelManager
+    """Who starts kernels here; the fork server runs, where it can."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            set_forkserver_preload(["advunlearn_lib.report.preload"])
+            ensure_running()
+            return ForkingManager
+    return AsyncKernelManager
 
 
 class ForkingManager(AsyncKernelManager):
