@@ -107,6 +107,25 @@ def test_where_the_servers_socket_cannot_be_kernels_are_programs(tmp_path):
     assert (tmp_path / "born").exists()
 
 
+TOUCHED = """
+import torch
+def touch(*_, **__):
+    raise AssertionError("the card was touched")
+for name in ("is_available", "device_count", "init", "_lazy_init", "current_device", "get_device_capability"):
+    setattr(torch.cuda, name, touch)
+import advunlearn_lib.report.preload
+"""
+
+
+@pytest.mark.slow
+def test_what_is_imported_before_the_fork_touches_no_card():
+    """A fork of a process that has could not use it."""
+    done = subprocess.run(
+        [sys.executable, "-c", TOUCHED], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_it_ends_with_the_process_that_asked_for_it(tmp_path):
     """However that one ends; and so does the server."""
