@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from advunlearn_lib.base.errors import UserError
+from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.diffusion.weights import load_part, locate, save_part
 
 
@@ -31,6 +32,7 @@ def test_a_unet_round_trips(model, tmp_path):
     save_part(model.unet, tmp_path)
     part, loaded = load_part(tmp_path, model)
     assert part == "unet" and same(loaded, model.unet)
+    assert str(ROOT) not in (tmp_path / "config.json").read_text()  # where the base was read from
 
 
 @pytest.mark.parametrize("prefix", ["", "text_encoder.text_model.", "module.text_encoder."])

@@ -36,15 +36,17 @@ ADAPTERS = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")  # 
 
 
 def save_part(module: Any, folder: str | Path) -> None:
-    """Write a ``from_pretrained`` folder.
+    """Write a ``from_pretrained`` folder, the same wherever it is written.
 
-    A text encoder's names are those that transformers 4 and 5 both read.
+    A text encoder's names are those that transformers 4 and 5 both read; a UNet's configuration would name
+    the folder that its base was read from.
     """
     if isinstance(module, class_named("CLIPTextModel")):
         state = module.state_dict().items()
         named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in state}
         module.save_pretrained(folder, state_dict=named)
     else:
+        module.register_to_config(_name_or_path="")
         module.save_pretrained(folder)
 
 
