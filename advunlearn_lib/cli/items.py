@@ -7,7 +7,7 @@ from importlib import import_module
 
 from advunlearn_lib import report  # imports what is asked for: a warm table needs no torch here
 from advunlearn_lib.cli.runs import is_launched, open_run, uses_other_processes
-from advunlearn_lib.report import kernels
+from advunlearn_lib.report.notebook import execute
 
 
 def run(options: Namespace) -> int:
@@ -17,8 +17,7 @@ def run(options: Namespace) -> int:
         code: int = import_module("advunlearn_lib.cli.precompute").item(options, parameters)
         if code or options.share or is_launched():
             return code
-    kernels.begin()  # to import, while we do
-    import_module("advunlearn_lib.report.notebook").execute(options.command, parameters)
+    execute(options.command, parameters)
     if options.publish:
         report.outcomes.write(report.Run(**parameters), [options.command])
     return 0

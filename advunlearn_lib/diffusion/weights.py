@@ -45,9 +45,10 @@ def save_part(module: Any, folder: str | Path) -> None:
         state = module.state_dict().items()
         named = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in state}
         module.save_pretrained(folder, state_dict=named)
-    else:
+        return
+    if isinstance(module, class_named("UNet2DConditionModel")):
         module.register_to_config(_name_or_path="")
-        module.save_pretrained(folder)
+    module.save_pretrained(folder)
 
 
 def load_part(where: str | Path, base: LatentDiffusion, component: str = "") -> tuple[str, Any]:

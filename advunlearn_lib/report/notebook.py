@@ -12,18 +12,16 @@ import sys
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
-
-import jupytext
-import nbformat
-import papermill
+from typing import TYPE_CHECKING, Any
 
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.orphans import end_with_parent
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.report import kernels
-from advunlearn_lib.report.page import to_html
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 QUIET = ["--log-level=50"]  # the kernel's own notices, such as that it talks by TCP, are no reader's
 
@@ -33,7 +31,13 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
 
     Raises :class:`UserError` and ``KeyboardInterrupt`` where the kernel did.
     """
-    kernels.begin()
+    kernels.begin()  # to import for the kernel, while we do for ourselves
+    import jupytext
+    import nbformat
+    import papermill
+
+    from advunlearn_lib.report.page import to_html
+
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it prints tracebacks after Ctrl-C
     script = ROOT / "notebooks" / f"{name}.py"
@@ -62,7 +66,7 @@ def execute(name: str, parameters: dict[str, Any]) -> None:
             temporary.write_text(text.replace(f"{ROOT}/", ""))  # no machine's paths
 
 
-def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def cleaned(notebook: NotebookNode) -> NotebookNode:
     """An executed notebook to be read: without progress and notices, times, and what papermill notes."""
     notebook.metadata = {name: notebook.metadata[name] for name in ("kernelspec", "language_info")}
     for cell in notebook.cells:

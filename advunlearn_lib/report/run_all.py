@@ -15,7 +15,7 @@ from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.base.progress import tqdm
 from advunlearn_lib.execute.plan import Job, describe_plan, plan
 from advunlearn_lib.execute.pool import compute, workers
-from advunlearn_lib.report import claims, outcomes
+from advunlearn_lib.report import claims, notebook, outcomes
 from advunlearn_lib.report.item import Run
 from advunlearn_lib.report.items import ITEMS, TABLES
 from advunlearn_lib.report.reported import jobs_of, read_results, reported, reproduce
@@ -50,8 +50,6 @@ def run_all(run: Run, parameters: Mapping[str, Any]) -> None:
 
 def execute_notebooks(parameters: Mapping[str, Any]) -> list[str]:
     """All notebooks, one a core at once, each in a kernel of its own; a line for each that failed."""
-    from advunlearn_lib.report import notebook  # papermill: seconds, and claims need none
-
     reasons = {}
     with workers(os.cpu_count() or 1, notebook.one_thread_each) as pool:
         futures = {pool.submit(notebook.attempt, name, dict(parameters)): name for name in ITEMS}
