@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from made_up import QUICK
+from processes import gone
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.base.store import Store
@@ -81,7 +81,7 @@ def test_a_stopped_run_leaves_nobody_behind(own_store, tmp_path, item):
     assert process.returncode == 130
     assert "interrupted" in rest and f"To resume: ./reproduce.sh {shlex.join(words)}" in rest
     assert "Traceback" not in rest
-    assert gone(process.pid)
+    assert gone(-process.pid)
 
 
 POOL = """
@@ -109,7 +109,7 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path, end):
     wait_for_a_worker(process, "sample paths:")
     process.send_signal(end)
     assert process.wait(timeout=60) == -end
-    assert gone(process.pid)
+    assert gone(-process.pid)
 
 
 def wait_for_a_worker(process, at_work):
@@ -119,14 +119,3 @@ def wait_for_a_worker(process, at_work):
         letter = process.stderr.read(1)
         assert letter, f"it ended before it began: {seen[-2000:]}"
         seen += letter
-
-
-def gone(group):
-    """Has every process of the group ended within ten seconds?"""
-    for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False

@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
+from processes import gone
 
 from advunlearn_lib.base.paths import ROOT
 from advunlearn_lib.report import kernels
@@ -137,15 +138,4 @@ def test_it_ends_with_the_process_that_asked_for_it(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     for pid in map(int, born.read_text().split()):
-        assert ended(pid)
-
-
-def ended(pid):
-    """Within ten seconds?"""
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
+        assert gone(pid)

@@ -63,8 +63,8 @@ class Forking(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
         """The connection that ``cmd`` names, of a kernel that begins there."""
         words = cmd[cmd.index("ipykernel_launcher") :]
-        begin = (words, settings["env"], Path.cwd())
-        kernel = get_context("forkserver").Process(target=run_kernel, args=begin)
+        given = (words, settings["env"], Path.cwd())
+        kernel = get_context("forkserver").Process(target=run_kernel, args=given)
         kernel.start()
         self.process = Forked(kernel)  # type: ignore[assignment]  # it is a Popen's place
         self.pid = self.pgid = kernel.pid
