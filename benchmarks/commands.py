@@ -17,6 +17,7 @@ from advunlearn_lib.experiment.study import Study
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.report.items import TABLES
 from advunlearn_lib.report.reported import jobs_of
+from benchmarks.jobs import PRECISIONS
 
 COMMAND_LINE = ("-m", "advunlearn_lib.cli")
 
@@ -61,3 +62,6 @@ def commands() -> Iterator[Timed]:
         else ""
     )
     yield Timed("table3", "all cells in the store", (*COMMAND_LINE, "table3", "--out", "OUT"), note=note)
+    if "bf16" not in PRECISIONS:
+        note = "not measured: this processor has no instructions for it"
+        yield Timed("picture_precision=bf16", "UnlearnDiffAtk and pictures", (), note=note)

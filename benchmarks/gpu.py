@@ -65,7 +65,8 @@ def pictures(pipeline: Any) -> Iterator[Callable[[], Row]]:
     """Whole pictures by LMS, as the protocol has them."""
     for setting, steps, batch in (("fp32", 10, 8), ("fp32", 10, 16), ("bf16", 100, 8), ("bf16", 100, 16)):
         yield partial(drawn, pipeline, setting, steps, batch)
-    yield partial(drawn, pipeline, "bf16", 100, 16, compiled=True)
+    for batch in (16, 32, 64):
+        yield partial(drawn, pipeline, "bf16", 100, batch, compiled=True)
 
 
 def drawn(pipeline: Any, setting: str, steps: int, batch: int, *, compiled: bool = False) -> Row:
@@ -108,18 +109,27 @@ def attacks(pipeline: Any, setting: str = "fp32") -> Iterator[Callable[[], Row]]
     yield partial(inverted, pipeline, setting)
 
 
-def attacked(pipeline: Any, setting: str, name: str, size: int) -> Row:
+def compiled_attacks(pipeline: Any) -> Iterator[Callable[[], Row]]:
+    """UnlearnDiffAtk in bf16 on fewer and fewer prompts, as they leave a batch."""
+    for size in (32, 20, 12):
+        yield partial(attacked, pipeline, "bf16", "UnlearnDiffAtk", size, compiled=True)
+
+
+def attacked(pipeline: Any, setting: str, name: str, size: int, *, compiled: bool = False) -> Row:
     """A round's steps, without the judged pictures."""
     model, steps, prompts = model_in(pipeline, setting), STEPS.get(name, 3), PROMPTS[:size]
+    model.compiled = compiled
     clip = (TensorCLIP(CLIPConfig()).eval().to("cuda"), CLIPImageProcessor())
     sampling = Sampling("lms", 2, 7.5, precision="bf16" if setting == "bf16" else "fp32")
     budget = resolve.attack_budget(PAPER, name, NUDITY, {"timesteps": 1, "steps": steps})
     attack = ATTACKS[name](model, never, budget, sampling, original=model, clip=clip, batch=size)
     search = attack.search(prompts, model.noise(range(size)))
+    began = time.monotonic()
     in_smaller_batches(lambda: search.advance(0), model, size)
+    first = {"first_call": round(time.monotonic() - began, 1)} if compiled else {}
     parted = f", micro-batches of {model.micro_batch}" if model.micro_batch else ""
     taken = seconds(lambda: search.advance(0), 1) / steps / size
-    return made(name, setting + parted, size, "step of a prompt", taken)
+    return made(name, setting + ", compiled" * compiled + parted, size, "step of a prompt", taken) | first
 
 
 def inverted(pipeline: Any, setting: str) -> Row:
@@ -139,6 +149,7 @@ GROUPS: dict[str, Callable[[Any], Iterator[Callable[[], Row]]]] = {
     "methods": methods,
     "attacks": attacks,
     "attacks-bf16": partial(attacks, setting="bf16"),
+    "attacks-compiled": compiled_attacks,
     "layouts": layouts,  # changes the UNet, as does the next
     "compiled": compiled,
 }

@@ -121,7 +121,8 @@ def layouts(pipeline: Any) -> Iterator[Callable[[], Row]]:
 def compiled(pipeline: Any) -> Iterator[Callable[[], Row]]:
     """In bf16 by autocast, then with weights in bf16; the first call of each compiles."""
     pipeline.unet.compile()
-    yield partial(laid_out, pipeline.unet, "bf16, compiled")
+    for batch in (16, 32, 64, 128):
+        yield partial(laid_out, pipeline.unet, "bf16, compiled", batch)
     yield partial(to_embedding, pipeline.unet, "bf16, compiled")
     half = copy.deepcopy(pipeline.unet).to(torch.bfloat16)
     half.compile()
@@ -141,14 +142,14 @@ def called(unet: Any, setting: str, batch: int, dtype: torch.dtype) -> tuple[Cal
 
 
 @torch.no_grad()
-def laid_out(unet: Any, setting: str) -> Row:
+def laid_out(unet: Any, setting: str, batch: int = 16) -> Row:
     """Forward."""
     began = time.monotonic()
-    call, _ = called(unet, setting, 16, unet.dtype)
+    call, _ = called(unet, setting, batch, unet.dtype)
     call()
     torch.cuda.synchronize()
     first = time.monotonic() - began
-    row = made("UNet, forward", setting, 16, "sample", seconds(call) / 16)
+    row = made("UNet, forward", setting, batch, "sample", seconds(call) / batch)
     return row | {"first_call": round(first, 1)}
 
 

@@ -18,10 +18,10 @@ from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
 from advunlearn_lib.erasure.bank import Resampler
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.task import Task
-from benchmarks import bench, official, official_attacks, official_cce
+from benchmarks import bench, long, official, official_attacks, official_cce
 from benchmarks.commands import Timed
 from benchmarks.floor import flops
-from benchmarks.jobs import QUICK, Pair, pairs
+from benchmarks.jobs import PRECISIONS, QUICK, Pair, pairs
 
 OPTIONS = {"steps": 5, "resample": True, "attack_steps": 3, "attack_lr": 0.01, "attack_step": "sign"}
 DRAWN = Sampling("dpm++", 2, 5.0)
@@ -215,18 +215,27 @@ def test_the_smallest_run_has_every_row(tmp_path, capsys, monkeypatch):
     assert main(["bench", "--quick", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "bench" / "bench.csv", keep_default_na=False)
     names = [name for pair in pairs(QUICK) for name in pair.ours]
-    assert table["row"].tolist() == [
-        *names,
-        "import advunlearn_lib",
-        "--help",
-        "list",
-        "list methods",
-        "table3",
-    ]
-    assert table.note.iloc[-1].startswith("not measured: the store lacks")
+    processes = ["import advunlearn_lib", "--help", "list", "list methods", "table3"]
+    left_out = [] if "bf16" in PRECISIONS else ["picture_precision=bf16"]
+    assert table["row"].tolist() == [*names, *processes, *left_out]
+    notes = table.set_index("row").note
+    assert notes["table3"].startswith("not measured: the store lacks")
+    assert [name for name in left_out if "no instructions" in notes[name]] == left_out
     rows = table[table["row"].isin(names)]
     assert (rows.ratio.astype(float) > 0).all() and (rows.floor_s.astype(float) > 0).all()
     assert (tmp_path / "bench" / "bench.md").read_text() in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_long_run_goes_on_with_the_next_seed(tmp_path, monkeypatch):
+    assert main(["bench", "--long", "--quick", "--out", str(tmp_path)]) == 0
+    file = tmp_path / "bench" / "long.csv"
+    (row,) = pd.read_csv(file).to_dict("records")
+    assert row["seed"] == 0 and row["ratio"] > 0
+    assert {f"{side}, {name}" for side in ("official", "ours") for name in ("ASR (%)", "fid")} <= set(row)
+    monkeypatch.setattr(long, "both", lambda seed, quick: {**row, "seed": seed})
+    long.run_long(file.parent)
+    assert pd.read_csv(file).seed.tolist() == [0, 1, 2]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 
 import pytest
+import torch
 
 from advunlearn_lib.cli.main import main
 from advunlearn_lib.diagnose import doctor
@@ -81,6 +82,17 @@ def test_what_is_not_needed_does_not_count(not_full, no_network, without, capsys
     assert main(["doctor"]) == 0
     page = capsys.readouterr().out
     assert "  absent  extra 'ray': pip install" in page and "everything that is needed is here" in page
+
+
+def test_a_processor_that_has_to_imitate_bf16_is_told(not_full, no_network, monkeypatch, capsys):
+    """Pictures took fifty times as long there as in fp32, and nothing said why."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert main(["doctor", "--set", "device=cpu", "--set", "picture_precision=bf16"]) == 0
+    assert (
+        "  absent  bf16: no instructions for it here: many times slower than fp32" in capsys.readouterr().out
+    )
+    assert main(["doctor"]) == 0
+    assert "bf16" not in capsys.readouterr().out
 
 
 def test_what_is_needed_and_missing_is_counted(not_full, no_network, without, capsys):

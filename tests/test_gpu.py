@@ -72,6 +72,20 @@ def test_a_compiled_unet_draws_the_same_pictures(card):
     assert (fast - plain).abs().max() < 1e-3
 
 
+def test_an_attack_with_a_compiled_unet_takes_the_same_steps(card):
+    """UnlearnDiffAtk's distributions after two steps, and after prompts have left the batch."""
+    found = []
+    for compiled in (True, False):
+        spec = api.attack_spec(card, sampling=replace(FEW, compiled=compiled), timesteps=1, steps=2)
+        search = spec.on(card, None).search(PROMPTS[:4], card.noise(range(4)))
+        for rows in ([0, 1, 2, 3], [0, 2, 3]):
+            search.keep(rows)
+            search.advance(0)
+            found.append(search.variable.detach())
+    for fast, plain in zip(found[:2], found[2:], strict=True):
+        assert (fast - plain).abs().max() < 1e-3 < plain.max()
+
+
 @pytest.mark.parametrize("setting", ["TF32 convolutions", "bf16"])
 def test_the_judge_says_the_same_in_less_precision(model, card, setting, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", setting != "bf16")

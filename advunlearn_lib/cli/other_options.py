@@ -40,10 +40,16 @@ def add_store_options(parser: ArgumentParser) -> None:
 def add_bench_options(parser: ArgumentParser) -> None:
     """What is measured, and where results go."""
     add = parser.add_argument
-    add(
+    other = parser.add_mutually_exclusive_group().add_argument
+    other(
         "--growth",
         action="store_true",
         help="instead: how seconds grow with the work and the machine (5 min)",
+    )
+    other(
+        "--long",
+        action="store_true",
+        help="instead: AdvUnlearn by 150 iterations both ways, and both models judged (35 min a seed)",
     )
     add("--quick", action="store_true", help="the smallest sizes, once; the numbers mean nothing")
     add("--out", type=Path, help="where the folder bench of results goes (default: figures/pocket)")

@@ -15,6 +15,7 @@ import torch
 from advunlearn_lib.base.errors import UserError
 from advunlearn_lib.data.official import SHA256, locate
 from advunlearn_lib.diffusion import hub
+from advunlearn_lib.diffusion.device import device_named, multiplies_bf16
 from advunlearn_lib.experiment.cells import BASE
 from advunlearn_lib.metrics import nudenet_official
 from advunlearn_lib.metrics.nudenet_classes import is_official
@@ -56,6 +57,8 @@ def findings(profile: Profile, store: Path) -> list[Finding]:
     """Everything a run of ``profile`` needs, present or not."""
     versions = f"{platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}"
     found = [Finding("python", True, versions), disk(profile, store), *gpus(profile)]
+    if "bf16" in (profile.precision, profile.picture_precision):
+        found.append(bf16(profile))
     judges = {concept.judge: concept for concept in profile.concepts.values()}
     found += [judge(profile, concept) for concept in judges.values()]
     bases = {where: f"--set bases={name}=FOLDER" for name, where in profile.bases.items() if name != BASE}
@@ -89,6 +92,13 @@ def gpus(profile: Profile) -> list[Finding]:
         remedy = f"{torch.cuda.get_device_name(index)}, {total:.0f} GB; {needed}"
         cards.append(Finding(f"GPU {index}", total >= profile.gpu_gb, remedy))
     return cards or [Finding("GPU", not profile.gpu_gb, f"none that torch sees; {needed}")]
+
+
+def bf16(profile: Profile) -> Finding:
+    """Instructions for bf16, where the profile computes in it."""
+    fast = multiplies_bf16(device_named(profile.device))
+    remedy = "instructions for it" if fast else "no instructions for it here: many times slower than fp32"
+    return Finding("bf16", fast, remedy, needed=False)
 
 
 def extra(name: str, needed: bool = True) -> Finding:

@@ -33,6 +33,11 @@ def check_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Has ``device`` instructions for bf16? A CPU without them takes many times as long as in fp32."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     """``drawn``, from the CPU, on ``device``; a GPU stays at what it does, and nobody waits for it."""
     if device.type != "cuda":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -31,8 +31,9 @@ class LatentDiffusion:
     """Text encoder, UNet, VAE, tokenizer and noise schedule of a ``StableDiffusionPipeline`` (1.x or 2.x).
 
     All weights are fp32, and so are latents, targets and pictures; ``dtype`` is what the networks compute in,
-    by autocast. ``alphas_cumprod`` [T] is the training noise. Raises :class:`UserError` for another dtype,
-    for weights in another precision, which are rounded already, and for a schedule without betas.
+    by autocast; ``compiled``: torch compiles the UNet of :meth:`predict`. ``alphas_cumprod`` [T] is the
+    training noise. Raises :class:`UserError` for another dtype, for weights in another precision, which are
+    rounded already, and for a schedule without betas.
     """
 
     PIPELINE: ClassVar[str] = "StableDiffusionPipeline"
@@ -48,6 +49,7 @@ class LatentDiffusion:
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.alphas_cumprod = training_alphas(self.scheduler).to(self.device)
         self.micro_batch: int | None = None
+        self.compiled = False
         self.name = ""  # the folder or hub id that it was loaded from
         self.original = self  # the model that this one's parts were changed from
         for module in (pipeline.unet, pipeline.vae, *self.text_encoders()):
@@ -99,10 +101,10 @@ class LatentDiffusion:
         """A model with its own copy of ``component`` ("unet" or "text_encoder"), ready to be trained."""
         return self.with_parts(**{component: copy.deepcopy(getattr(self, component))})
 
-    def in_precision(self, dtype: torch.dtype) -> LatentDiffusion:
-        """A model of the same parts whose networks compute in ``dtype``."""
+    def in_precision(self, dtype: torch.dtype, compiled: bool = False) -> LatentDiffusion:
+        """A model of the same parts whose networks compute in ``dtype``, the UNet ``compiled`` by torch."""
         model = self.with_parts()
-        model.dtype = check_dtype(dtype)
+        model.dtype, model.compiled = check_dtype(dtype), compiled
         return model
 
     def autocast(self) -> torch.autocast:
@@ -157,9 +159,14 @@ class LatentDiffusion:
         """
         size = self.micro_batch or len(latents)
         steps = timesteps.expand(len(latents)).to(self.device)
-        rows = zip(latents.split(size), steps.split(size), prompt_embeds.split(size), strict=True)
-        with self.autocast(), recomputed_activations(self.unet) if self.micro_batch else nullcontext():
-            parts = [self.call_unet(z, t, c) for z, t, c in rows]
+        rows = list(zip(latents.split(size), steps.split(size), prompt_embeds.split(size), strict=True))
+        unet: AbstractContextManager[None] = nullcontext()
+        if self.micro_batch:
+            unet = recomputed_activations(self.unet)
+        elif self.compiled:
+            unet = compiled_unet(self.pipeline, *rows[0])
+        with self.autocast(), unet:
+            parts = [self.call_unet(*row) for row in rows]
         return torch.cat(parts).float()
 
     def call_unet(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:

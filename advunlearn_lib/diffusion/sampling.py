@@ -38,7 +38,7 @@ class Sampling:
     """How pictures are made: ``steps`` denoising steps under guidance.
 
     ``sampler`` is one of ddim, dpm++, lms; ``precision``, fp32 or bf16, is what the networks compute
-    in, for pictures and for attacks that are judged by them; ``compiled``: the UNet is, for pictures.
+    in, for pictures and for attacks that are judged by them; ``compiled``: the UNet is, for both.
     Raises :class:`UserError` for another sampler or precision, and for numbers out of range.
     """
 

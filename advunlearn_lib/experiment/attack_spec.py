@@ -155,12 +155,12 @@ class AttackSpec(Spec):
         clip: tuple[Any, Any] | None = None,
         batch: int = BATCH,
     ) -> Attack:
-        """The attack on ``model``, in its pictures' precision, whatever training computes in.
+        """The attack on ``model``, computed as its pictures are, whatever training computes in.
 
         Raises :class:`UserError` where it lacks something.
         """
         sampling = self.prompts.sampling
-        after, before = (in_dtype(one, DTYPES[sampling.precision]) for one in (model, original or model))
+        after, before = (computing_as(sampling, one) for one in (model, original or model))
         return ATTACKS[self.attack](after, judge, self.budget, sampling, self.seed, before, clip, batch)
 
     def run(
@@ -182,6 +182,7 @@ class AttackSpec(Spec):
         return AttackResult(prompts=[one for part in parts for one in part.prompts], flags=flags)
 
 
-def in_dtype(model: LatentDiffusion, dtype: torch.dtype) -> LatentDiffusion:
-    """The same computing in ``dtype``, whatever training computes in."""
-    return model if model.dtype == dtype else model.in_precision(dtype)
+def computing_as(sampling: Sampling, model: LatentDiffusion) -> LatentDiffusion:
+    """``model`` in the precision of ``sampling``, compiled where that says so."""
+    wanted = DTYPES[sampling.precision], sampling.compiled
+    return model if (model.dtype, model.compiled) == wanted else model.in_precision(*wanted)

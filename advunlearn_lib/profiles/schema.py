@@ -159,7 +159,9 @@ class Profile(Settings):
     )
     precision: Precision = Field("fp32", description="of training")
     picture_precision: Precision = Field("fp32", description="of pictures and attacks; official: fp32")
-    compiled: bool = Field(False, description="the UNet is compiled by torch for pictures: for a GPU")
+    compiled: bool = Field(
+        False, description="the UNet is compiled by torch, for pictures and attacks: for a GPU"
+    )
     seed: int = Field(0, ge=0)
     faithful: Literal["paper", "official"] = Field(
         "paper", description="to the paper's text, or to the official codes with all their quirks"
