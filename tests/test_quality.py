@@ -66,7 +66,10 @@ def test_parts_measure_as_the_whole_does(model, clip, captions, judge, pictures,
 
 @pytest.mark.parametrize(("batch", "threads"), [(7, 1), (20, 2)])
 def test_other_batches_and_threads_give_the_same_numbers(model, clip, captions, judge, real, batch, threads):
-    """Sums in another order differ by the last bits of single precision: by 8e-7 of the FID here."""
+    """Sums in another order differ by the last bits of single precision: by 8e-7 of the FID here.
+
+    On a processor without AVX-512 by 3e-6.
+    """
     ours = measure_quality(model, captions, QUICK, clip, judge, real, batch=20)
     torch.set_num_threads(threads)
     try:
@@ -74,7 +77,7 @@ def test_other_batches_and_threads_give_the_same_numbers(model, clip, captions, 
     finally:
         torch.set_num_threads(1)
     for name, estimate in ours.items():
-        assert other[name].value == pytest.approx(estimate.value, rel=2e-6)
+        assert other[name].value == pytest.approx(estimate.value, rel=1e-5)
 
 
 def test_only_what_is_asked_for_is_measured(model, clip, captions, judge, real):

@@ -28,8 +28,10 @@ def test_erasing_loss_and_gradient_in_every_layout(model, layout):
 @pytest.mark.parametrize("quirks", compare.QUIRKS)
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_the_inner_attack(model, quirks, steps):
+    """Tokens that moved by K steps of 0.01; Adam's go as far where a gradient is little but rounding."""
     smooth = compare.GRADIENT if quirks == ("noise_level_mismatch",) else {}  # some gradients are 0 there
-    assert compare.inner_attack(model, quirks, steps, TWO, **smooth) < 1e-5
+    least = 1e-4 if "adam_attack" in quirks else 1e-5
+    assert compare.inner_attack(model, quirks, steps, TWO, **smooth) < least
 
 
 @pytest.mark.parametrize("changes", [compare.GRADIENT, {"same_path": True}], ids=["gradient", "same_path"])
