@@ -44,8 +44,9 @@ CHURCH = POCKET.concepts["Church"]
 SEEDS = 0, 1, 2
 WORKERS = 2  # processes
 ITERATIONS = 60
-# The pocket profile's for an object, but lr, at which so few iterations erase and leave an attack something to
-# find (it was chosen on the library's side alone); thirty steps of the attack reach as far as the profile's four.
+# The pocket profile's for an object. But lr is one at which so few iterations erase and leave an attack
+# something to find, chosen on the library's side alone; and thirty steps of the attack reach as far as the
+# profile's four.
 OPTIONS: dict[str, Any] = {"lr": 2e-4, "retain_weight": 0.5, "warm_up": 0}
 OPTIONS |= {"attack_steps": 30, "attack_step": "sign", "attack_lr": 1.25e-2 * 4 / 30}
 Row = dict[str, Any]
