@@ -1,7 +1,8 @@
 """How seconds grow with the work and with the machine: ``./reproduce.sh bench --growth``.
 
-Five small series on the pocket model: prompts under attack, K of AdvUnlearn's inner attack, concepts erased
-one after the other (which share the retain prompts' sampling paths), threads, and workers of one thread.
+Six small series on the pocket model: prompts under attack, K of AdvUnlearn's inner attack, concepts erased
+one after the other (which share the retain prompts' sampling paths), seeds, threads, and workers of one
+thread.
 """
 
 from __future__ import annotations
@@ -98,12 +99,26 @@ def concepts(quick: bool) -> Series:
         yield count, partial(several, count)
 
 
-def erase(concept: str, steps: int, iterations: int, quick: bool, made: dict[str, Any]) -> None:
+def seeds(quick: bool) -> Series:
+    """One, two, ... seeds of one training; each has noise, and so sampling paths, of its own."""
+
+    def several(count: int) -> None:
+        made = dict[str, Any]()
+        for seed in range(count):
+            erase("church", 1, ITERATIONS, quick, made, seed)
+
+    for count in (1, 2) if quick else (1, 2, 3):
+        yield count, partial(several, count)
+
+
+def erase(
+    concept: str, steps: int, iterations: int, quick: bool, made: dict[str, Any], seed: int = 0
+) -> None:
     """AdvUnlearn as the pocket profile sets it, with K = ``steps``; ``made`` keeps sampling paths."""
     options = {"iterations": 1 if quick else iterations, "attack_steps": steps, "warm_up": 0, "batch": 8}
     options |= {"steps": 2 if quick else 20, "per_prompt": 1 if quick else 12, "retain_per_prompt": 1}
-    task = Task(load_model(POCKET.base), [concept], retain_set(CONCEPTS), made=made)
-    train(prepare("advunlearn", task, options))
+    task = Task(load_model(POCKET.base), [concept], retain_set(CONCEPTS), seed=seed, made=made)
+    train(prepare("advunlearn", task, options), seed)
 
 
 def threads(quick: bool) -> Series:
@@ -128,6 +143,7 @@ SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (
     ("prompts", "prompts under attack", prompts),
     ("K", "steps of the inner attack (K)", inner_steps),
     ("concepts", "concepts erased", concepts),
+    ("seeds", "seeds of a training", seeds),
     ("threads", "threads of one process", threads),
     ("workers", "worker processes", workers),
 )
@@ -136,7 +152,8 @@ SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (
 def draw(table: pd.DataFrame) -> Any:
     """A panel a series: seconds against what grows, both from zero."""
     sns.set_theme(style="whitegrid", context="paper")
-    figure, axes = plt.subplots(1, table.series.nunique(), figsize=(13, 2.8), squeeze=False)
+    count = table.series.nunique()
+    figure, axes = plt.subplots(1, count, figsize=(2.6 * count, 2.8), squeeze=False)
     for axis, (_, part) in zip(axes[0], table.groupby("series", sort=False), strict=True):
         sns.lineplot(part, x="value", y="seconds", marker="o", ax=axis)
         axis.set(xlabel=part.of.iloc[0], ylabel="time (s)", xlim=(0, None), ylim=(0, None))
