@@ -85,7 +85,7 @@ def test_what_is_not_needed_does_not_count(not_full, no_network, without, capsys
 
 
 def test_a_processor_that_has_to_imitate_bf16_is_told(not_full, no_network, monkeypatch, capsys):
-    """Pictures took fifty times as long there as in fp32, and nothing said why."""
+    """Pictures took twenty times as long there as in fp32, and nothing said why."""
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert main(["doctor", "--set", "device=cpu", "--set", "picture_precision=bf16"]) == 0
     assert (
