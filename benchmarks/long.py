@@ -82,7 +82,7 @@ def both(seed: int, quick: bool) -> Row:
         model = way(options, retain, seed)
         row[f"{side}_s"] = round(time.perf_counter() - began, 1)
         for name, one in measured(model, quick).items():
-            judged[f"{side}, {name}"] = f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]"
+            judged[f"{side}, {name}"] = f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
     row["ratio"] = round(row["official_s"] / row["ours_s"], 2)
     return row | judged | {"machine": machine(), "commit": commit()}
 
