@@ -4,8 +4,8 @@ The text encoder, K = 30, 60 iterations: what ``bench`` cuts to a few. Both side
 same seed, and *church* alone as their prompt, since the official way takes one prompt an iteration. When the
 clock has stopped, both models are attacked by UnlearnDiffAtk, and FID and CLIP score are taken of 1000
 pictures: are they as good, although the library's sees only the sampling paths that it keeps? A row is a seed
-of a process of one thread beside others; it is written when it is done, and a later run goes on with
-the others.
+of a process of one thread beside others; it is written when it is done, and a run of the same commit goes on
+with the others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from benchmarks.jobs import BATCH, PAPER_ITERATIONS, SAMPLING
 CHURCH = POCKET.concepts["Church"]
 SEEDS = 0, 1, 2
 WORKERS = 2  # processes
-ITERATIONS = 60
+ITERATIONS, QUICK_ITERATIONS = 60, 2
 # The pocket profile's for an object. But lr is one at which so few iterations erase and leave an attack
 # something to find, chosen on the library's side alone; and thirty steps of the attack reach as far as the
 # profile's four.
@@ -54,9 +54,8 @@ Row = dict[str, Any]
 
 def run_long(folder: Path, quick: bool = False) -> pd.DataFrame:
     """Measure the seeds that ``folder`` does not have yet, and write ``long.csv`` there."""
-    file, rows = folder / "long.csv", list[Row]()
-    if file.exists():
-        rows = pd.read_csv(file, dtype={"commit": str}).to_dict("records")
+    file = folder / "long.csv"
+    rows = finished(file, QUICK_ITERATIONS if quick else ITERATIONS)
     left = [seed for seed in (SEEDS[:1] if quick else SEEDS) if seed not in [row["seed"] for row in rows]]
     with ProcessPoolExecutor(WORKERS, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         made = [pool.submit(both, seed, quick) for seed in left]
@@ -69,9 +68,18 @@ def run_long(folder: Path, quick: bool = False) -> pd.DataFrame:
     return table
 
 
+def finished(file: Path, iterations: int) -> list[Row]:
+    """The rows that ``file`` has of so many iterations and this commit; of a changed tree none."""
+    if not file.exists() or commit().endswith("+"):
+        return []
+    old = pd.read_csv(file, dtype={"commit": str})
+    kept: list[Row] = old[(old.iterations == iterations) & (old.commit == commit())].to_dict("records")
+    return kept
+
+
 def both(seed: int, quick: bool) -> Row:
     """One seed's row."""
-    iterations = 2 if quick else ITERATIONS
+    iterations = QUICK_ITERATIONS if quick else ITERATIONS
     given = AdvUnlearnOptions(**OPTIONS, steps=2 if quick else 20)
     options = given.scaled(iterations / PAPER_ITERATIONS)
     retain = retain_set(CHURCH.labels)
