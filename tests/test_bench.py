@@ -1,7 +1,6 @@
 """The benchmark: its official side computes what the library computes, and what is measured is not lost."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pandas as pd
@@ -19,7 +18,7 @@ from advunlearn_lib.diffusion.sampling import Sampling, make_sampler
 from advunlearn_lib.erasure.bank import Resampler
 from advunlearn_lib.erasure.loop import prepare
 from advunlearn_lib.erasure.task import Task
-from benchmarks import bench, long, official, official_attacks, official_cce
+from benchmarks import bench, official, official_attacks, official_cce
 from benchmarks.commands import Timed
 from benchmarks.floor import flops
 from benchmarks.jobs import PRECISIONS, QUICK, Pair, pairs
@@ -225,39 +224,6 @@ def test_the_smallest_run_has_every_row(tmp_path, capsys, monkeypatch):
     rows = table[table["row"].isin(names)]
     assert (rows.ratio.astype(float) > 0).all() and (rows.floor_s.astype(float) > 0).all()
     assert (tmp_path / "bench" / "bench.md").read_text() in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_the_smallest_long_run_judges_both_sides(tmp_path):
-    assert main(["bench", "--long", "--quick", "--out", str(tmp_path)]) == 0
-    (row,) = pd.read_csv(tmp_path / "bench" / "long.csv").to_dict("records")
-    assert row["seed"] == 0 and row["ratio"] > 0
-    assert {f"{side}, {name}" for side in ("official", "ours") for name in ("ASR (%)", "fid")} <= set(row)
-
-
-def test_a_long_run_goes_on_with_the_next_seed_and_takes_no_other_runs_rows(tmp_path, monkeypatch):
-    """A quick run's row, in the same folder, stood for a whole one's."""
-    asked, here = [], ["0123456789"]
-
-    def both(seed, quick):
-        asked.append(seed)
-        if seed == 1 and len(asked) == 3:
-            raise KeyboardInterrupt
-        return {"seed": seed, "iterations": 2 if quick else long.ITERATIONS, "commit": here[0]}
-
-    monkeypatch.setattr(long, "ProcessPoolExecutor", lambda *given: ThreadPoolExecutor(1))
-    monkeypatch.setattr(long, "both", both)
-    monkeypatch.setattr(long, "commit", lambda: here[0])
-    long.run_long(tmp_path, quick=True)
-    with pytest.raises(KeyboardInterrupt):
-        long.run_long(tmp_path)
-    assert pd.read_csv(tmp_path / "long.csv").seed.tolist() == [0]
-    asked.clear()
-    assert long.run_long(tmp_path).seed.tolist() == [0, 1, 2] and asked == [1, 2]
-    for other in ("9876543210", "9876543210+", "9876543210+"):  # a changed tree is nobody's commit
-        here[0] = other
-        long.run_long(tmp_path)
-    assert asked == [1, 2, *[0, 1, 2] * 3]
 
 
 @pytest.mark.slow
