@@ -2,7 +2,7 @@
 
 Six small series on the pocket model: prompts under attack, K of AdvUnlearn's inner attack, concepts erased
 one after the other (which share the retain prompts' sampling paths), seeds, threads, and workers of one
-thread.
+thread. All are run three times, one after the other; the picture shows the mean, the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import torch
 from advunlearn_lib.attacks.registry import ATTACKS
 from advunlearn_lib.base.files import atomic
 from advunlearn_lib.base.progress import tqdm
+from advunlearn_lib.base.provenance import commit
 from advunlearn_lib.data.emoji import evaluation_candidates, retain_set
 from advunlearn_lib.diffusion.load import load_model
 from advunlearn_lib.diffusion.pictures import target_latents
@@ -31,37 +33,42 @@ from advunlearn_lib.erasure.task import Task
 from advunlearn_lib.experiment import resolve
 from advunlearn_lib.profiles.pocket import POCKET
 from advunlearn_lib.report import plots
+from benchmarks.bench import machine
 from benchmarks.jobs import BATCH, CONCEPT, SAMPLING
 
-ITERATIONS = 10
+REPEATS = 3
+ITERATIONS = 5
 CONCEPTS = ("church", "parachute", "tench", "guitar")
-COLUMNS = ("series", "value", "of", "seconds")
+COLUMNS = ("series", "value", "of", "repeat", "seconds")
 Series = Iterator[tuple[int, Callable[[], object]]]
 """(value, what is timed at it), one after the other: what one has made the next may use."""
 
 
 def run_growth(folder: Path, quick: bool = False) -> pd.DataFrame:
-    """Measure all series, and write ``growth.csv`` and ``growth.png`` into ``folder``."""
-    rows = []
-    for name, of, series in SERIES:
-        for value, run in tqdm(series(quick), desc=name, leave=False):
+    """Measure all series, and write ``growth.csv`` after each, ``growth.png`` at the end, into ``folder``."""
+    rows, repeats = list[tuple[Any, ...]](), 1 if quick else REPEATS
+    for repeat, (name, of, series) in tqdm([*product(range(repeats), SERIES)], desc="series"):
+        for value, run in series(quick):
             began = time.perf_counter()
             run()
-            rows.append((name, value, of, time.perf_counter() - began))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    with atomic(folder / "growth.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g")
+            rows.append((name, value, of, repeat, time.perf_counter() - began))
+        table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(machine=machine(), commit=commit())
+        with atomic(folder / "growth.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.4g")
     with atomic(folder / "growth.png") as temporary:
         plots.drawn(draw(table), 150, colours=32).save(temporary, "png", optimize=True)
     plt.close("all")
-    print(table.to_markdown(index=False, floatfmt=".3g"))
+    wide = table.pivot_table(
+        index=["of", "value"], values="seconds", aggfunc=["mean", "min", "max"], sort=False
+    )
+    print(wide.droplevel(1, axis=1).reset_index().to_markdown(index=False, floatfmt=".3g"))
     return table
 
 
 def prompts(quick: bool) -> Series:
     """UnlearnDiffAtk on more and more prompts of a model that nothing was erased from."""
     attacked(1, quick=True)  # a first run imports what later ones have
-    for count in (1, 2) if quick else (8, 16, 32, 64):
+    for count in (1, 2) if quick else (4, 8, 16, 32):
         yield count, partial(attacked, count, quick)
 
 
@@ -126,13 +133,13 @@ def threads(quick: bool) -> Series:
     before = torch.get_num_threads()
     for count in (1, 2):
         torch.set_num_threads(count)
-        yield count, partial(attacked, 1 if quick else 32, quick)
+        yield count, partial(attacked, 1 if quick else 16, quick)
     torch.set_num_threads(before)
 
 
 def workers(quick: bool) -> Series:
     """Four such attacks by one worker process of one thread, and by two; the workers have started before."""
-    jobs, count = (2, 1) if quick else (4, 32)
+    jobs, count = (2, 1) if quick else (4, 8)
     for number in (1, 2):
         with ProcessPoolExecutor(number, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
             list(pool.map(attacked, [1] * number, [True] * number))
@@ -152,11 +159,15 @@ SERIES: tuple[tuple[str, str, Callable[[bool], Series]], ...] = (
 def draw(table: pd.DataFrame) -> Any:
     """A panel a series: seconds against what grows, both from zero."""
     sns.set_theme(style="whitegrid", context="paper")
-    count = table.series.nunique()
-    figure, axes = plt.subplots(1, count, figsize=(2.6 * count, 2.8), squeeze=False)
-    for axis, (_, part) in zip(axes[0], table.groupby("series", sort=False), strict=True):
-        sns.lineplot(part, x="value", y="seconds", marker="o", ax=axis)
+    figure, axes = plt.subplots(2, len(SERIES) // 2, figsize=(8, 5))
+    for axis, (_, part) in zip(axes.flat, table.groupby("series", sort=False), strict=True):
+        sns.lineplot(part, x="value", y="seconds", marker="o", errorbar=("pi", 100), ax=axis)
         axis.set(xlabel=part.of.iloc[0], ylabel="time (s)", xlim=(0, None), ylim=(0, None))
         axis.set_xticks(sorted({0, *part.value}))
+    one = table.iloc[0]
+    title = (
+        f"mean, lowest and highest of {table.repeat.nunique()} repeats; {one.machine}; commit {one.commit}"
+    )
+    figure.suptitle(title, fontsize=8)
     figure.tight_layout()
     return figure

@@ -231,4 +231,5 @@ def test_growth_has_every_series(tmp_path):
     assert main(["bench", "--growth", "--quick", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "bench" / "growth.csv")
     assert set(table.series) == {"prompts", "K", "concepts", "seeds", "threads", "workers"}
+    assert table.machine.nunique() == table.commit.nunique() == 1
     assert (table.seconds > 0).all() and (tmp_path / "bench" / "growth.png").stat().st_size > 10_000

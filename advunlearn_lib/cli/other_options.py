@@ -44,7 +44,7 @@ def add_bench_options(parser: ArgumentParser) -> None:
     other(
         "--growth",
         action="store_true",
-        help="instead: how seconds grow with the work and the machine (5 min)",
+        help="instead: how seconds grow with the work and the machine (10 min)",
     )
     other(
         "--long",
