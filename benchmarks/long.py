@@ -44,10 +44,10 @@ CHURCH = POCKET.concepts["Church"]
 SEEDS = 0, 1, 2
 WORKERS = 2  # processes
 ITERATIONS, QUICK_ITERATIONS = 60, 2
-# The pocket profile's for an object. But lr is one at which so few iterations erase and leave an attack
-# something to find, chosen on the library's side alone; and thirty steps of the attack reach as far as the
-# profile's four.
-OPTIONS: dict[str, Any] = {"lr": 2e-4, "retain_weight": 0.5, "warm_up": 0}
+# The pocket profile's for an object. But lr is one at which so few iterations leave the attack about half of
+# the prompts, chosen on the library's side and another seed alone (seed 7: ASR 95 % at 1e-4, 67 at 1.3e-4,
+# 52 at 1.5e-4); and thirty steps of the inner attack reach as far as the profile's four.
+OPTIONS: dict[str, Any] = {"lr": 1.5e-4, "retain_weight": 0.5, "warm_up": 0}
 OPTIONS |= {"attack_steps": 30, "attack_step": "sign", "attack_lr": 1.25e-2 * 4 / 30}
 Row = dict[str, Any]
 
