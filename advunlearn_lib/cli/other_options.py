@@ -49,7 +49,7 @@ def add_bench_options(parser: ArgumentParser) -> None:
     other(
         "--long",
         action="store_true",
-        help="instead: AdvUnlearn by 60 iterations both ways, and both models judged (40 min)",
+        help="instead: AdvUnlearn by 60 iterations both ways, and both models judged (50 min)",
     )
     add("--quick", action="store_true", help="the smallest sizes, once; the numbers mean nothing")
     add("--out", type=Path, help="where the folder bench of results goes (default: figures/pocket)")
