@@ -46,15 +46,15 @@ COLUMNS = (
 )
 
 
-def machine() -> str:
-    """The processor, its cores, the libraries, the threads."""
+def machine(threads: int | None = None) -> str:
+    """The processor, its cores, the libraries, the threads: this process's, if none are given."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     cpu = models[0] if models else platform.processor() or platform.machine()
     python = ".".join(map(str, sys.version_info[:3]))
-    threads = f"threads: {torch.get_num_threads()}"
-    return f"{cpu}, {os.cpu_count()} cores, Python {python}, torch {torch.__version__}, {threads}"
+    used = f"threads: {threads or torch.get_num_threads()}"
+    return f"{cpu}, {os.cpu_count()} cores, Python {python}, torch {torch.__version__}, {used}"
 
 
 def run_bench(folder: Path, quick: bool = False) -> pd.DataFrame:
